@@ -1,0 +1,112 @@
+/* Convolution: the passes, each as walks or sums over the same geometry. */
+#include "internal.h"
+
+static fcv_status check(const struct fcv_conv *conv) {
+  return fcv_geometry_check(&conv->geometry, fcv_kernels(conv->dtype)->size);
+}
+
+/* One pixel in, one out: rows of channels either way, and channels last needs no transposition. */
+static void prefer_channels_last(struct fcv_conv *conv) {
+  if (fcv_product(conv->geometry.in) == 1 && fcv_product(conv->geometry.out) == 1)
+    conv->layout = FCV_CHANNELS_LAST;
+}
+
+fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y) {
+  struct fcv_conv c = *conv;
+  struct fcv_walk walk;
+  struct fcv_weight_view view;
+  FCV_TRY(check(&c));
+  prefer_channels_last(&c);
+  fcv_walk_forward(&c.geometry, &walk);
+  fcv_weight_view(&c, 0, &view);
+  return fcv_conv_direct(&c, &walk, &view, x, w, bias, y);
+}
+
+fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, void *gx) {
+  struct fcv_conv c = *conv;
+  const int64_t *stride = c.geometry.stride;
+  struct fcv_weight_view view;
+  FCV_TRY(check(&c));
+  prefer_channels_last(&c);
+  c.activation = FCV_LINEAR;
+  fcv_weight_view(&c, 1, &view);
+  int64_t residue[FCV_AXES];
+  for (residue[0] = 0; residue[0] < fcv_min(stride[0], c.geometry.in[0]); residue[0]++)
+    for (residue[1] = 0; residue[1] < fcv_min(stride[1], c.geometry.in[1]); residue[1]++)
+      for (residue[2] = 0; residue[2] < fcv_min(stride[2], c.geometry.in[2]); residue[2]++) {
+        struct fcv_walk walk;
+        fcv_walk_grad_input(&c.geometry, residue, &walk);
+        FCV_TRY(fcv_conv_direct(&c, &walk, &view, gy, w, NULL, gx));
+      }
+  return FCV_OK;
+}
+
+fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
+  struct fcv_conv c = *conv;
+  FCV_TRY(check(&c));
+  prefer_channels_last(&c);
+  return fcv_conv_wgrad(&c, x, gy, gw);
+}
+
+/* A chunk of pixels is summed in the element type, chunks in double, in order. */
+enum { CHUNK = 1024 };
+
+struct grad_bias {
+  const struct fcv_kernels *kernels;
+  const struct fcv_conv *conv;
+  const char *gy;
+  char *sums; /* channels last: [chunk][co]; channels first: [co] doubles */
+  int64_t pixels, channels;
+};
+
+static void sum_chunk(const void *context, int64_t chunk, int thread) {
+  const struct grad_bias *s = context;
+  const int64_t size = s->kernels->size, first = chunk * CHUNK;
+  char *sum = s->sums + chunk * s->channels * size;
+  (void)thread;
+  memset(sum, 0, (size_t)(s->channels * size));
+  s->kernels->sum_rows(fcv_min(CHUNK, s->pixels - first), s->channels, s->gy + first * s->channels * size, s->channels,
+                       sum);
+}
+
+static void sum_channel(const void *context, int64_t channel, int thread) {
+  const struct grad_bias *s = context;
+  const int64_t plane = fcv_product(s->conv->geometry.out), size = s->kernels->size;
+  double total = 0;
+  (void)thread;
+  for (int64_t n = 0; n < s->conv->geometry.n; n++)
+    for (int64_t first = 0; first < plane; first += CHUNK)
+      total +=
+          s->kernels->sum(fcv_min(CHUNK, plane - first), s->gy + ((n * s->channels + channel) * plane + first) * size);
+  memcpy(s->sums + channel * (int64_t)sizeof total, &total, sizeof total);
+}
+
+static double element(fcv_dtype dtype, const void *array, int64_t i) {
+  return dtype == FCV_F32 ? (double)((const float *)array)[i] : ((const double *)array)[i];
+}
+
+fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void *gb) {
+  struct fcv_conv c = *conv;
+  FCV_TRY(check(&c));
+  prefer_channels_last(&c);
+  struct grad_bias s = {.kernels = fcv_kernels(c.dtype), .conv = &c, .gy = gy, .channels = c.geometry.co};
+  s.pixels = c.geometry.n * fcv_product(c.geometry.out);
+  const int last = c.layout == FCV_CHANNELS_LAST;
+  const int64_t chunks = fcv_ceil_div(s.pixels, CHUNK);
+  const int64_t bytes = last ? chunks * s.channels * s.kernels->size : s.channels * (int64_t)sizeof(double);
+  s.sums = fcv_scratch_take((size_t)bytes);
+  if (!s.sums)
+    return FCV_NO_MEMORY;
+  fcv_parallel_for(last ? chunks : s.channels, fcv_threads_for((double)s.pixels * (double)s.channels / 8),
+                   last ? sum_chunk : sum_channel, &s);
+  for (int64_t j = 0; j < s.channels; j++) {
+    double total = last ? 0 : ((const double *)s.sums)[j];
+    for (int64_t i = 0; last && i < chunks; i++) total += element(c.dtype, s.sums, i * s.channels + j);
+    if (c.dtype == FCV_F32)
+      ((float *)gb)[j] = (float)total;
+    else
+      ((double *)gb)[j] = total;
+  }
+  fcv_scratch_give(s.sums);
+  return FCV_OK;
+}

@@ -1,0 +1,214 @@
+/* Direct convolution as indirect GEMM: forward, input gradient and transposed convolution are walks of the same form.
+ *
+ * Work is cut into units of a few pixel tiles x a range of weight panels. A unit writes the pointers of its pixels
+ * once, then runs panel by panel over its tiles: the panel comes from L2, the tiles' input stays in L1 or L2. x is read
+ * in place where it is channels last; else, and where kernel rows are to be taps across padding, it is staged. */
+#include "internal.h"
+
+enum {
+  TILES = 16,                /* pixel tiles of a unit at most */
+  POINTER_BYTES = 128 << 10, /* and as many as keep its pointers in L2 */
+  STAGE_BYTES = 1 << 20,     /* a staged block per thread */
+  CONFLICT = 2048,           /* pixels this many bytes apart fall into the same few sets of L1 */
+};
+
+struct direct {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  struct fcv_panels panels;
+  struct fcv_box box;
+  struct fcv_source source;
+  int row_taps;
+  int64_t taps, kc;                      /* as the kernel sees them */
+  int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
+  int64_t thread_bytes;
+  const char *packed, *bias; /* bias padded to panels, or NULL */
+  char *y, *thread_memory;
+};
+
+/* A thread's memory, for the pixels of one unit. */
+struct unit_memory {
+  const void **a;  /* [tile][tap][mr] */
+  int64_t *offset; /* in y */
+  void **c;
+  char *tile; /* channels first only: [pixel][width] before the transposed store */
+};
+
+static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *memory) {
+  const int64_t pixels = d->tiles * d->kernels->mr;
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
+  int64_t bytes = 0;
+  const int64_t a = fcv_reserve(&bytes, pixels * d->taps * (int64_t)sizeof(void *));
+  const int64_t offset = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
+  const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
+  const int64_t tile = fcv_reserve(&bytes, first ? pixels * d->panels.width * d->kernels->size : 0);
+  if (base)
+    *memory = (struct unit_memory){
+        .a = (const void **)(base + a),
+        .offset = (int64_t *)(base + offset),
+        .c = (void **)(base + c),
+        .tile = base + tile,
+    };
+  return bytes;
+}
+
+/* A panel's results, [pixels][width], to channels first: runs of neighbouring pixels are transposed. */
+static void store_channels_first(const struct direct *d, const char *tile, int64_t width, const int64_t *offset,
+                                 int64_t pixels, int64_t channel, int64_t channels) {
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t size = d->kernels->size, plane = axis[0].out * axis[1].out * axis[2].out;
+  for (int64_t q = 0; q < pixels;) {
+    int64_t run = 1;
+    while (q + run < pixels && offset[q + run] == offset[q] + run) run++;
+    d->kernels->transpose(run, channels, tile + q * width * size, width, d->y + (offset[q] + channel * plane) * size,
+                          plane);
+    q += run;
+  }
+}
+
+/* One panel of output channels, p of all groups' panels, over the pixels of a unit. */
+static void run_panel(const struct direct *d, int64_t p, const struct unit_memory *memory, int64_t pixels) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t size = k->size, nc = d->walk->nc;
+  const int64_t group = p / d->panels.per_group, panel = p % d->panels.per_group;
+  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
+  const int64_t channel = group * nc + j0, valid = fcv_min(width, nc - j0);
+  const int64_t padded = group * fcv_panels_channels(&d->panels) + j0;
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST, activation = d->conv->activation;
+  const int fused = activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU;
+  struct fcv_igemm_tile tile = {
+      .taps = d->taps,
+      .kc = d->kc,
+      .a_bytes = group * d->walk->kc * size,
+      .w = d->packed + padded * d->taps * d->kc * size,
+      .c_bytes = first ? 0 : channel * size,
+      .n = (int)valid,
+      .bias = d->bias ? d->bias + padded * size : NULL,
+      .activation = activation,
+      .slope = d->conv->slope,
+  };
+  for (int64_t q = 0; q < pixels; q++)
+    memory->c[q] = first ? memory->tile + q * width * size : d->y + memory->offset[q] * size;
+  for (int64_t q = 0; q < pixels; q += k->mr) {
+    tile.a = memory->a + q * d->taps;
+    tile.c = memory->c + q;
+    tile.m = (int)fcv_min(k->mr, pixels - q);
+    k->igemm[width / k->vl - 1](&tile);
+    for (int i = 0; !fused && i < tile.m; i++) {
+      char *c = (char *)tile.c[i] + tile.c_bytes;
+      k->activation(activation, tile.slope, valid, c, c);
+    }
+  }
+  if (first)
+    store_channels_first(d, memory->tile, width, memory->offset, pixels, channel, valid);
+}
+
+static void direct_unit(const void *context, int64_t unit, int thread) {
+  const struct direct *d = context;
+  const struct fcv_walk *walk = d->walk;
+  const int64_t most = d->tiles * d->kernels->mr, first = unit / d->splits * most;
+  const int64_t pixels = fcv_min(most, d->pixels - first);
+  const int64_t panels = walk->groups * d->panels.per_group, split = unit % d->splits;
+  struct unit_memory memory = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  fcv_indirect_taps(walk, &d->source, &d->box, first, pixels, d->kernels->mr, d->row_taps, memory.a);
+  fcv_indirect_outputs(walk, &d->box, first, pixels, d->conv->layout, walk->groups * walk->nc, memory.offset);
+  for (int64_t p = panels * split / d->splits; p < panels * (split + 1) / d->splits; p++)
+    run_panel(d, p, &memory, pixels);
+}
+
+/* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
+static void cut(struct direct *d, int threads) {
+  const int mr = d->kernels->mr;
+  const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->walk->groups * d->panels.per_group;
+  const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
+  d->tiles = fcv_max(1, fcv_min(fcv_min(TILES, POINTER_BYTES / pointers), tiles));
+  if (threads > 1 && fcv_ceil_div(tiles, d->tiles) < 4 * threads)
+    d->tiles = fcv_max(fcv_min(4, d->tiles), fcv_ceil_div(tiles, 4 * threads));
+  d->blocks = fcv_ceil_div(tiles, d->tiles);
+  d->splits = d->blocks < 4 * threads && threads > 1 ? fcv_min(all, fcv_ceil_div(4 * threads, d->blocks)) : 1;
+}
+
+static void run_box(struct direct *d, int threads) {
+  d->pixels = fcv_box_pixels(d->walk, &d->box);
+  d->blocks = fcv_ceil_div(d->pixels, d->tiles * d->kernels->mr);
+  fcv_parallel_for(d->blocks * d->splits, threads, direct_unit, d);
+}
+
+/* Bias, a panel after the other as the weights are. */
+static void pack_bias(const struct direct *d, const char *bias, char *packed) {
+  const int64_t size = d->kernels->size, nc = d->walk->nc, padded = fcv_panels_channels(&d->panels);
+  for (int64_t g = 0; g < d->walk->groups; g++, packed += padded * size) {
+    memcpy(packed, bias + g * nc * size, (size_t)(nc * size));
+    memset(packed + nc * size, 0, (size_t)((padded - nc) * size));
+  }
+}
+
+fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                           const void *x, const void *w, const void *bias, void *y) {
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  const struct fcv_axis *axis = walk->axis;
+  const int64_t channels = walk->groups * walk->kc, pixel = channels * k->size;
+  const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count;
+  if (outputs == 0 || walk->nc == 0)
+    return FCV_OK;
+
+  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .y = y};
+  fcv_panels(k, walk->nc, &d.panels);
+  const int64_t weights = walk->groups * fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
+  const int threads = fcv_threads_for((double)outputs * (double)weights / (double)walk->groups);
+
+  d.row_taps = fcv_use_row_taps(walk);
+  d.taps = d.row_taps ? axis[0].taps * axis[1].taps : fcv_walk_taps(walk);
+  d.kc = d.row_taps ? axis[2].taps * walk->kc : walk->kc;
+  const int64_t zeros = fcv_max(pixel, d.kc * k->size);
+  const int conflicts = pixel % CONFLICT == 0;
+  const int staged = fcv_walk_taps(walk) * channels > 0 &&
+                     (conv->layout == FCV_CHANNELS_FIRST || (d.row_taps && fcv_pads_rows(walk)) || conflicts);
+  struct fcv_stage stage = {0};
+  if (staged)
+    fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, &stage);
+
+  const int64_t blocks = staged ? fcv_stage_blocks(&stage, walk) : 1;
+  if (staged)
+    fcv_stage_box(&stage, walk, 0, &d.box);
+  else
+    d.box = (struct fcv_box){.size = {walk->n, axis[0].count, axis[1].count}};
+  d.pixels = fcv_box_pixels(walk, &d.box);
+  cut(&d, threads);
+  d.thread_bytes = lay_out(&d, NULL, NULL);
+
+  int64_t bytes = 0;
+  const int64_t packed_at = fcv_reserve(&bytes, weights * k->size);
+  const int64_t bias_at = fcv_reserve(&bytes, walk->groups * fcv_panels_channels(&d.panels) * k->size);
+  const int64_t zero_at = fcv_reserve(&bytes, zeros);
+  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  char *memory = fcv_scratch_take((size_t)bytes);
+  if (!memory)
+    return FCV_NO_MEMORY;
+  char *packed = memory + packed_at, *packed_bias = memory + bias_at, *zero = memory + zero_at;
+  d.thread_memory = memory + threads_at;
+
+  fcv_pack_weights(k, walk, view, w, packed, fcv_threads_for((double)weights));
+  d.packed = packed;
+  if (bias) {
+    pack_bias(&d, bias, packed_bias);
+    d.bias = packed_bias;
+  }
+  memset(zero, 0, (size_t)zeros);
+  d.source = fcv_source_in_place(walk, x, zero, k->size);
+  for (int64_t b = 0; b < blocks; b++) {
+    if (staged) {
+      fcv_stage_box(&stage, walk, b, &d.box);
+      const int64_t elements = stage.bytes / k->size;
+      fcv_stage_fill(k, &stage, walk, conv->layout, x, &d.box, memory + stage_at,
+                     fcv_min(threads, fcv_threads_for((double)elements)), &d.source);
+      d.source.zero = zero;
+    }
+    run_box(&d, threads);
+  }
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}

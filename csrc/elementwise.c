@@ -1,0 +1,88 @@
+/* Activations and softmax: arrays cut into pieces for the threads. */
+#include "internal.h"
+
+enum { PIECE = 16384 }; /* elements of a unit: several KiB, in L1 and L2 */
+
+struct elementwise {
+  const struct fcv_kernels *kernels;
+  int activation, logarithm;
+  double slope;
+  int64_t count, rows, columns;
+  const char *saved, *x;
+  char *y;
+};
+
+static void activation_piece(const void *context, int64_t unit, int thread) {
+  const struct elementwise *e = context;
+  const int64_t first = unit * PIECE, count = fcv_min(PIECE, e->count - first), at = first * e->kernels->size;
+  (void)thread;
+  if (e->saved)
+    e->kernels->activation_grad(e->activation, e->slope, count, e->saved + at, e->x + at, e->y + at);
+  else
+    e->kernels->activation(e->activation, e->slope, count, e->x + at, e->y + at);
+}
+
+/* As many rows as make a piece. */
+static int64_t rows_of_unit(const struct elementwise *e) { return fcv_max(1, PIECE / fcv_max(1, e->columns)); }
+
+static void softmax_rows(const void *context, int64_t unit, int thread) {
+  const struct elementwise *e = context;
+  const int64_t rows = rows_of_unit(e), end = fcv_min((unit + 1) * rows, e->rows);
+  (void)thread;
+  for (int64_t row = unit * rows; row < end; row++) {
+    const int64_t at = row * e->columns * e->kernels->size;
+    if (e->saved)
+      e->kernels->softmax_grad(e->logarithm, e->columns, e->saved + at, e->x + at, e->y + at);
+    else
+      e->kernels->softmax(e->logarithm, e->columns, e->x + at, e->y + at);
+  }
+}
+
+static fcv_status run_activation(const struct elementwise *e) {
+  if (e->count < 0 || e->activation < FCV_LINEAR || e->activation >= FCV_ACTIVATIONS)
+    return FCV_INVALID;
+  fcv_parallel_for(fcv_ceil_div(e->count, PIECE), fcv_threads_for(4.0 * (double)e->count), activation_piece, e);
+  return FCV_OK;
+}
+
+static fcv_status run_softmax(const struct elementwise *e) {
+  if (e->rows < 0 || e->columns < 0)
+    return FCV_INVALID;
+  if (e->columns > 0)
+    fcv_parallel_for(fcv_ceil_div(e->rows, rows_of_unit(e)), fcv_threads_for(16.0 * (double)(e->rows * e->columns)),
+                     softmax_rows, e);
+  return FCV_OK;
+}
+
+fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+                                  const void *x, void *y) {
+  return run_activation(&(struct elementwise){
+      .kernels = fcv_kernels(dtype), .activation = (int)activation, .slope = slope, .count = count, .x = x, .y = y});
+}
+
+fcv_status fcv_activation_backward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+                                   const void *saved, const void *gy, void *gx) {
+  return run_activation(&(struct elementwise){.kernels = fcv_kernels(dtype),
+                                              .activation = (int)activation,
+                                              .slope = slope,
+                                              .count = count,
+                                              .saved = saved,
+                                              .x = gy,
+                                              .y = gx});
+}
+
+fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *x, void *y) {
+  return run_softmax(&(struct elementwise){
+      .kernels = fcv_kernels(dtype), .logarithm = logarithm, .rows = rows, .columns = columns, .x = x, .y = y});
+}
+
+fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *y,
+                                const void *gy, void *gx) {
+  return run_softmax(&(struct elementwise){.kernels = fcv_kernels(dtype),
+                                           .logarithm = logarithm,
+                                           .rows = rows,
+                                           .columns = columns,
+                                           .saved = y,
+                                           .x = gy,
+                                           .y = gx});
+}

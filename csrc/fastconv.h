@@ -1,0 +1,103 @@
+/* The C interface of fastconv: what _core.pyx and tests/c call.
+ *
+ * Shapes are int64_t, spatial arrays have three axes (depth, height, width; 2-D sets depth to 1, 1-D also height).
+ * Arrays are C-contiguous and need only the alignment of their element:
+ *
+ *     channels last    x[n][id][ih][iw][ci]   w[kd][kh][kw][ci/g][co]   y[n][od][oh][ow][co]
+ *     channels first   x[n][ci][id][ih][iw]   w[co][ci/g][kd][kh][kw]   y[n][co][od][oh][ow]
+ *
+ * Every operation may be called from several threads at once. It returns FCV_OK or a status and never prints, aborts
+ * or exits. Its result is the same, bit for bit, for every number of threads. Subnormal numbers count as zero while
+ * it runs; the caller's floating-point mode is restored. */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FCV_AXES = 3 };
+
+typedef enum {
+  FCV_OK = 0,
+  FCV_NO_MEMORY, /* scratch memory could not be had */
+  FCV_INVALID,   /* sizes that contradict each other, or whose product leaves int64_t */
+  FCV_NO_ISA     /* the CPU lacks the instruction set asked for, or the name is unknown */
+} fcv_status;
+
+typedef enum { FCV_F32 = 0, FCV_F64 = 1 } fcv_dtype;
+typedef enum { FCV_CHANNELS_FIRST = 0, FCV_CHANNELS_LAST = 1 } fcv_layout;
+typedef enum { FCV_LINEAR = 0, FCV_RELU, FCV_LEAKY_RELU, FCV_SIGMOID, FCV_TANH, FCV_ACTIVATIONS } fcv_activation;
+
+/* One convolution or pooling: out = (in + pad_lo + pad_hi - dilation * (kernel - 1) - 1) / stride + 1 on each axis.
+ * pad_hi may be smaller or larger than what the last window reaches (ceil mode, rows that no window meets). */
+struct fcv_geometry {
+  int64_t n, ci, co, groups; /* ci and co over all groups */
+  int64_t in[FCV_AXES], out[FCV_AXES], kernel[FCV_AXES], stride[FCV_AXES], dilation[FCV_AXES];
+  int64_t pad_lo[FCV_AXES], pad_hi[FCV_AXES];
+};
+
+struct fcv_conv {
+  struct fcv_geometry geometry;
+  fcv_dtype dtype;
+  fcv_layout layout;         /* of x and y */
+  fcv_layout weight_layout;  /* of w; differs from layout in a linear layer with weights [co][ci] */
+  fcv_activation activation; /* applied to y by fcv_conv_forward; FCV_LINEAR for none */
+  double slope;              /* of FCV_LEAKY_RELU below zero */
+};
+
+struct fcv_pool {
+  struct fcv_geometry geometry; /* ci == co == groups: channels */
+  fcv_dtype dtype;
+  fcv_layout layout;
+  int count_include_pad;    /* average: the divisor counts padding (up to in + pad_hi), else only elements of x */
+  int64_t divisor_override; /* average: the divisor where it is not 0 */
+};
+
+/* y = activation(conv(x, w) + bias); bias may be NULL. Cross-correlation: the kernel is not flipped. */
+fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y);
+/* gx = d sum(y * gy) / dx for y = conv(x, w). Each element of gx is written. */
+fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
+/* gw = d sum(y * gy) / dw. Each element of gw is written. */
+fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* gb[co] = sum of gy over images and pixels. */
+fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void *gb);
+
+/* Maximum over each window, padding excluded; NaN wins, of several the last. indices (may be NULL) gets the position of
+ * the first maximum as (z * ih + y) * iw + x within one channel, in the layout of y; -1 where a window holds no element
+ * of x. */
+fcv_status fcv_max_pool_forward(const struct fcv_pool *pool, const void *x, void *y, int64_t *indices);
+/* gx[first maximum of each window] += gy, zero elsewhere. indices: from the forward call, or NULL: found again in x. */
+fcv_status fcv_max_pool_backward(const struct fcv_pool *pool, const void *x, const void *gy, const int64_t *indices,
+                                 void *gx);
+fcv_status fcv_avg_pool_forward(const struct fcv_pool *pool, const void *x, void *y);
+fcv_status fcv_avg_pool_backward(const struct fcv_pool *pool, const void *gy, void *gx);
+
+/* y[i] = activation(x[i]); y may be x. */
+fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+                                  const void *x, void *y);
+/* gx[i] = gy[i] * activation'(x[i]). saved is x or y for FCV_RELU and FCV_LEAKY_RELU (slope >= 0 where it is y), and y
+ * for FCV_SIGMOID and FCV_TANH. gx may be gy. */
+fcv_status fcv_activation_backward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+                                   const void *saved, const void *gy, void *gx);
+/* y[r][c] = exp(x[r][c]) / sum over c of exp(x[r][c]), or its logarithm; the row's maximum is subtracted first. */
+fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *x, void *y);
+/* softmax: gx = y * (gy - sum(gy * y)); logarithm: gx = gy - exp(y) * sum(gy); sums over a row. */
+fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *y,
+                                const void *gy, void *gx);
+
+/* Chooses the instruction set: a name from fcv_isa_name, or NULL for the best that this CPU has. Until it is called
+ * the best is in use. Not to be called while operations run. */
+fcv_status fcv_select_isa(const char *name);
+const char *fcv_isa(void);           /* the one in use */
+const char *fcv_isa_name(int index); /* those built in, best first; NULL past the last */
+int fcv_isa_available(int index);    /* whether this CPU has it */
+/* Writes the id of kernel number index of the ISA in use ("f32-igemm-14x32-avx512") into id; 0 past the last. */
+int fcv_kernel_id(int index, char *id, size_t size);
+
+void fcv_set_threads(int threads); /* at least 1 */
+int fcv_get_threads(void);         /* 1 in a forked child whose parent had started threads */
+int fcv_has_openmp(void);
+size_t fcv_scratch_bytes(void); /* scratch memory kept for later calls */
+void fcv_scratch_trim(void);    /* gives it back */
+
+#endif

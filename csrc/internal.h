@@ -1,0 +1,148 @@
+/* What the operations share: threads, scratch memory, the walk that every convolution pass is, packing, pointers. */
+#ifndef FASTCONV_INTERNAL_H
+#define FASTCONV_INTERNAL_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastconv.h"
+#include "kernels/kernels.h"
+
+#define FCV_TRY(call)                                                                                                  \
+  do {                                                                                                                 \
+    const fcv_status fcv_try_status_ = (call);                                                                         \
+    if (fcv_try_status_ != FCV_OK)                                                                                     \
+      return fcv_try_status_;                                                                                          \
+  } while (0)
+
+static inline int64_t fcv_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t fcv_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t fcv_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t fcv_round_up(int64_t a, int64_t b) { return fcv_ceil_div(a, b) * b; }
+static inline int64_t fcv_product(const int64_t *a) { return a[0] * a[1] * a[2]; }
+
+/* dispatch.c */
+const struct fcv_kernels *fcv_kernels(fcv_dtype dtype);
+
+/* threads.c: the only parallel region. body(context, unit, thread) for every unit < units, thread < threads; which
+ * thread takes a unit is left to chance, so a unit's result must not depend on it. Subnormals are flushed inside. */
+typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
+void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
+/* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
+int fcv_threads_for(double work);
+
+/* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
+void *fcv_scratch_take(size_t bytes);
+void fcv_scratch_give(void *memory);
+/* One block for several arrays: reserves bytes in it, 64-byte aligned, and returns where they begin. */
+static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {
+  const int64_t begin = *total;
+  *total += fcv_round_up(bytes, 64);
+  return begin;
+}
+
+/* geometry.c */
+fcv_status fcv_geometry_check(const struct fcv_geometry *geometry, int64_t element);
+
+/* One axis of a walk: output o, o < count, is element out_start + o * out_step of an array of out elements, and meets
+ * at tap t, t < taps, element o * in_step + shift + t * shift_step of an array of in elements with kernel element
+ * kernel_start + t * kernel_step. shift_step > 0. */
+struct fcv_axis {
+  int64_t in, out, count, out_start, out_step, in_step, taps, shift, shift_step, kernel_start, kernel_step;
+};
+
+/* What forward convolution, its input gradient and transposed convolution have in common:
+ *
+ *     y[n][out(o)][g * nc + j] = sum over taps t, k < kc of x[n][in(o, t)][g * kc + k] * w[kernel(t)][g][k][j]
+ *
+ * The input gradient with stride s is s walks an axis, one for each residue of the position modulo s: no product meets
+ * an inserted zero. */
+struct fcv_walk {
+  int64_t n, groups, kc, nc;
+  struct fcv_axis axis[FCV_AXES];
+};
+void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk);
+/* Few input channels, dilation 1: the kernel's rows are contiguous in a channels-last x, and each is one tap. */
+int fcv_use_row_taps(const struct fcv_walk *walk);
+/* Whether a kernel row reaches past the ends of an input row. */
+int fcv_pads_rows(const struct fcv_walk *walk);
+void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
+static inline int64_t fcv_walk_taps(const struct fcv_walk *walk) {
+  return walk->axis[0].taps * walk->axis[1].taps * walk->axis[2].taps;
+}
+
+/* Strides of w in elements: along the kernel's axes, k and j of a walk, and groups. */
+struct fcv_weight_view {
+  int64_t kernel[FCV_AXES], k, j, group;
+};
+void fcv_weight_view(const struct fcv_conv *conv, int swap, struct fcv_weight_view *view);
+
+/* pack.c: panels of at most nv * VL output channels; the last of a group is as many vectors wide as it needs. */
+struct fcv_panels {
+  int64_t per_group, width, last; /* widths in channels */
+};
+void fcv_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels);
+/* Channels over all panels of a group, the last one's padding included. */
+static inline int64_t fcv_panels_channels(const struct fcv_panels *panels) {
+  return (panels->per_group - 1) * panels->width + panels->last;
+}
+static inline int64_t fcv_panel_width(const struct fcv_panels *panels, int64_t panel) {
+  return panel + 1 < panels->per_group ? panels->width : panels->last;
+}
+/* w to [group][panel][tap][k][width], zero past the last channel. */
+void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
+                      const struct fcv_weight_view *view, const void *w, void *packed, int threads);
+
+/* indirect.c: where the kernel finds a pixel. Pixels of a source have all channels of x; bounds are in the walk's input
+ * coordinates, outside of them lies the zero row. */
+struct fcv_source {
+  const char *data, *zero;
+  int64_t first_image;                /* the one at data */
+  int64_t lo[FCV_AXES], hi[FCV_AXES]; /* coordinates that data holds, lo at data */
+  int64_t image, step[FCV_AXES];      /* bytes from one image, and slice, row, pixel, to the next */
+};
+/* A box of a walk's outputs: images, slices, rows; rows are whole. */
+struct fcv_box {
+  int64_t lo[FCV_AXES], size[FCV_AXES]; /* over n, axis 0, axis 1 */
+};
+static inline int64_t fcv_box_pixels(const struct fcv_walk *walk, const struct fcv_box *box) {
+  return box->size[0] * box->size[1] * box->size[2] * walk->axis[2].count;
+}
+/* Pointers of pixels first .. first + count - 1 of the box, in tiles of mr: a[tile][tap][mr]; the last tile repeats
+ * its last pixel. With row_taps a tap is a kernel row: axis 2 counts as one tap. */
+void fcv_indirect_taps(const struct fcv_walk *walk, const struct fcv_source *source, const struct fcv_box *box,
+                       int64_t first, int64_t count, int mr, int row_taps, const void **a);
+/* The same for one tap only, without tiles: a[pixel]. */
+void fcv_indirect_tap(const struct fcv_walk *walk, const struct fcv_source *source, const struct fcv_box *box,
+                      int64_t first, int64_t count, int64_t tap, int row_taps, const void **a);
+/* A channels-last x as a source, where it lies. */
+struct fcv_source fcv_source_in_place(const struct fcv_walk *walk, const void *x, const void *zero, int64_t size);
+/* The element offset of the same pixels in y, channel 0. */
+void fcv_indirect_outputs(const struct fcv_walk *walk, const struct fcv_box *box, int64_t first, int64_t count,
+                          fcv_layout layout, int64_t channels, int64_t *offset);
+
+/* stage.c: input copied block by block, padded, channels last, with a pitch of its own, for what the kernels cannot
+ * read in place. A block serves a box of outputs. */
+struct fcv_stage {
+  int64_t pitch;         /* bytes of a pixel */
+  int64_t columns;       /* pixels of a padded row */
+  int64_t out[FCV_AXES]; /* the box: images, slices, rows */
+  int64_t in[FCV_AXES];  /* what it needs of the input: images, slices, rows */
+  int64_t bytes;         /* of a block, and VL elements more that a kernel may read */
+};
+/* As many outputs as need at most budget bytes of input; at least one row. */
+void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t pitch, int64_t budget,
+                    struct fcv_stage *stage);
+int64_t fcv_stage_blocks(const struct fcv_stage *stage, const struct fcv_walk *walk);
+void fcv_stage_box(const struct fcv_stage *stage, const struct fcv_walk *walk, int64_t block, struct fcv_box *box);
+void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *stage, const struct fcv_walk *walk,
+                    fcv_layout layout, const void *x, const struct fcv_box *box, void *memory, int threads,
+                    struct fcv_source *source);
+
+/* conv_direct.c */
+fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                           const void *x, const void *w, const void *bias, void *y);
+/* conv_wgrad.c */
+fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+
+#endif

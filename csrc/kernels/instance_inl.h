@@ -1,0 +1,48 @@
+/* All kernels of one element type and instruction set, and their table. The isa_*.c files include it twice, after
+ * setting ISA, VECTOR_BYTES, the tile sizes MR, NV, MI, and DTYPE with DTYPE_BITS. */
+#include <math.h>
+
+#include "kernels.h"
+#include "simd.h"
+
+#include "elementwise_inl.h"
+#include "igemm_inl.h"
+#include "layout_inl.h"
+#include "pool_inl.h"
+#include "wgrad_inl.h"
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+#if NV == 4
+#define PANELS(kernel) NAME(kernel##_1), NAME(kernel##_2), NAME(kernel##_3), NAME(kernel##_4)
+#else
+#define PANELS(kernel) NAME(kernel##_1), NAME(kernel##_2)
+#endif
+
+const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
+    .isa = TEXT(ISA),
+    .dtype = TEXT(DTYPE),
+    .size = sizeof(real),
+    .vl = VL,
+    .mr = MR,
+    .nv = NV,
+    .mi = MI,
+    .igemm = {PANELS(igemm)},
+    .wgrad = {PANELS(wgrad)},
+    .transpose = NAME(transpose),
+    .sum_rows = NAME(sum_rows),
+    .sum = NAME(sum),
+    .pool_max = NAME(pool_max),
+    .pool_avg = NAME(pool_avg),
+    .pool_max_grad = NAME(pool_max_grad),
+    .pool_avg_grad = NAME(pool_avg_grad),
+    .pool_max_row = NAME(pool_max_row),
+    .pool_avg_row = NAME(pool_avg_row),
+    .pool_max_index_row = NAME(pool_max_index_row),
+    .pool_max_grad_row = NAME(pool_max_grad_row),
+    .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .activation = NAME(activation),
+    .activation_grad = NAME(activation_grad),
+    .softmax = NAME(softmax),
+    .softmax_grad = NAME(softmax_grad),
+};

@@ -1,0 +1,17 @@
+/* AVX-512 F, DQ, BW, VL: 14 x 2 accumulators and 2 of w fit into 32 registers, 14 row pointers into the general
+ * ones; a is broadcast inside the FMA. */
+#define ISA avx512
+#define VECTOR_BYTES 64
+#define MR 14
+#define NV 2
+#define MI 8
+
+#define DTYPE f32
+#define DTYPE_BITS 32
+#include "instance_inl.h"
+#undef DTYPE
+#undef DTYPE_BITS
+
+#define DTYPE f64
+#define DTYPE_BITS 64
+#include "instance_inl.h"

@@ -1,0 +1,123 @@
+/* What a micro-kernel promises, and the table that one instruction set fills.
+ *
+ * A kernel sees pointers and counts: no shapes of images, no threads, no memory of its own. Each exists once, in an
+ * _inl.h written with the vectors of simd.h, and is compiled for every instruction set and for float and double.
+ * T is that element type, VL its lanes in a vector; pitches and offsets count elements unless they are named bytes.
+ * Kernels only assert; their callers in csrc/ have checked. */
+#ifndef FASTCONV_KERNELS_H
+#define FASTCONV_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../fastconv.h"
+
+enum { FCV_MAX_NV = 4 };
+
+/* Indirect GEMM (Dukhan 2019, arXiv:1907.02129): one tile of mr pixels x nr = nv * VL channels, held in registers.
+ *
+ *     c[i][j] = activation(bias[j] + sum over t < taps, k < kc of a[t][i][k] * w[t][k][j])    i < m <= mr, j < n <= nr
+ *
+ *       a[t]: mr pointers          w: packed, 64-byte aligned          c: m pointers
+ *       i=0 --> k k k k ... kc     t=0 k=0 | j j j j ... nr |          i=0 --> j j ... n
+ *       i=1 --> k k k k ... kc         k=1 | j j j j ... nr |          i=1 --> j j ... n
+ *        ...                       t=1 k=0 | ...            |           ...
+ *
+ * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in
+ * order, starting from the bias. */
+struct fcv_igemm_tile {
+  int64_t taps, kc;
+  const void *const *a; /* [taps][mr] */
+  int64_t a_bytes;      /* added to every pointer of a: the group's first channel */
+  const void *w;        /* [taps][kc][nr] */
+  void *const *c;       /* [m] */
+  int64_t c_bytes;      /* added to every pointer of c: the panel's first channel */
+  int m, n;
+  const void *bias; /* [nr], or NULL for zero */
+  int activation;   /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
+  double slope;
+};
+typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+
+/* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q pixels.
+ *
+ *     gw[i][j] += sum over q of a[q][i] * b[q][j]          i < mi, j < nr
+ *
+ * a[q]: pointers, mi readable elements behind each. b: [q][nr], 64-byte aligned. gw: [mi][nr], 64-byte aligned.
+ * Summed in the order of q, then added to what gw holds: sums of sums, whose rounding errors stay small. */
+typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, void *gw);
+
+/* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
+typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
+                              int64_t dst_pitch);
+
+/* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
+typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
+/* The sum of x[i], i < count: VL * 4 running sums, added up in a fixed order. */
+typedef double fcv_sum_fn(int64_t count, const void *x);
+
+/* One pooling window over vectors of channels. x: taps pointers to channels' rows.
+ *
+ *     max: y[c] = max over t of x[t][c]; index[c] = position[t] of the first maximum; index may be NULL. NaN wins.
+ *     avg: y[c] = scale * sum over t of x[t][c], summed in the order of t */
+typedef void fcv_pool_max_fn(int64_t taps, int64_t channels, const void *const *x, const int64_t *position, void *y,
+                             int64_t *index);
+typedef void fcv_pool_avg_fn(int64_t taps, int64_t channels, const void *const *x, double scale, void *y);
+/* max: gx[t][c] += gy[c] at the first t where x[t][c] is the maximum; avg: gx[t][c] += scale * gy[c] for all t. */
+typedef void fcv_pool_max_grad_fn(int64_t taps, int64_t channels, const void *const *x, const void *gy,
+                                  void *const *gx);
+typedef void fcv_pool_avg_grad_fn(int64_t taps, int64_t channels, const void *gy, double scale, void *const *gx);
+/* One row of outputs of one channel (channels first): output o takes columns o * step + k * dilation - pad, k < kw,
+ * as far as they are in 0 .. width - 1, of each row.
+ *
+ *     max, avg:        y[o] = max, or scale[o] * sum, over rows r and those columns of x[r][column]. First the rows are
+ *                      reduced to one, then its neighbours: (rows + kw) operations an output, not rows * kw
+ *     max_index:       y and index[o] = position[r][k] + o * step of the first maximum, -1 where there is no element
+ *     max_grad:        gx_channel[that position] += gy[o]
+ *     avg_grad:        gx[r][column] += scale[o] * gy[o] */
+struct fcv_pool_row {
+  int64_t rows, width, outputs, kw, step, dilation, pad;
+  const void *const *x; /* [rows] */
+  void *const *gx;      /* [rows] */
+  void *gx_channel;
+  const int64_t *position; /* [rows][kw]: in the channel, of what output 0 meets */
+  void *column;            /* [max(width, outputs)], scratch */
+  void *which;             /* [outputs], scratch */
+  void *y;                 /* [outputs] */
+  const void *gy, *scale;  /* [outputs] */
+  int64_t *index;          /* [outputs] */
+};
+typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
+
+/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f; in place is allowed. */
+typedef void fcv_activation_fn(int activation, double slope, int64_t count, const void *x, void *y);
+typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count, const void *saved, const void *gy,
+                                    void *gx);
+/* One row of softmax or its logarithm, and their gradients from y. */
+typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
+typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
+
+struct fcv_kernels {
+  const char *isa, *dtype;
+  int64_t size;                    /* bytes of an element */
+  int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
+  fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
+  fcv_wgrad_fn *wgrad[FCV_MAX_NV];
+  fcv_transpose_fn *transpose;
+  fcv_sum_rows_fn *sum_rows;
+  fcv_sum_fn *sum;
+  fcv_pool_max_fn *pool_max;
+  fcv_pool_avg_fn *pool_avg;
+  fcv_pool_max_grad_fn *pool_max_grad;
+  fcv_pool_avg_grad_fn *pool_avg_grad;
+  fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
+  fcv_activation_fn *activation;
+  fcv_activation_grad_fn *activation_grad;
+  fcv_softmax_fn *softmax;
+  fcv_softmax_grad_fn *softmax_grad;
+};
+
+extern const struct fcv_kernels fcv_f32_baseline, fcv_f64_baseline, fcv_f32_avx2, fcv_f64_avx2, fcv_f32_avx512,
+    fcv_f64_avx512, fcv_f32_neon, fcv_f64_neon;
+
+#endif

@@ -1,0 +1,97 @@
+/* Vectors of VECTOR_BYTES for the element type of this inclusion, by GCC and Clang vector extensions.
+ *
+ * Included once for float (DTYPE f32) and once for double (DTYPE f64) by instance_inl.h: hence no include guard. The
+ * names below are macros over DTYPE, so that each kernel reads the same for both. */
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+#define NAME(name) JOIN(name, DTYPE)
+#define INLINE static inline __attribute__((always_inline))
+
+#define real NAME(real)
+#define lane NAME(lane) /* the integer of real's size */
+#define vec NAME(vec)
+#define ivec NAME(ivec)
+#define VL ((int)(VECTOR_BYTES / sizeof(real)))
+
+#define PRAGMA(text) _Pragma(#text)
+#ifdef __clang__ /* takes n for a count to unroll by, and leaves a loop of fewer turns alone */
+#define UNROLL(n) PRAGMA(clang loop unroll(full))
+#else
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
+
+#if DTYPE_BITS == 32
+typedef float real;
+typedef int32_t lane;
+#else
+typedef double real;
+typedef int64_t lane;
+#endif
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
+typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+#define load NAME(load)
+INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
+
+#define store NAME(store)
+INLINE void store(real *p, vec v) { *(NAME(unaligned) *)p = v; }
+
+/* The first n < VL elements, by halves of a vector: no loop and no call. */
+#define copy_part NAME(copy_part)
+INLINE void copy_part(real *to, const real *from, int64_t n) {
+  UNROLL(4)
+  for (int width = VL / 2; width > 0; width /= 2)
+    if (n & width) {
+      __builtin_memcpy(to, from, (size_t)width * sizeof(real));
+      to += width;
+      from += width;
+    }
+}
+
+#define load_part NAME(load_part) /* the other lanes are zero */
+INLINE vec load_part(const real *p, int64_t n) {
+  real part[VL] = {0};
+  copy_part(part, p, n);
+  return load(part);
+}
+
+#define store_part NAME(store_part)
+INLINE void store_part(real *p, vec v, int64_t n) {
+  real part[VL];
+  store(part, v);
+  copy_part(p, part, n);
+}
+
+/* (vec){0} + x would cost an addition: it changes -0. */
+#define splat NAME(splat)
+INLINE vec splat(real x) { return x - (vec){0}; }
+
+/* a where the mask (0 or -1 a lane) is set, else b. C has no vector ?: */
+#define select NAME(select)
+INLINE vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+
+#define vmax NAME(vmax) /* the larger; NaN where either is NaN */
+INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }
+
+#define relu NAME(relu) /* NaN stays */
+INLINE vec relu(vec x) { return select(x <= (vec){0}, (vec){0}, x); }
+
+#define leaky_relu NAME(leaky_relu)
+INLINE vec leaky_relu(vec x, real slope) { return select(x > (vec){0}, x, slope * x); }
+
+#define vsum NAME(vsum) /* of all lanes, pairwise */
+INLINE real vsum(vec v) {
+  real part[VL];
+  __builtin_memcpy(part, &v, sizeof v);
+  for (int width = VL / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; i++) part[i] += part[i + width];
+  return part[0];
+}
+
+#define vmax_lanes NAME(vmax_lanes)
+INLINE real vmax_lanes(vec v) {
+  real best = v[0];
+  for (int i = 1; i < VL; i++) best = v[i] > best || v[i] != v[i] ? v[i] : best;
+  return best;
+}

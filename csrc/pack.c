@@ -1,0 +1,108 @@
+/* Weights into the panels that the kernels read. */
+#include "internal.h"
+
+void fcv_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels) {
+  panels->width = (int64_t)kernels->nv * kernels->vl;
+  panels->per_group = fcv_max(1, fcv_ceil_div(channels, panels->width));
+  panels->last = fcv_round_up(fcv_max(1, channels - (panels->per_group - 1) * panels->width), kernels->vl);
+}
+
+struct pack {
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  const struct fcv_weight_view *view;
+  struct fcv_panels panels;
+  int64_t blocks; /* of k, BLOCK each: a unit is one of them in one panel */
+  const char *w;
+  char *packed;
+};
+
+enum { BLOCK = 64 };
+
+/* Element offset in w of tap t of a walk, k = j = 0. */
+static int64_t tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t) {
+  int64_t offset = 0;
+  for (int i = FCV_AXES - 1; i >= 0; i--) {
+    const struct fcv_axis *axis = &walk->axis[i];
+    offset += (axis->kernel_start + t % axis->taps * axis->kernel_step) * view->kernel[i];
+    t /= axis->taps;
+  }
+  return offset;
+}
+
+/* The distance between neighbouring taps in w if it is the same for all of them, else 0. */
+static int64_t tap_pitch(const struct fcv_walk *walk, const struct fcv_weight_view *view) {
+  int64_t pitch = 0, span = 1;
+  for (int i = FCV_AXES - 1; i >= 0; i--) {
+    const struct fcv_axis *axis = &walk->axis[i];
+    const int64_t step = axis->kernel_step * view->kernel[i];
+    if (axis->taps == 1)
+      continue;
+    if (span > 1 && step != pitch * span)
+      return 0;
+    if (span == 1)
+      pitch = step;
+    span *= axis->taps;
+  }
+  return pitch;
+}
+
+/* One tap for k0 <= k < k1: rows of width channels, valid of them in w. */
+static void pack_tap(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
+                     char *to) {
+  const int64_t size = p->kernels->size, k_step = p->view->k, j_step = p->view->j;
+  if (j_step == 1) {
+    for (int64_t k = k0; k < k1; k++) memcpy(to + k * width * size, w + k * k_step * size, (size_t)(valid * size));
+  } else if (k_step == 1) {
+    p->kernels->transpose(valid, k1 - k0, w + k0 * size, j_step, to + k0 * width * size, width);
+  } else {
+    for (int64_t k = k0; k < k1; k++)
+      for (int64_t j = 0; j < valid; j++)
+        memcpy(to + (k * width + j) * size, w + (k * k_step + j * j_step) * size, (size_t)size);
+  }
+}
+
+/* All taps of one k after the other, where they are neighbours in w (kernels last): a transposition of channels x taps,
+ * backwards where the walk is. */
+static void pack_all_taps(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
+                          int64_t taps, int forwards, char *to) {
+  const int64_t size = p->kernels->size, tap = p->walk->kc * width;
+  const int64_t low = forwards ? 0 : taps - 1; /* the tap that stands first in w */
+  for (int64_t k = k0; k < k1; k++)
+    p->kernels->transpose(valid, taps, w + (k * p->view->k - (forwards ? 0 : taps - 1)) * size, p->view->j,
+                          to + (low * tap + k * width) * size, forwards ? tap : -tap);
+}
+
+static void pack_unit(const void *context, int64_t unit, int thread) {
+  const struct pack *p = context;
+  const struct fcv_walk *walk = p->walk;
+  const int64_t size = p->kernels->size, taps = fcv_walk_taps(walk);
+  const int64_t k0 = unit % p->blocks * BLOCK, k1 = fcv_min(k0 + BLOCK, walk->kc);
+  const int64_t panel = unit / p->blocks % p->panels.per_group, group = unit / p->blocks / p->panels.per_group;
+  const int64_t width = fcv_panel_width(&p->panels, panel), j0 = panel * p->panels.width;
+  const int64_t valid = fcv_min(width, walk->nc - j0);
+  const char *w = p->w + (group * p->view->group + j0 * p->view->j) * size;
+  char *to = p->packed + (group * fcv_panels_channels(&p->panels) + j0) * taps * walk->kc * size;
+  (void)thread;
+
+  if (valid < width)
+    for (int64_t t = 0; t < taps; t++)
+      for (int64_t k = k0; k < k1; k++)
+        memset(to + ((t * walk->kc + k) * width + valid) * size, 0, (size_t)((width - valid) * size));
+  const int64_t pitch = tap_pitch(walk, p->view);
+  if (taps > 1 && (pitch == 1 || pitch == -1)) {
+    pack_all_taps(p, w + tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
+    return;
+  }
+  for (int64_t t = 0; t < taps; t++)
+    pack_tap(p, w + tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
+}
+
+void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
+                      const struct fcv_weight_view *view, const void *w, void *packed, int threads) {
+  struct pack pack = {.kernels = kernels, .walk = walk, .view = view, .w = w, .packed = packed};
+  fcv_panels(kernels, walk->nc, &pack.panels);
+  pack.blocks = fcv_ceil_div(walk->kc, BLOCK);
+  if (fcv_walk_taps(walk) > 0)
+    fcv_parallel_for(walk->groups * pack.panels.per_group * pack.blocks, threads, pack_unit, &pack);
+}

@@ -1,0 +1,432 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=False
+"""The door to C: pointers out, GIL off, status to exception. Shapes and wording of errors are checked by the callers in
+fastconv.functional; what is checked here is that no call can leave an array."""
+
+import os
+
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t
+
+cdef extern from "fastconv.h" nogil:
+    ctypedef enum fcv_status:
+        FCV_OK
+        FCV_NO_MEMORY
+        FCV_INVALID
+        FCV_NO_ISA
+    ctypedef enum fcv_dtype:
+        FCV_F32
+        FCV_F64
+    ctypedef enum fcv_layout:
+        FCV_CHANNELS_FIRST
+        FCV_CHANNELS_LAST
+    ctypedef enum fcv_activation:
+        FCV_LINEAR
+        FCV_RELU
+        FCV_LEAKY_RELU
+        FCV_SIGMOID
+        FCV_TANH
+        FCV_ACTIVATIONS
+    struct fcv_geometry:
+        int64_t n, ci, co, groups
+        int64_t[3] out, kernel, stride, dilation, pad_lo, pad_hi
+        int64_t[3] in_ "in"
+    struct fcv_conv:
+        fcv_geometry geometry
+        fcv_dtype dtype
+        fcv_layout layout
+        fcv_layout weight_layout
+        fcv_activation activation
+        double slope
+    struct fcv_pool:
+        fcv_geometry geometry
+        fcv_dtype dtype
+        fcv_layout layout
+        int count_include_pad
+        int64_t divisor_override
+    fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
+    fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, void *)
+    fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
+    fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
+    fcv_status fcv_max_pool_forward(const fcv_pool *, const void *, void *, int64_t *)
+    fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
+    fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
+    fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
+    fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
+    fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, const void *, const void *, void *)
+    fcv_status fcv_select_isa(const char *)
+    const char *fcv_isa()
+    const char *fcv_isa_name(int)
+    int fcv_isa_available(int)
+    int fcv_kernel_id(int, char *, size_t)
+    void fcv_set_threads(int)
+    int fcv_get_threads()
+    int fcv_has_openmp()
+    size_t fcv_scratch_bytes()
+    void fcv_scratch_trim()
+
+cdef extern from *:
+    """
+    #if defined(__clang__)
+    #define FCV_COMPILER "Clang " __clang_version__
+    #elif defined(__GNUC__)
+    #define FCV_COMPILER "GCC " __VERSION__
+    #else
+    #define FCV_COMPILER "unknown"
+    #endif
+    """
+    const char *FCV_COMPILER
+
+LINEAR = <int>FCV_LINEAR
+RELU = <int>FCV_RELU
+LEAKY_RELU = <int>FCV_LEAKY_RELU
+SIGMOID = <int>FCV_SIGMOID
+TANH = <int>FCV_TANH
+
+
+cdef class Arrays:
+    """The buffers of one call, released with it; all but index arrays are of one dtype."""
+
+    cdef Py_buffer[4] view
+    cdef int count
+    cdef fcv_dtype dtype
+    cdef bint typed
+
+    def __dealloc__(self):
+        for i in range(self.count):
+            PyBuffer_Release(&self.view[i])
+
+    cdef Py_buffer *acquire(self, object array, bint writable) except NULL:
+        cdef Py_buffer *view = &self.view[self.count]
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0))
+        self.count += 1
+        return view
+
+    cdef void *numbers(self, object array, int64_t elements, bint writable=False) except? NULL:
+        """A float32 or float64 array of this many elements; a negative number accepts any."""
+        cdef Py_buffer *view
+        cdef fcv_dtype dtype
+        if array is None:
+            return NULL
+        view = self.acquire(array, writable)
+        if view.format[0] == b"f" and view.format[1] == 0:
+            dtype = FCV_F32
+        elif view.format[0] == b"d" and view.format[1] == 0:
+            dtype = FCV_F64
+        else:
+            raise TypeError(f"_core: arrays must be native float32 or float64, got format {view.format.decode()!r}")
+        if self.typed and dtype != self.dtype:
+            raise TypeError("_core: arrays must have one dtype")
+        self.dtype = dtype
+        self.typed = True
+        if elements >= 0 and view.len != elements * view.itemsize:
+            raise ValueError(f"_core: array must have {elements} elements, got {view.len // view.itemsize}")
+        return view.buf
+
+    cdef int64_t *positions(self, object array, int64_t elements, bint writable) except? NULL:
+        cdef Py_buffer *view
+        if array is None:
+            return NULL
+        view = self.acquire(array, writable)
+        if view.itemsize != 8 or view.format[0] not in b"lq" or view.format[1] != 0:
+            raise TypeError(f"_core: indices must be native int64, got format {view.format.decode()!r}")
+        if view.len != elements * 8:
+            raise ValueError(f"_core: indices must have {elements} elements, got {view.len // 8}")
+        return <int64_t *>view.buf
+
+    cdef int64_t elements(self):
+        """Of the array acquired last."""
+        return self.view[self.count - 1].len // self.view[self.count - 1].itemsize
+
+
+cdef int three(object source, int64_t *to) except -1:
+    to[0], to[1], to[2] = source
+    return 0
+
+
+cdef int read_geometry(object source, fcv_geometry *g) except -1:
+    g.n, g.ci, g.co, g.groups = source.batch, source.in_channels, source.out_channels, source.groups
+    three(source.input, g.in_)
+    three(source.output, g.out)
+    three(source.kernel, g.kernel)
+    three(source.stride, g.stride)
+    three(source.dilation, g.dilation)
+    three(source.pad_lo, g.pad_lo)
+    three(source.pad_hi, g.pad_hi)
+    return 0
+
+
+cdef int64_t times(int64_t a, int64_t b) except -1:
+    if a < 0 or b < 0 or (b > 0 and a > (<int64_t>1 << 60) // b):
+        raise ValueError(f"_core: sizes must be non-negative and their product below 2**60, got {a} and {b}")
+    return a * b
+
+
+cdef int64_t volume(int64_t a, int64_t b, int64_t *axes) except -1:
+    return times(times(times(times(a, b), axes[0]), axes[1]), axes[2])
+
+
+cdef int64_t x_elements(fcv_geometry *g) except -1:
+    return volume(g.n, g.ci, g.in_)
+
+
+cdef int64_t y_elements(fcv_geometry *g) except -1:
+    return volume(g.n, g.co, g.out)
+
+
+cdef int64_t w_elements(fcv_geometry *g) except -1:
+    if g.groups < 1 or g.ci % g.groups:
+        raise ValueError(f"_core: groups must divide {g.ci} channels, got {g.groups}")
+    return volume(g.ci // g.groups, g.co, g.kernel)
+
+
+cdef int check(fcv_status status) except -1:
+    if status == FCV_NO_MEMORY:
+        raise MemoryError("fastconv: not enough memory for scratch space")
+    if status != FCV_OK:
+        raise ValueError("_core: sizes, or indices, contradict each other")
+    return 0
+
+
+cdef fcv_layout layout_of(bint channels_last):
+    return FCV_CHANNELS_LAST if channels_last else FCV_CHANNELS_FIRST
+
+
+def conv_forward(geometry, bint channels_last, bint weight_channels_last, x, w, bias, y, int activation=0,
+                 double slope=0.0):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    if not 0 <= activation < FCV_ACTIVATIONS:
+        raise ValueError(f"_core: activation must be a known number, got {activation}")
+    cdef const void *px = arrays.numbers(x, x_elements(&conv.geometry))
+    cdef const void *pw = arrays.numbers(w, w_elements(&conv.geometry))
+    cdef const void *pb = arrays.numbers(bias, conv.geometry.co)
+    cdef void *py = arrays.numbers(y, y_elements(&conv.geometry), True)
+    conv.dtype = arrays.dtype
+    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    conv.activation, conv.slope = <fcv_activation>activation, slope
+    with nogil:
+        status = fcv_conv_forward(&conv, px, pw, pb, py)
+    check(status)
+
+
+def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
+    cdef const void *pw = arrays.numbers(w, w_elements(&conv.geometry))
+    cdef void *pgx = arrays.numbers(gx, x_elements(&conv.geometry), True)
+    conv.dtype = arrays.dtype
+    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    with nogil:
+        status = fcv_conv_grad_input(&conv, pgy, pw, pgx)
+    check(status)
+
+
+def conv_grad_weight(geometry, bint channels_last, bint weight_channels_last, x, gy, gw):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    cdef const void *px = arrays.numbers(x, x_elements(&conv.geometry))
+    cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
+    cdef void *pgw = arrays.numbers(gw, w_elements(&conv.geometry), True)
+    conv.dtype = arrays.dtype
+    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    with nogil:
+        status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
+    check(status)
+
+
+def conv_grad_bias(geometry, bint channels_last, gy, gb):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
+    cdef void *pgb = arrays.numbers(gb, conv.geometry.co, True)
+    conv.dtype = arrays.dtype
+    conv.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_conv_grad_bias(&conv, pgy, pgb)
+    check(status)
+
+
+def max_pool_forward(geometry, bint channels_last, x, y, indices=None):
+    cdef fcv_pool pool
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &pool.geometry)
+    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
+    cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
+    cdef int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    pool.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_max_pool_forward(&pool, px, py, pi)
+    check(status)
+
+
+def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
+    cdef fcv_pool pool
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &pool.geometry)
+    if x is None and indices is None:
+        raise ValueError("_core: max_pool_backward needs x or indices")
+    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
+    cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    pool.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
+    check(status)
+
+
+def avg_pool_forward(geometry, bint channels_last, x, y, bint count_include_pad, int64_t divisor_override):
+    cdef fcv_pool pool
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &pool.geometry)
+    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
+    cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    pool.layout = layout_of(channels_last)
+    pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
+    with nogil:
+        status = fcv_avg_pool_forward(&pool, px, py)
+    check(status)
+
+
+def avg_pool_backward(geometry, bint channels_last, gy, gx, bint count_include_pad, int64_t divisor_override):
+    cdef fcv_pool pool
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &pool.geometry)
+    cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
+    cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    pool.layout = layout_of(channels_last)
+    pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
+    with nogil:
+        status = fcv_avg_pool_backward(&pool, pgy, pgx)
+    check(status)
+
+
+def activation_forward(int activation, double slope, x, y):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *px = arrays.numbers(x, -1)
+    cdef int64_t count = arrays.elements()
+    cdef void *py = arrays.numbers(y, count, True)
+    with nogil:
+        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, count, px, py)
+    check(status)
+
+
+def activation_backward(int activation, double slope, saved, gy, gx):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *ps = arrays.numbers(saved, -1)
+    cdef int64_t count = arrays.elements()
+    cdef const void *pgy = arrays.numbers(gy, count)
+    cdef void *pgx = arrays.numbers(gx, count, True)
+    with nogil:
+        status = fcv_activation_backward(arrays.dtype, <fcv_activation>activation, slope, count, ps, pgy, pgx)
+    check(status)
+
+
+cdef int64_t rows_of(int64_t elements, int64_t columns) except -1:
+    if columns < 0 or (columns == 0 and elements > 0) or (columns > 0 and elements % columns):
+        raise ValueError(f"_core: columns must divide {elements} elements, got {columns}")
+    return elements // columns if columns > 0 else 0
+
+
+def softmax_forward(bint logarithm, int64_t columns, x, y):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *px = arrays.numbers(x, -1)
+    cdef int64_t count = arrays.elements(), rows = rows_of(count, columns)
+    cdef void *py = arrays.numbers(y, count, True)
+    with nogil:
+        status = fcv_softmax_forward(arrays.dtype, logarithm, rows, columns, px, py)
+    check(status)
+
+
+def softmax_backward(bint logarithm, int64_t columns, y, gy, gx):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *py = arrays.numbers(y, -1)
+    cdef int64_t count = arrays.elements(), rows = rows_of(count, columns)
+    cdef const void *pgy = arrays.numbers(gy, count)
+    cdef void *pgx = arrays.numbers(gx, count, True)
+    with nogil:
+        status = fcv_softmax_backward(arrays.dtype, logarithm, rows, columns, py, pgy, pgx)
+    check(status)
+
+
+def set_threads(int threads):
+    fcv_set_threads(threads)
+
+
+def get_threads():
+    return fcv_get_threads()
+
+
+def has_openmp():
+    return bool(fcv_has_openmp())
+
+
+def compiler():
+    return FCV_COMPILER.decode()
+
+
+def isa():
+    return fcv_isa().decode()
+
+
+def isas():
+    """All instruction sets built in, best first, and whether this CPU has them."""
+    names, i = [], 0
+    while fcv_isa_name(i) != NULL:
+        names.append((fcv_isa_name(i).decode(), bool(fcv_isa_available(i))))
+        i += 1
+    return names
+
+
+def select_isa(str name):
+    """Not while operations run in other threads."""
+    if fcv_select_isa(name.encode()) != FCV_OK:
+        have = ", ".join(known for known, available in isas() if available)
+        raise ValueError(f"FASTCONV_ISA must be one of those that this CPU has ({have}), got {name!r}")
+
+
+def kernels():
+    cdef char id[64]
+    names, i = [], 0
+    while fcv_kernel_id(i, id, sizeof(id)) > 0:
+        names.append((<bytes>id).decode())
+        i += 1
+    return names
+
+
+def scratch_bytes():
+    return fcv_scratch_bytes()
+
+
+def scratch_trim():
+    fcv_scratch_trim()
+
+
+if os.environ.get("FASTCONV_ISA"):
+    try:
+        select_isa(os.environ["FASTCONV_ISA"])
+    except ValueError as error:
+        raise ImportError(str(error)) from None

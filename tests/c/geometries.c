@@ -1,0 +1,152 @@
+#include "geometries.h"
+#include "check.h"
+
+#include <stdio.h>
+
+/* 2-D: batch, channels in and out, groups, then (height, width) of input, kernel, stride, dilation and padding. */
+#define FLAT(n, ci, co, groups, ih, iw, kh, kw, sh, sw, rh, rw, pt, pl, pb, pr)                                        \
+  {                                                                                                                    \
+    n, ci, co, groups, {1, ih, iw}, {0}, {1, kh, kw}, {1, sh, sw}, {1, rh, rw}, {0, pt, pl}, { 0, pb, pr }             \
+  }
+
+static const struct fcv_geometry conv_table[] = {
+    FLAT(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),     /* one of everything */
+    FLAT(0, 3, 4, 1, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* no image */
+    FLAT(1, 0, 4, 1, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* no channel */
+    FLAT(2, 3, 5, 1, 8, 9, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),     /* valid */
+    FLAT(2, 3, 5, 1, 8, 9, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* same */
+    FLAT(2, 3, 5, 1, 8, 9, 3, 3, 2, 2, 1, 1, 0, 0, 1, 1),     /* same, stride 2, as Keras has it */
+    FLAT(1, 4, 6, 1, 9, 7, 3, 2, 3, 2, 1, 1, 2, 0, 1, 3),     /* unequal strides, four paddings */
+    FLAT(1, 4, 6, 1, 11, 12, 3, 3, 1, 1, 2, 3, 2, 3, 2, 3),   /* dilated, unequal */
+    FLAT(1, 4, 6, 1, 11, 12, 3, 3, 2, 3, 3, 2, 1, 2, 3, 4),   /* dilated and strided */
+    FLAT(2, 2, 2, 1, 2, 3, 3, 3, 1, 1, 1, 1, 4, 5, 4, 5),     /* whole windows in the padding */
+    FLAT(1, 2, 3, 1, 1, 1, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),     /* the kernel larger than the image */
+    FLAT(1, 2, 3, 1, 6, 6, 1, 1, 3, 3, 1, 1, 0, 0, 0, 0),     /* stride beyond the kernel: unread pixels */
+    FLAT(1, 3, 8, 1, 17, 19, 7, 7, 2, 2, 1, 1, 3, 3, 3, 3),   /* a first layer */
+    FLAT(3, 1, 8, 1, 12, 12, 5, 5, 1, 1, 1, 1, 0, 0, 0, 0),   /* thin */
+    FLAT(1, 6, 4, 2, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* two groups */
+    FLAT(1, 6, 6, 3, 7, 7, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),     /* groups, strided */
+    FLAT(2, 7, 7, 7, 6, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* depthwise */
+    FLAT(2, 5, 15, 5, 6, 5, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2),    /* depthwise, three filters a channel, dilated */
+    FLAT(1, 64, 128, 2, 4, 4, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* groups of whole vectors */
+    FLAT(1, 34, 70, 2, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),   /* groups of vectors and a rest */
+    FLAT(1, 16, 16, 1, 6, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),   /* 1x1 */
+    FLAT(2, 33, 65, 1, 5, 5, 1, 1, 2, 2, 1, 1, 0, 0, 0, 0),   /* 1x1, strided, one beyond whole vectors */
+    FLAT(1, 31, 63, 1, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* one below whole vectors */
+    FLAT(1, 16, 24, 1, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* odd number of vectors */
+    FLAT(9, 130, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a linear layer */
+    FLAT(1, 600, 40, 1, 3, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a long reduction */
+    FLAT(1, 520, 3, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* a longer one over taps */
+    FLAT(1, 8, 9, 1, 1, 90, 1, 5, 1, 1, 1, 1, 0, 2, 0, 2),    /* one long row */
+    FLAT(1, 8, 9, 1, 90, 1, 5, 1, 1, 1, 1, 1, 2, 0, 2, 0),    /* one long column */
+    FLAT(2, 16, 32, 1, 30, 29, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* enough work for two threads */
+    FLAT(3, 24, 40, 1, 20, 21, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1), /* the same, strided */
+    FLAT(3, 64, 1, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more input than is copied at once */
+    FLAT(3, 1, 64, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more output gradient than that */
+    FLAT(1, 512, 20, 1, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* pixels a power of two apart, in float */
+    FLAT(1, 256, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
+    {2, 3, 4, 1, {1, 1, 20}, {0}, {1, 1, 4}, {1, 1, 3}, {1, 1, 2}, {0, 0, 2}, {0, 0, 1}}, /* 1-D */
+    {2, 3, 4, 1, {5, 6, 7}, {0}, {2, 3, 3}, {1, 2, 1}, {2, 1, 1}, {1, 1, 0}, {0, 1, 2}},  /* 3-D */
+    {1, 4, 4, 4, {6, 5, 4}, {0}, {3, 3, 3}, {2, 1, 2}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},  /* 3-D, depthwise */
+};
+
+static const struct fcv_geometry pool_table[] = {
+    FLAT(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),
+    FLAT(0, 3, 3, 3, 4, 4, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0),      /* no image */
+    FLAT(2, 3, 3, 3, 8, 8, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0),      /* tiling */
+    FLAT(2, 17, 17, 17, 9, 7, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0),   /* a row and a column left over */
+    FLAT(2, 16, 16, 16, 9, 7, 2, 2, 2, 2, 1, 1, 0, 0, 1, 1),   /* ceil mode */
+    FLAT(2, 33, 33, 33, 10, 9, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),  /* overlapping, padded */
+    FLAT(1, 5, 5, 5, 9, 11, 3, 2, 1, 3, 1, 1, 1, 0, 0, 1),     /* unequal */
+    FLAT(1, 5, 5, 5, 6, 7, 1, 1, 3, 2, 1, 1, 0, 0, 0, 0),      /* stride beyond the window */
+    FLAT(3, 40, 40, 40, 7, 7, 7, 7, 7, 7, 1, 1, 0, 0, 0, 0),   /* global */
+    FLAT(1, 70, 70, 70, 1, 40, 1, 3, 1, 2, 1, 1, 0, 1, 0, 1),  /* one long row */
+    FLAT(1, 4, 4, 4, 1, 33, 1, 5, 1, 4, 1, 1, 0, 2, 0, 2),     /* strided by more than two */
+    FLAT(4, 64, 64, 64, 24, 25, 2, 2, 2, 2, 1, 1, 0, 0, 0, 1), /* enough work for two threads */
+    {2, 6, 6, 6, {5, 6, 7}, {0}, {2, 3, 2}, {2, 1, 2}, {1, 1, 1}, {1, 1, 0}, {0, 1, 1}}, /* 3-D */
+};
+
+/* Only max pooling has them: dilation, and windows in the padding. */
+static const struct fcv_geometry max_pool_table[] = {
+    FLAT(2, 5, 5, 5, 11, 12, 3, 3, 2, 1, 2, 3, 1, 1, 1, 1),
+    FLAT(1, 18, 18, 18, 9, 9, 2, 2, 1, 1, 4, 5, 1, 1, 1, 1),
+    FLAT(1, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 3, 3, 3, 3),
+};
+
+#define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
+
+static int64_t out_size(const struct fcv_geometry *g, int axis) {
+  const int64_t reach = g->dilation[axis] * (g->kernel[axis] - 1) + 1;
+  const int64_t room = g->in[axis] + g->pad_lo[axis] + g->pad_hi[axis] - reach;
+  return room < 0 ? 0 : room / g->stride[axis] + 1;
+}
+
+static void run_table(const struct fcv_geometry *table, int count, void (*run)(const struct fcv_geometry *)) {
+  for (int i = 0; i < count; i++) {
+    struct fcv_geometry g = table[i];
+    for (int axis = 0; axis < FCV_AXES; axis++) g.out[axis] = out_size(&g, axis);
+    run(&g);
+  }
+}
+
+static int64_t between(int64_t low, int64_t high) { return low + random_below(high - low + 1); }
+
+/* One axis whose windows all hold an element where padding <= kernel / 2. */
+static void random_axis(struct fcv_geometry *g, int axis, int64_t most, int64_t dilation, int64_t padding) {
+  do {
+    g->in[axis] = between(1, most);
+    g->kernel[axis] = between(1, 5);
+    g->stride[axis] = between(1, 4);
+    g->dilation[axis] = between(1, dilation);
+    g->pad_lo[axis] = between(0, padding < 0 ? g->kernel[axis] / 2 : padding);
+    g->pad_hi[axis] = between(0, padding < 0 ? g->kernel[axis] / 2 : padding);
+    g->out[axis] = out_size(g, axis);
+  } while (g->out[axis] < 1);
+}
+
+static const struct fcv_geometry point = {
+    .groups = 1, .in = {1, 1, 1}, .out = {1, 1, 1}, .kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+
+void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *)) {
+  run_table(conv_table, COUNT(conv_table), run);
+  for (int i = 0; i < random_cases; i++) {
+    struct fcv_geometry g = point;
+    g.n = between(1, 3);
+    g.groups = i % 3 == 0 ? between(2, 4) : 1;
+    const int64_t most = i % 8 == 1 ? 80 : 12;
+    g.ci = g.groups * between(1, most);
+    g.co = g.groups * between(1, most);
+    for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++) random_axis(&g, axis, most > 12 ? 7 : 12, 3, 4);
+    run(&g);
+  }
+}
+
+void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry *)) {
+  run_table(pool_table, COUNT(pool_table), run);
+  run_table(max_pool_table, COUNT(max_pool_table), run);
+  for (int i = 0; i < random_cases; i++) {
+    struct fcv_geometry g = point;
+    g.n = between(1, 3);
+    g.ci = g.co = g.groups = between(1, i % 4 == 0 ? 70 : 12);
+    for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++) random_axis(&g, axis, 14, i % 3 == 0 ? 3 : 1, -1);
+    run(&g);
+  }
+}
+
+const char *describe(const struct fcv_geometry *g) {
+  static char text[320];
+  int length = snprintf(text, sizeof text, "n %lld, ci %lld, co %lld, groups %lld", (long long)g->n, (long long)g->ci,
+                        (long long)g->co, (long long)g->groups);
+  const struct {
+    const char *name;
+    const int64_t *axes;
+  } parts[] = {{"in", g->in},         {"out", g->out},           {"kernel", g->kernel},
+               {"stride", g->stride}, {"dilation", g->dilation}, {"pad_lo", g->pad_lo},
+               {"pad_hi", g->pad_hi}};
+  for (int i = 0; i < COUNT(parts); i++) {
+    const int64_t *axes = parts[i].axes;
+    length += snprintf(text + length, sizeof text - (size_t)length, ", %s {%lld, %lld, %lld}", parts[i].name,
+                       (long long)axes[0], (long long)axes[1], (long long)axes[2]);
+  }
+  return text;
+}

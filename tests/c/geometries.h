@@ -1,0 +1,14 @@
+/* The geometries that the C tests run: a table of the cases that have gone or could go wrong, then random ones. */
+#ifndef FASTCONV_GEOMETRIES_H
+#define FASTCONV_GEOMETRIES_H
+
+#include "../../csrc/fastconv.h"
+
+/* Calls run for each; random_cases of them are drawn after random_seed. */
+void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
+void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
+
+/* "2x8x9x3 -> 5, kernel 1x3x3, ..." into a static buffer. */
+const char *describe(const struct fcv_geometry *g);
+
+#endif

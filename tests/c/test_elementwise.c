@@ -1,0 +1,151 @@
+/* Activations, softmax and their gradients against their formulas. */
+#include "check.h"
+#include "naive.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { THREADS = 3 };
+
+static const int64_t counts[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1000, 100003};
+static const double slopes[] = {0.25, 0, 1.5};
+
+/* Values over all magnitudes that matter: around zero, where functions saturate, and beyond. */
+static double *spread_values(int64_t count) {
+  static const double special[] = {0,   -0.0,   1e-20,   -1e-20,   NAN,       30, -30, 88,
+                                   -88, 1000.0, -1000.0, INFINITY, -INFINITY, 20, -20, 1};
+  double *values = random_values(count);
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t kind = random_below(8);
+    values[i] = kind == 0 ? special[random_below(16)] : (double)(float)ldexp(values[i], (int)random_below(12) - 6);
+  }
+  return values;
+}
+
+/* In place and out of place, for every thread count: the same result each time. */
+static void check_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+                          const double *values) {
+  double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
+  for (int64_t i = 0; i < count; i++) {
+    want[i] = naive_activation(activation, slope, values[i]);
+    const double ulps = activation == FCV_SIGMOID || activation == FCV_TANH ? 4 : 1;
+    bound[i] = ulps * epsilon(dtype) * fabs(want[i]) + smallest(dtype);
+  }
+  const void *x = array_of(dtype, count, values);
+  for (int threads = 1; threads <= THREADS; threads++) {
+    fcv_set_threads(threads);
+    void *y = array_for(dtype, count), *in_place = array_for(dtype, count);
+    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, count, x, y));
+    memcpy(in_place, x, (size_t)count * element_size(dtype));
+    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, count, in_place, in_place));
+    expect_near("y", dtype, count, y, NULL, want, bound);
+    expect_near("y in place", dtype, count, in_place, NULL, want, bound);
+  }
+  free(want), free(bound);
+}
+
+/* The gradient from what the forward call saved: y for sigmoid and tanh, both x and y for the others. */
+static void check_backward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count) {
+  double *x_values = random_values(count), *y_values = random_values(count), *gy_values = random_values(count);
+  double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
+  for (int64_t i = 0; i < count; i++) {
+    x_values[i] *= 4;
+    y_values[i] = (float)naive_activation(activation, slope, x_values[i]);
+    const double derivative = naive_derivative(activation, slope, x_values[i], y_values[i]);
+    want[i] = gy_values[i] * derivative;
+    /* 1 - y and 1 - y * y cancel: they err by epsilon of 1. */
+    bound[i] = 4 * epsilon(dtype) * fabs(gy_values[i]) * (1 + fabs(derivative)) + smallest(dtype);
+  }
+  const void *x = array_of(dtype, count, x_values), *y = array_of(dtype, count, y_values);
+  const void *gy = array_of(dtype, count, gy_values);
+  const bool needs_y = activation == FCV_SIGMOID || activation == FCV_TANH;
+  for (int threads = 1; threads <= THREADS; threads++) {
+    fcv_set_threads(threads);
+    void *gx = array_for(dtype, count), *in_place = array_for(dtype, count), *from_y = array_for(dtype, count);
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, needs_y ? y : x, gy, gx));
+    memcpy(in_place, gy, (size_t)count * element_size(dtype));
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, needs_y ? y : x, in_place, in_place));
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, y, gy, from_y));
+    expect_near("gx", dtype, count, gx, NULL, want, bound);
+    expect_near("gx in place", dtype, count, in_place, NULL, want, bound);
+    expect_near("gx from y", dtype, count, from_y, NULL, want, bound);
+  }
+  free(x_values), free(y_values), free(gy_values), free(want), free(bound);
+}
+
+static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t columns) {
+  const int64_t count = rows * columns;
+  double *x = random_values(count), *gy = random_values(count);
+  double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
+  double *want_gx = allocated((size_t)count * sizeof(double)), *bound_gx = allocated((size_t)count * sizeof(double));
+  const double eps = epsilon(dtype);
+  for (int64_t r = 0; r < rows; r++) {
+    double top = -INFINITY, sum = 0, dot = 0, size = 0;
+    const int64_t first = r * columns, last = first + columns;
+    for (int64_t i = first; i < last; i++) x[i] = (float)ldexp(x[i], (int)(r % 11)), top = fmax(top, x[i]);
+    for (int64_t i = first; i < last; i++) sum += exp(x[i] - top);
+    for (int64_t i = first; i < last; i++) {
+      /* x - top errs by epsilon / 2 of itself, which exp turns into a relative error of that size. */
+      const double below = top - x[i], part = exp(-below) / sum;
+      want[i] = logarithm ? -below - log(sum) : part;
+      const double relative = eps * ((double)columns + 8);
+      bound[i] = (logarithm ? relative + eps * (below + log(sum)) : (relative + eps * below) * part) + smallest(dtype);
+      want[i] = dtype == FCV_F32 ? (double)(float)want[i] : want[i]; /* also what the gradient is given */
+      dot += logarithm ? gy[i] : gy[i] * want[i];
+      size += logarithm ? fabs(gy[i]) : fabs(gy[i] * want[i]);
+    }
+    for (int64_t i = first; i < last; i++) {
+      const double factor = logarithm ? exp(want[i]) : want[i];
+      want_gx[i] = logarithm ? gy[i] - factor * dot : factor * (gy[i] - dot);
+      const double terms = (double)columns + 8 + (logarithm ? fabs(want[i]) : 0);
+      bound_gx[i] = terms * eps * (factor * size + fabs(gy[i])) + smallest(dtype);
+    }
+  }
+  const void *x_array = array_of(dtype, count, x), *gy_array = array_of(dtype, count, gy);
+  const void *y_saved = array_of(dtype, count, want);
+  void *first_y = NULL, *first_gx = NULL;
+  for (int threads = 1; threads <= THREADS; threads++) {
+    fcv_set_threads(threads);
+    void *y = array_for(dtype, count), *gx = array_for(dtype, count);
+    EXPECT_OK(fcv_softmax_forward(dtype, logarithm, rows, columns, x_array, y));
+    EXPECT_OK(fcv_softmax_backward(dtype, logarithm, rows, columns, y_saved, gy_array, gx));
+    expect_near("y", dtype, count, y, NULL, want, bound);
+    expect_near("gx", dtype, count, gx, NULL, want_gx, bound_gx);
+    const size_t bytes = (size_t)count * element_size(dtype);
+    if (first_y != NULL && (memcmp(first_y, y, bytes) != 0 || memcmp(first_gx, gx, bytes) != 0))
+      fail("%d threads change bits", threads);
+    first_y = y, first_gx = gx;
+  }
+  free(x), free(gy), free(want), free(bound), free(want_gx), free(bound_gx);
+}
+
+static void run(void) {
+  for (int type = 0; type < 2; type++) {
+    const fcv_dtype dtype = type ? FCV_F64 : FCV_F32;
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+      for (int activation = 0; activation < FCV_ACTIVATIONS; activation++)
+        for (int s = 0; s < (activation == FCV_LEAKY_RELU ? 3 : 1); s++) {
+          case_begin("activation %d, slope %g, f%d, count %lld", activation, slopes[s], type ? 64 : 32,
+                     (long long)counts[c]);
+          double *values = spread_values(counts[c]);
+          check_forward(dtype, (fcv_activation)activation, slopes[s], counts[c], values);
+          check_backward(dtype, (fcv_activation)activation, slopes[s], counts[c]);
+          free(values);
+          arrays_free();
+        }
+    for (int logarithm = 0; logarithm < 2; logarithm++)
+      for (size_t c = 1; c + 1 < sizeof counts / sizeof *counts; c++) {
+        const int64_t rows = counts[c] > 10 && counts[c] < 20 ? 2000 : 13;
+        case_begin("%ssoftmax, f%d, %lld rows of %lld", logarithm ? "log-" : "", type ? 64 : 32, (long long)rows,
+                   (long long)counts[c]);
+        check_softmax(dtype, logarithm, rows, counts[c]);
+        arrays_free();
+      }
+    case_begin("softmax of no row, f%d", type ? 64 : 32);
+    check_softmax(dtype, false, 0, 10);
+    arrays_free();
+  }
+}
+
+int main(void) { return run_tests("elementwise", run); }

@@ -1,0 +1,206 @@
+/* Instruction sets, refused geometries, subnormal numbers, concurrent callers and forked children. */
+#include "check.h"
+#include "geometries.h"
+#include "naive.h"
+
+#include <float.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CALLERS = 4, ROUNDS = 8 };
+
+/* 2x20x20x16 -> 24, 3x3: enough work for two threads. */
+static const struct fcv_conv example = {.geometry = {.n = 2,
+                                                     .ci = 16,
+                                                     .co = 24,
+                                                     .groups = 1,
+                                                     .in = {1, 20, 20},
+                                                     .out = {1, 20, 20},
+                                                     .kernel = {1, 3, 3},
+                                                     .stride = {1, 1, 1},
+                                                     .dilation = {1, 1, 1},
+                                                     .pad_lo = {0, 1, 1},
+                                                     .pad_hi = {0, 1, 1}},
+                                        .layout = FCV_CHANNELS_FIRST,
+                                        .weight_layout = FCV_CHANNELS_FIRST};
+
+static float *floats(int64_t count) {
+  double *values = random_values(count);
+  float *result = allocated((size_t)count * sizeof(float));
+  for (int64_t i = 0; i < count; i++) result[i] = (float)values[i];
+  free(values);
+  return result;
+}
+
+static void check_isas(void) {
+  case_begin("instruction sets");
+  const char *used = fcv_isa();
+  EXPECT(FCV_NO_ISA, fcv_select_isa("mmx"));
+  EXPECT(FCV_NO_ISA, fcv_select_isa(""));
+  if (strcmp(fcv_isa(), used) != 0)
+    fail("a refused name changed the instruction set to %s", fcv_isa());
+  if (fcv_isa_name(-1) != NULL || fcv_isa_name(100) != NULL)
+    fail("a name beyond the last");
+  if (fcv_isa_available(-1) || fcv_isa_available(100))
+    fail("available beyond the last");
+  char id[64];
+  int kernels = 0;
+  while (fcv_kernel_id(kernels, id, sizeof id)) {
+    if (strstr(id, used) == NULL)
+      fail("kernel %d is %s, not of %s", kernels, id, used);
+    kernels++;
+  }
+  if (kernels < 4 || kernels > 200)
+    fail("%d kernels", kernels);
+  EXPECT_OK(fcv_select_isa(NULL));
+  if (!fcv_isa_available(0) == !strcmp(fcv_isa(), fcv_isa_name(0)))
+    fail("NULL selects %s", fcv_isa());
+  EXPECT_OK(fcv_select_isa(used));
+}
+
+/* Each change of one field makes the example contradict itself, or leave int64_t. */
+static const struct {
+  size_t field;
+  int64_t value;
+} refused[] = {
+#define FIELD(name) offsetof(struct fcv_geometry, name)
+    {FIELD(n), -1},
+    {FIELD(n), INT64_MAX / 2},
+    {FIELD(ci), -16},
+    {FIELD(ci), INT64_MAX},
+    {FIELD(co), -16},
+    {FIELD(co), INT64_MAX},
+    {FIELD(groups), 0},
+    {FIELD(groups), 3},
+    {FIELD(groups), -1},
+    {FIELD(in[1]), -1},
+    {FIELD(in[1]), INT64_MAX / 2},
+
+    {FIELD(kernel[1]), 0},
+    {FIELD(kernel[1]), INT64_MAX / 2},
+    {FIELD(stride[1]), 0},
+    {FIELD(stride[2]), -1},
+    {FIELD(dilation[1]), 0},
+    {FIELD(dilation[2]), INT64_MAX / 2},
+    {FIELD(pad_lo[1]), -1},
+    {FIELD(pad_lo[1]), INT64_MAX / 2},
+    {FIELD(pad_hi[2]), -1},
+#undef FIELD
+};
+
+/* No array may be touched: each is NULL. */
+static void check_refused(void) {
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    struct fcv_conv conv = example;
+    struct fcv_pool pool = {.geometry = example.geometry, .layout = FCV_CHANNELS_LAST};
+    pool.geometry.co = pool.geometry.groups = pool.geometry.ci;
+    memcpy((char *)&conv.geometry + refused[i].field, &refused[i].value, sizeof refused[i].value);
+    memcpy((char *)&pool.geometry + refused[i].field, &refused[i].value, sizeof refused[i].value);
+    case_begin("refused convolution: %s", describe(&conv.geometry));
+    EXPECT(FCV_INVALID, fcv_conv_forward(&conv, NULL, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_conv_grad_input(&conv, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_conv_grad_weight(&conv, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_conv_grad_bias(&conv, NULL, NULL));
+    case_begin("refused pooling: %s", describe(&pool.geometry));
+    EXPECT(FCV_INVALID, fcv_max_pool_forward(&pool, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_max_pool_backward(&pool, NULL, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_avg_pool_forward(&pool, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_avg_pool_backward(&pool, NULL, NULL));
+  }
+}
+
+/* Subnormal numbers are zero inside an operation, whatever the thread, and what they were for the caller. */
+static void check_subnormals(void) {
+  case_begin("subnormal weights");
+  const struct fcv_geometry *g = &example.geometry;
+  float *x = floats(x_count(g)), *w = allocated((size_t)w_count(g) * sizeof(float));
+  float *y = allocated((size_t)y_count(g) * sizeof(float));
+  for (int64_t i = 0; i < w_count(g); i++) w[i] = FLT_MIN / 4;
+  for (int threads = 1; threads <= 2; threads++) {
+    fcv_set_threads(threads);
+    memset(y, 0xFF, (size_t)y_count(g) * sizeof(float));
+    EXPECT_OK(fcv_conv_forward(&example, x, w, NULL, y));
+    for (int64_t i = 0; i < y_count(g); i++)
+      if (y[i] != 0)
+        fail("y[%lld] is %g with %d threads", (long long)i, (double)y[i], threads);
+    volatile float tiny = FLT_MIN;
+    if (tiny / 4 == 0)
+      fail("the caller's subnormal numbers are lost");
+  }
+  free(x), free(w), free(y);
+}
+
+struct caller {
+  pthread_t thread;
+  float *x, *w, *y, *want;
+};
+
+static void *call(void *argument) {
+  struct caller *c = argument;
+  for (int round = 0; round < ROUNDS; round++)
+    if (fcv_conv_forward(&example, c->x, c->w, NULL, c->y) != FCV_OK)
+      return "a status";
+  return memcmp(c->y, c->want, (size_t)y_count(&example.geometry) * sizeof(float)) == 0 ? NULL : "other bits";
+}
+
+static void check_callers_and_forks(void) {
+  const struct fcv_geometry *g = &example.geometry;
+  struct caller callers[CALLERS];
+  fcv_set_threads(2);
+  for (int i = 0; i < CALLERS; i++) {
+    struct caller *c = &callers[i];
+    c->x = floats(x_count(g)), c->w = floats(w_count(g));
+    c->y = allocated((size_t)y_count(g) * sizeof(float)), c->want = allocated((size_t)y_count(g) * sizeof(float));
+    EXPECT_OK(fcv_conv_forward(&example, c->x, c->w, NULL, c->want));
+  }
+
+  case_begin("%d callers at once", CALLERS);
+  for (int i = 0; i < CALLERS; i++)
+    if (pthread_create(&callers[i].thread, NULL, call, &callers[i]) != 0)
+      fail("no thread");
+  for (int i = 0; i < CALLERS; i++) {
+    void *trouble;
+    pthread_join(callers[i].thread, &trouble);
+    if (trouble != NULL)
+      fail("caller %d got %s", i, (const char *)trouble);
+  }
+
+  case_begin("a forked child");
+  const pid_t child = fork();
+  if (child < 0)
+    fail("fork failed");
+  if (child == 0) {
+    alarm(60); /* a child that waits for the parent's threads waits forever */
+    if (fcv_get_threads() != 1)
+      _exit(2);
+    _exit(call(&callers[0]) == NULL ? 0 : 3);
+  }
+  int status;
+  waitpid(child, &status, 0);
+  if (!WIFEXITED(status))
+    fail("the child ended by signal %d", WTERMSIG(status));
+  const int code = WEXITSTATUS(status);
+  if (code != 0 && !(code == 2 && !fcv_has_openmp()))
+    fail("the child returned %d", code);
+  for (int i = 0; i < CALLERS; i++) free(callers[i].x), free(callers[i].w), free(callers[i].y), free(callers[i].want);
+}
+
+static void run(void) {
+  check_isas();
+  check_refused();
+  check_subnormals();
+  check_callers_and_forks();
+  case_begin("thread counts");
+  fcv_set_threads(0);
+  if (fcv_get_threads() != 1)
+    fail("0 threads become %d", fcv_get_threads());
+  fcv_scratch_trim();
+  if (fcv_scratch_bytes() != 0)
+    fail("%zu bytes are kept after trimming", fcv_scratch_bytes());
+}
+
+int main(void) { return run_tests("interface", run); }
