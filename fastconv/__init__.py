@@ -1,0 +1,74 @@
+"""CNN layers for NumPy, fast on a CPU.
+
+``fastconv.functional`` has the operations with the signatures of ``torch.nn.functional``, ``fastconv.layers`` and
+`Sequential` have those of Keras 3. What a program does not use is not imported.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from fastconv import functional
+from fastconv._config import default_threads, get_num_threads, set_num_threads, show_config
+
+if TYPE_CHECKING:
+    from fastconv import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        optimizers,
+        plot,
+        reference,
+        testing,
+        utils,
+    )
+    from fastconv.models import Sequential, load_model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Sequential",
+    "load_model",
+    "functional",
+    "layers",
+    "activations",
+    "models",
+    "losses",
+    "optimizers",
+    "metrics",
+    "callbacks",
+    "initializers",
+    "datasets",
+    "utils",
+    "plot",
+    "reference",
+    "testing",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+]
+
+_MODULE_OF = {"Sequential": "fastconv.models", "load_model": "fastconv.models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'fastconv' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name) if name in _MODULE_OF else _submodule(name)
+    globals()[name] = value
+    return value
+
+
+def _submodule(name: str) -> Any:
+    return importlib.import_module(f"fastconv.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+set_num_threads(default_threads())

@@ -1,0 +1,47 @@
+"""Operations of convolutional networks on NumPy arrays, and their gradients, with the signatures of
+``torch.nn.functional``.
+
+They keep no state and never change their inputs (but for ``inplace=True``). Each ``name`` has a ``name_backward``,
+which takes the gradient of the output and then the arguments of ``name``.
+"""
+
+from fastconv.functional.activations import (
+    leaky_relu,
+    leaky_relu_backward,
+    log_softmax,
+    log_softmax_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from fastconv.functional.conv import conv2d, conv2d_backward
+from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+
+__all__ = [
+    "conv2d",
+    "conv2d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "linear",
+    "linear_backward",
+    "relu",
+    "relu_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+    "softmax",
+    "softmax_backward",
+    "log_softmax",
+    "log_softmax_backward",
+]

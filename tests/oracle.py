@@ -1,0 +1,236 @@
+"""Settings that a result must not depend on, and comparisons with an expectation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike, NDArray
+
+import fastconv as fc
+from fastconv import _core
+
+Array = NDArray[Any]
+
+
+def every_setting(threads: tuple[int, ...] = (1, 2)) -> Iterator[str]:
+    """Each instruction set of this CPU with each number of threads, in use while the loop's body runs.
+
+    For hypothesis, where an expectation that is slow to compute serves all of them; other tests take the fixtures.
+    """
+    isa, count = _core.isa(), fc.get_num_threads()
+    try:
+        for name, available in _core.isas():
+            if available:
+                _core.select_isa(name)
+                for number in threads:
+                    fc.set_num_threads(number)
+                    yield f"{name}, {number} threads"
+    finally:
+        _core.select_isa(isa)
+        fc.set_num_threads(count)
+
+
+def assert_within(actual: Any, expected: ArrayLike, bound: ArrayLike, label: str = "") -> None:
+    """Shapes are equal, NaN and infinities in the same places, and all else is within `bound`."""
+    expected = np.asarray(expected, dtype=np.float64)
+    assert isinstance(actual, np.ndarray), f"{label}: {type(actual)}"
+    assert actual.shape == expected.shape, f"{label}: shape {actual.shape}, expected {expected.shape}"
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(actual[~finite], expected[~finite], err_msg=label)
+    with np.errstate(invalid="ignore"):
+        error = np.where(finite, np.abs(actual.astype(np.float64) - expected), 0.0)
+    excess = np.where(finite, error - np.broadcast_to(bound, expected.shape), 0.0)
+    if excess.size and not excess.max() <= 0:
+        worst = np.unravel_index(np.nanargmax(excess), excess.shape)
+        raise AssertionError(
+            f"{label}: {np.count_nonzero(~(excess <= 0))} of {excess.size} elements are out of bounds; at {worst} "
+            f"{actual[worst]!r}, expected {expected[worst]!r}, error {error[worst]:.3g}, "
+            f"bound {np.broadcast_to(bound, expected.shape)[worst]:.3g}"
+        )
+
+
+def assert_same_bits(actual: Array, expected: Array, label: str = "") -> None:
+    """Both have the same shape, dtype and bytes."""
+    assert actual.shape == expected.shape, label
+    assert actual.dtype == expected.dtype, label
+    assert actual.tobytes() == expected.tobytes(), label
+
+
+def small_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+    """Integers from -3 to 3: as long as sums stay below 2**24, float32 adds their products without rounding.
+
+    Results are then equal to the expectation, and not one lost or doubled product can hide in a tolerance.
+    """
+    return rng.integers(-3, 4, shape).astype(dtype)
+
+
+class MatmulConv2D:
+    """Convolution and gradients as matrix products over unfolded windows, in float64: an oracle for large images.
+
+    Everything is channels last, with a number for stride and dilation on each axis, and pairs for padding.
+    """
+
+    def __init__(
+        self, x: Array, w: Array, stride: tuple[int, int], pads: Any, dilation: tuple[int, int], groups: int
+    ) -> None:
+        self.pads, self.stride, self.dilation, self.groups = pads, stride, dilation, groups
+        self.x_shape = x.shape
+        padded = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)))
+        self.padded_shape = padded.shape
+        kh, kw, per_group, co = w.shape
+        reach = [r * (k - 1) + 1 for r, k in zip(dilation, (kh, kw), strict=True)]
+        windows = sliding_window_view(padded, reach, axis=(1, 2))
+        windows = windows[:, :: stride[0], :: stride[1], :, :: dilation[0], :: dilation[1]]
+        n, oh, ow = windows.shape[:3]
+        self.output = (n, oh, ow)
+        # Columns of group g: columns[g][n * oh * ow][c * kh * kw]; its weights: matrices[g][c * kh * kw][o].
+        self.columns = windows.reshape(n * oh * ow, groups, per_group * kh * kw).transpose(1, 0, 2)
+        self.w_shape = w.shape
+        grouped = w.astype(np.float64).reshape(kh, kw, per_group, groups, co // groups)
+        self.matrices = grouped.transpose(3, 2, 0, 1, 4).reshape(groups, per_group * kh * kw, co // groups)
+
+    def forward(self) -> Array:
+        y = self.columns @ self.matrices
+        return y.transpose(1, 0, 2).reshape(*self.output, -1)
+
+    def grad_weight(self, gy: Array) -> Array:
+        kh, kw, per_group, co = self.w_shape
+        gw = self.columns.transpose(0, 2, 1) @ self._rows(gy)
+        gw = gw.reshape(self.groups, per_group, kh, kw, co // self.groups)
+        return gw.transpose(2, 3, 1, 0, 4).reshape(self.w_shape)
+
+    def grad_input(self, gy: Array) -> Array:
+        kh, kw, per_group, _ = self.w_shape
+        n, oh, ow = self.output
+        columns = (self._rows(gy) @ self.matrices.transpose(0, 2, 1)).reshape(self.groups, n, oh, ow, per_group, kh, kw)
+        columns = columns.transpose(5, 6, 1, 2, 3, 0, 4).reshape(kh, kw, n, oh, ow, -1)
+        gx = np.zeros(self.padded_shape)
+        (sh, sw), (rh, rw) = self.stride, self.dilation
+        for p in range(kh):
+            for q in range(kw):
+                gx[:, p * rh :: sh, q * rw :: sw][:, :oh, :ow] += columns[p, q]
+        (top, _), (left, _) = self.pads
+        return gx[:, top : top + self.x_shape[1], left : left + self.x_shape[2]]
+
+    def _rows(self, gy: Array) -> Array:
+        return gy.astype(np.float64).reshape(-1, self.groups, self.w_shape[3] // self.groups).transpose(1, 0, 2)
+
+
+@dataclass(frozen=True)
+class LargeConv2D:
+    """A convolution that crosses borders of tiles and blocks; images and weights channels last."""
+
+    n: int
+    size: tuple[int, int]
+    ci: int
+    co: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    padding: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
+    groups: int = 1
+
+    def __str__(self) -> str:
+        numbers = [self.n, *self.size, self.ci, self.co, *self.kernel]
+        extras = [f"s{self.stride[0]}{self.stride[1]}", f"r{self.dilation[0]}{self.dilation[1]}", f"g{self.groups}"]
+        return "-".join([*map(str, numbers), *(extra for extra in extras if extra not in ("s11", "r11", "g1"))])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        names = ("stride", "padding", "dilation", "groups")
+        return {name: getattr(self, name) for name in names}
+
+
+LARGE = [
+    LargeConv2D(1, (56, 56), 64, 64, (3, 3), padding=((1, 1), (1, 1))),
+    LargeConv2D(3, (14, 14), 48, 80, (3, 3), padding=((1, 1), (1, 1))),
+    LargeConv2D(2, (33, 17), 3, 40, (7, 7), stride=(2, 2), padding=((3, 3), (3, 3))),
+    LargeConv2D(5, (28, 28), 1, 8, (7, 7), stride=(2, 2)),
+    LargeConv2D(2, (14, 14), 6, 16, (5, 5)),
+    LargeConv2D(2, (19, 23), 130, 65, (1, 1)),
+    LargeConv2D(1, (7, 7), 600, 70, (1, 1)),
+    LargeConv2D(70, (1, 1), 100, 10, (1, 1)),
+    LargeConv2D(1, (9, 9), 130, 33, (7, 7), padding=((3, 3), (3, 3))),
+    LargeConv2D(2, (13, 11), 16, 33, (5, 3), (1, 2), (2, 1), ((1, 2), (0, 3))),
+    LargeConv2D(1, (20, 20), 15, 17, (3, 3), stride=(3, 3)),
+    LargeConv2D(1, (3, 400), 7, 9, (3, 3), padding=((2, 0), (0, 2))),
+    LargeConv2D(1, (400, 3), 8, 31, (3, 2), stride=(3, 1)),
+    LargeConv2D(1, (40, 40), 31, 32, (3, 3), dilation=(3, 2), padding=((3, 3), (2, 2))),
+    LargeConv2D(2, (7, 7), 512, 48, (3, 3), padding=((1, 1), (1, 1))),
+    LargeConv2D(1, (8, 9), 256, 40, (2, 3), stride=(2, 1)),
+    LargeConv2D(1, (11, 10), 24, 256, (3, 3), padding=((1, 1), (1, 1))),
+    LargeConv2D(3, (60, 61), 33, 20, (3, 3), (2, 1), (1, 1), ((1, 1), (1, 1))),
+    LargeConv2D(2, (15, 15), 66, 34, (3, 3), padding=((1, 1), (1, 1)), groups=2),
+    LargeConv2D(1, (17, 16), 48, 128, (1, 1), stride=(2, 1), groups=4),
+    LargeConv2D(1, (30, 29), 65, 65, (3, 3), padding=((1, 1), (1, 1)), groups=65),
+    LargeConv2D(2, (12, 13), 31, 62, (5, 5), (2, 2), (1, 1), ((2, 2), (2, 2)), groups=31),
+]
+
+
+class Solved(NamedTuple):
+    """Small integers for a case, with outputs and gradients, in float64 and channels last."""
+
+    x: Array
+    w: Array
+    b: Array
+    gy: Array
+    y: Array
+    gx: Array
+    gw: Array
+    gb: Array
+
+
+@cache
+def solved(case: LargeConv2D) -> Solved:
+    """Compute every array of a case. No sum comes near 2**24, so that all results are exact in float32 too."""
+    rng = np.random.default_rng(case.n + case.ci)
+    x = small_integers(rng, (case.n, *case.size, case.ci))
+    w = small_integers(rng, (*case.kernel, case.ci // case.groups, case.co))
+    b = small_integers(rng, (case.co,))
+    matmul = MatmulConv2D(x, w, case.stride, case.padding, case.dilation, case.groups)
+    y = matmul.forward() + b
+    gy = small_integers(rng, y.shape)
+    return Solved(x, w, b, gy, y, matmul.grad_input(gy), matmul.grad_weight(gy), gy.sum(axis=(0, 1, 2)))
+
+
+def image_as(array: Array, data_format: str, dtype: Any) -> Array:
+    """Return a channels-last image in another layout and dtype."""
+    moved = array if data_format == "channels_last" else array.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(moved, dtype=dtype)
+
+
+def weight_as(array: Array, data_format: str, dtype: Any) -> Array:
+    """Return channels-last weights in another layout and dtype."""
+    moved = array if data_format == "channels_last" else array.transpose(3, 2, 0, 1)
+    return np.ascontiguousarray(moved, dtype=dtype)
+
+
+def torch_conv2d(
+    torch: Any, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, groups: int, data_format: str
+) -> Any:
+    """Say in torch's words what it has no word for: channels last, uneven padding, "same" with a stride."""
+    last = data_format == "channels_last"
+    if last:
+        x, w = x.movedim(-1, -3), w.permute(3, 2, 0, 1)
+    strides, dilations = _two(stride), _two(dilation)
+    if padding == "same":
+        axes = zip(x.shape[-2:], w.shape[2:], strides, dilations, strict=True)
+        totals = [max((-(-size // s) - 1) * s + (k - 1) * r + 1 - size, 0) for size, k, s, r in axes]
+        pads = [(total // 2, total - total // 2) for total in totals]
+    elif padding == "valid":
+        pads = [(0, 0), (0, 0)]
+    elif isinstance(padding, tuple) and isinstance(padding[0], tuple):
+        pads = list(padding)
+    else:
+        pads = [(pad, pad) for pad in _two(padding)]
+    padded = torch.nn.functional.pad(x, (*pads[1], *pads[0]))
+    y = torch.nn.functional.conv2d(padded, w, b, strides, 0, dilations, groups)
+    return y.movedim(-3, -1) if last else y
+
+
+def _two(value: Any) -> list[int]:
+    values = value if isinstance(value, tuple | list) else [value]
+    return [int(number) for number in (values if len(values) == 2 else [*values, *values])]

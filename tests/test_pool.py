@@ -1,0 +1,309 @@
+"""Max and average pooling, and their gradients."""
+
+import numpy as np
+import pytest
+import strategies
+from hypothesis import given, note, settings
+from oracle import assert_same_bits, assert_within, every_setting, image_as, small_integers
+
+import fastconv.functional as F
+from fastconv import reference
+from fastconv.testing import check_gradient, error_bound
+
+CHANNELS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130]
+
+
+class TestMaxPool:
+    @settings(max_examples=400)
+    @given(case=strategies.max_pool2d())
+    def test_values_indices_and_gradient_match_reference(self, case):
+        x = case.input()
+        expected, positions = reference.max_pool2d(x, **case.options, return_indices=True)
+        gy = case.grad_output(expected.shape)
+        gradient = reference.max_pool2d_backward(gy, x, **case.options)
+        bound = error_bound(reference.max_pool2d_backward(np.abs(gy), x, **case.options), max(gy.size, 1), case.dtype)
+        for setting in every_setting():
+            note(setting)
+            y, indices = F.max_pool2d(x, **case.options, return_indices=True)
+            assert y.dtype == case.dtype
+            assert indices.dtype == np.int64
+            np.testing.assert_array_equal(y, expected)
+            np.testing.assert_array_equal(indices, positions)
+            assert_same_bits(F.max_pool2d(x, **case.options), y)
+            gx = F.max_pool2d_backward(gy, x, **case.options)
+            assert gx.dtype == case.dtype
+            assert_within(gx, gradient, bound, setting)
+            assert_same_bits(F.max_pool2d_backward(gy, x, **case.options, indices=indices), gx)
+
+    @pytest.mark.parametrize("channels", CHANNELS)
+    def test_all_channel_counts(self, channels, isa, threads, dtype, data_format, rng):
+        x = image_as(rng.integers(-50, 50, (2, 9, 10, channels)), data_format, dtype)
+        options = {"kernel_size": (3, 2), "stride": 2, "padding": (1, 0), "data_format": data_format}
+        y, indices = F.max_pool2d(x, **options, return_indices=True)
+        expected, positions = reference.max_pool2d(x, **options, return_indices=True)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(indices, positions)
+        gy = small_integers(rng, y.shape, dtype)
+        gradient = reference.max_pool2d_backward(gy, x, **options)
+        np.testing.assert_array_equal(F.max_pool2d_backward(gy, x, **options), gradient)
+        np.testing.assert_array_equal(F.max_pool2d_backward(gy, x, **options, indices=indices), gradient)
+
+    @pytest.mark.parametrize("slip", [0, 1])
+    def test_the_lectures_feature_map(self, isa, dtype, slip):
+        rows = f"01000 01110 10{slip}21 14210 00121"
+        x = np.array([[[int(digit) for digit in row] for row in rows.split()]], dtype)
+        expected = [[1, 1, 0], [4, 2, 1], [0, 2, 1]]
+        np.testing.assert_array_equal(F.max_pool2d(x, 2, 2, ceil_mode=True)[0], expected)
+
+    def test_large_image_tiled_by_windows_without_overlap(self, isa, threads, dtype, data_format, rng):
+        x = rng.standard_normal((8, 56, 56, 64)).astype(dtype)
+        windows = x.reshape(8, 28, 2, 28, 2, 64).transpose(0, 1, 3, 5, 2, 4).reshape(8, 28, 28, 64, 4)
+        y, indices = F.max_pool2d(image_as(x, data_format, dtype), 2, return_indices=True, data_format=data_format)
+        np.testing.assert_array_equal(y, image_as(windows.max(axis=-1), data_format, dtype))
+        first = windows.argmax(axis=-1)
+        rows, columns = np.indices((28, 28))
+        positions = (2 * rows[..., None] + first // 2) * 56 + 2 * columns[..., None] + first % 2
+        np.testing.assert_array_equal(indices, image_as(positions, data_format, np.int64))
+
+    def test_nan_wins_and_the_last_of_several(self, isa, dtype, data_format):
+        for channels in (1, 40):
+            x = np.zeros((1, 4, 4, channels))
+            x[0, 0, 0], x[0, 1, 0] = np.inf, np.nan
+            x[0, 2, 3], x[0, 3, 2] = np.nan, np.nan
+            y, indices = F.max_pool2d(image_as(x, data_format, dtype), 2, return_indices=True, data_format=data_format)
+            expected = np.zeros((1, 2, 2, channels))
+            expected[0, 0, 0] = expected[0, 1, 1] = np.nan
+            np.testing.assert_array_equal(y, image_as(expected, data_format, dtype))
+            positions = np.empty((1, 2, 2, channels))
+            positions[0] = np.array([[4, 2], [8, 14]])[..., None]
+            np.testing.assert_array_equal(indices, image_as(positions, data_format, np.int64))
+
+    def test_padding_never_wins(self, isa, dtype, data_format):
+        x = np.full((1, 3, 3, 5), -np.inf)
+        x[0, 0, 0] = -1e30
+        y, indices = F.max_pool2d(
+            image_as(x, data_format, dtype), 3, padding=1, return_indices=True, data_format=data_format
+        )
+        np.testing.assert_array_equal(y, np.full(y.shape, dtype(-1e30)))
+        np.testing.assert_array_equal(indices, 0)
+
+    def test_all_minus_infinity_gives_the_first_element(self, isa, dtype, data_format):
+        x = image_as(np.full((1, 2, 4, 9), -np.inf), data_format, dtype)
+        y, indices = F.max_pool2d(x, 2, return_indices=True, data_format=data_format)
+        assert np.isneginf(y).all()
+        positions = np.broadcast_to(np.array([0, 2])[None, None, :, None], (1, 1, 2, 9))
+        np.testing.assert_array_equal(indices, image_as(positions, data_format, np.int64))
+
+    def test_window_over_padding_alone(self, isa, dtype):
+        x = np.ones((1, 2, 2), dtype)
+        y, indices = F.max_pool2d(x, 2, padding=1, dilation=3, return_indices=True)
+        assert (y.item(), indices.item()) == (-np.inf, -1)
+        np.testing.assert_array_equal(
+            F.max_pool2d_backward(np.ones_like(y), x, 2, padding=1, dilation=3), np.zeros_like(x)
+        )
+
+    def test_positions_of_int32_are_taken(self, dtype, rng):
+        x = small_integers(rng, (2, 3, 6, 6), dtype)
+        y, indices = F.max_pool2d(x, 2, return_indices=True)
+        gx = F.max_pool2d_backward(y, x, 2, indices=indices.astype(np.int32))
+        np.testing.assert_array_equal(gx, reference.max_pool2d_backward(y, x, 2))
+
+    def test_return_indices_changes_nothing_in_the_gradient(self, dtype, rng):
+        x = small_integers(rng, (2, 3, 6, 6), dtype)
+        gy = small_integers(rng, (2, 3, 3, 3), dtype)
+        assert_same_bits(F.max_pool2d_backward(gy, x, 2, return_indices=True), F.max_pool2d_backward(gy, x, 2))
+
+    @settings(max_examples=40)
+    @given(case=strategies.max_pool2d())
+    def test_gradient_is_a_directional_derivative_where_no_two_are_equal(self, case, isa):
+        x = np.random.default_rng(case.seed).permutation(np.prod(case.input_shape)).reshape(case.input_shape)
+        if np.isfinite(F.max_pool2d(x, **case.options)).all():
+            check_gradient(F.max_pool2d, x, directions=1, **case.options)
+
+
+class TestAveragePool:
+    @settings(max_examples=400)
+    @given(case=strategies.avg_pool2d())
+    def test_values_and_gradient_match_reference(self, case):
+        x = case.input()
+        expected = reference.avg_pool2d(x, **case.options)
+        gy = case.grad_output(expected.shape)
+        gradient = reference.avg_pool2d_backward(gy, x, **case.options)
+        positive = {**case.options, "divisor_override": abs(case.options["divisor_override"] or 0) or None}
+        bound = error_bound(reference.avg_pool2d(np.abs(x), **positive), 25 + 1, case.dtype)
+        bound_x = error_bound(reference.avg_pool2d_backward(np.abs(gy), x, **positive), 2 * max(gy.size, 1), case.dtype)
+        for setting in every_setting():
+            note(setting)
+            y = F.avg_pool2d(x, **case.options)
+            assert y.dtype == case.dtype
+            assert_within(y, expected, bound, setting)
+            gx = F.avg_pool2d_backward(gy, x, **case.options)
+            assert gx.dtype == case.dtype
+            assert_within(gx, gradient, bound_x, setting)
+
+    @pytest.mark.parametrize("channels", CHANNELS)
+    def test_all_channel_counts(self, channels, isa, threads, dtype, data_format, rng):
+        # Divisors are powers of two: every mean is exact.
+        x = image_as(small_integers(rng, (2, 9, 10, channels)), data_format, dtype)
+        options = {"kernel_size": (4, 2), "stride": (3, 2), "data_format": data_format}
+        y = F.avg_pool2d(x, **options)
+        np.testing.assert_array_equal(y, reference.avg_pool2d(x, **options))
+        gy = small_integers(rng, y.shape, dtype)
+        np.testing.assert_array_equal(
+            F.avg_pool2d_backward(gy, x, **options), reference.avg_pool2d_backward(gy, x, **options)
+        )
+
+    def test_whole_image(self, isa, threads, dtype, data_format, rng):
+        x = small_integers(rng, (3, 32, 16, 70))
+        y = F.avg_pool2d(image_as(x, data_format, dtype), (32, 16), data_format=data_format)
+        np.testing.assert_array_equal(y, image_as(x.mean(axis=(1, 2), keepdims=True), data_format, dtype))
+
+    def test_large_image_tiled_by_windows_without_overlap(self, isa, threads, dtype, data_format, rng):
+        x = small_integers(rng, (8, 56, 56, 64))
+        means = x.reshape(8, 28, 2, 28, 2, 64).mean(axis=(2, 4))
+        y = F.avg_pool2d(image_as(x, data_format, dtype), 2, data_format=data_format)
+        np.testing.assert_array_equal(y, image_as(means, data_format, dtype))
+        gx = F.avg_pool2d_backward(y, image_as(x, data_format, dtype), 2, data_format=data_format)
+        np.testing.assert_array_equal(gx, image_as(means.repeat(2, axis=1).repeat(2, axis=2) / 4, data_format, dtype))
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_not_finite_input_reaches_its_windows_and_no_others(self, isa, dtype, data_format, value):
+        for channels in (1, 33):
+            x = np.ones((1, 6, 6, channels))
+            x[0, 2, 3, -1] = value
+            expected = np.ones((1, 3, 3, channels))
+            expected[0, 1, 1, -1] = value
+            y = F.avg_pool2d(image_as(x, data_format, dtype), 2, data_format=data_format)
+            np.testing.assert_array_equal(y, image_as(expected, data_format, dtype))
+
+    @settings(max_examples=40)
+    @given(case=strategies.avg_pool2d())
+    def test_gradient_is_a_directional_derivative(self, case, isa):
+        check_gradient(F.avg_pool2d, case.input(), directions=1, **case.options)
+
+    @settings(max_examples=60)
+    @given(case=strategies.avg_pool2d())
+    def test_gradient_is_the_adjoint(self, case, isa):
+        x = case.input().astype(np.float64)
+        y = F.avg_pool2d(x, **case.options)
+        gy = case.grad_output(y.shape).astype(np.float64)
+        gx = F.avg_pool2d_backward(gy, x, **case.options)
+        scale = np.abs(y).ravel() @ np.abs(gy).ravel()
+        assert np.vdot(x, gx) == pytest.approx(np.vdot(y, gy), rel=0, abs=1e-12 * max(scale, 1))
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+class TestBoth:
+    def test_empty_batch_gives_an_empty_batch(self, name, isa, threads, dtype, data_format):
+        x = image_as(np.ones((0, 6, 7, 3)), data_format, dtype)
+        y = getattr(F, name)(x, 2, data_format=data_format)
+        assert y.shape == image_as(np.ones((0, 3, 3, 3)), data_format, dtype).shape
+        assert getattr(F, f"{name}_backward")(y, x, 2, data_format=data_format).shape == x.shape
+
+    def test_one_pixel(self, name, isa, dtype, data_format):
+        x = np.full((1, 1, 1, 1), 3, dtype)
+        assert getattr(F, name)(x, 1, data_format=data_format).item() == 3
+        assert getattr(F, f"{name}_backward")(2 * x, x, 1, data_format=data_format).item() == 6
+
+    def test_inputs_are_unchanged(self, name, isa, threads, dtype, data_format, rng):
+        x = image_as(rng.standard_normal((2, 8, 8, 17)), data_format, dtype)
+        gy = image_as(rng.standard_normal((2, 4, 4, 17)), data_format, dtype)
+        copies = x.copy(), gy.copy()
+        getattr(F, name)(x, 2, data_format=data_format)
+        getattr(F, f"{name}_backward")(gy, x, 2, data_format=data_format)
+        assert_same_bits(x, copies[0])
+        assert_same_bits(gy, copies[1])
+
+    def test_order_of_elements_in_memory_does_not_matter(self, name, dtype, rng):
+        x, gy = small_integers(rng, (2, 3, 6, 8), dtype), small_integers(rng, (2, 3, 3, 4), dtype)
+        read_only = x.copy()
+        read_only.flags.writeable = False
+        forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+        expected = getattr(reference, name)(x, 2)
+        gradient = getattr(reference, f"{name}_backward")(gy, x, 2)
+        for other in (np.asfortranarray(x), np.ascontiguousarray(x[::-1, :, ::-1])[::-1, :, ::-1], read_only):
+            np.testing.assert_array_equal(forward(other, 2), expected)
+            np.testing.assert_array_equal(backward(np.asfortranarray(gy), other, 2), gradient)
+
+    def test_broadcast_input(self, name, dtype):
+        x = np.broadcast_to(dtype(3), (2, 3, 6, 8))
+        np.testing.assert_array_equal(getattr(F, name)(x, 2), np.full((2, 3, 3, 4), 3))
+
+    @pytest.mark.parametrize(
+        ("code", "result"), [("f2", "f2"), ("u1", "f4"), ("i2", "f4"), ("?", "f4"), ("i4", "f8"), ("i8", "f8")]
+    )
+    def test_result_has_the_promoted_dtype(self, name, code, result, rng):
+        x = rng.integers(0, 2, (2, 3, 6, 8)).astype(code)
+        y = getattr(F, name)(x, 2)
+        assert y.dtype == result
+        np.testing.assert_array_equal(y, getattr(reference, name)(x, 2))
+        gx = getattr(F, f"{name}_backward")(y, x, 2)
+        assert gx.dtype == result
+        np.testing.assert_array_equal(gx, getattr(reference, f"{name}_backward")(y, x, 2))
+
+    def test_gradient_of_mixed_dtypes_is_promoted(self, name, rng):
+        x, gy = small_integers(rng, (1, 2, 4, 4), np.float32), small_integers(rng, (1, 2, 2, 2), np.float64)
+        gx = getattr(F, f"{name}_backward")(gy, x, 2)
+        assert gx.dtype == np.float64
+        np.testing.assert_array_equal(gx, getattr(reference, f"{name}_backward")(gy, x, 2))
+
+
+WINDOWS = [
+    {"kernel_size": 2},
+    {"kernel_size": (3, 2)},
+    {"kernel_size": [2, 3], "stride": ()},
+    {"kernel_size": (2,), "stride": (1,)},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": 3, "stride": [2, 1], "padding": (1, 0), "ceil_mode": True},
+    {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True},
+    {"kernel_size": 5, "stride": 4, "padding": 2, "ceil_mode": True},
+]
+DILATED = [{"kernel_size": 3, "dilation": (2, 1)}, {"kernel_size": 2, "dilation": 3, "padding": 1}]
+
+
+class TestSameAsTorch:
+    @pytest.mark.parametrize("options", WINDOWS + DILATED, ids=str)
+    @pytest.mark.parametrize("shape", [(2, 3, 11, 10), (3, 11, 10), (0, 3, 11, 10)], ids=str)
+    def test_max_pool2d(self, torch, options, shape, rng):
+        x = rng.integers(-4, 5, shape).astype(np.float64)
+        tensor = torch.tensor(x, requires_grad=True)
+        expected, positions = torch.nn.functional.max_pool2d(tensor, **options, return_indices=True)
+        y, indices = F.max_pool2d(x, **options, return_indices=True)
+        np.testing.assert_array_equal(y, expected.detach().numpy())
+        np.testing.assert_array_equal(indices, positions.numpy())
+        gy = rng.standard_normal(y.shape)
+        expected.backward(torch.tensor(gy))
+        np.testing.assert_allclose(F.max_pool2d_backward(gy, x, **options), tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
+
+    @pytest.mark.parametrize("options", WINDOWS, ids=str)
+    @pytest.mark.parametrize(
+        "more", [{}, {"count_include_pad": False}, {"divisor_override": 3}, {"divisor_override": -2}], ids=str
+    )
+    @pytest.mark.parametrize("shape", [(2, 3, 11, 10), (3, 11, 10)], ids=str)
+    def test_avg_pool2d(self, torch, options, more, shape, rng):
+        x = rng.standard_normal(shape)
+        tensor = torch.tensor(x, requires_grad=True)
+        expected = torch.nn.functional.avg_pool2d(tensor, **options, **more)
+        y = F.avg_pool2d(x, **options, **more)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-13, atol=1e-13)
+        gy = rng.standard_normal(y.shape)
+        expected.backward(torch.tensor(gy))
+        gx = F.avg_pool2d_backward(gy, x, **options, **more)
+        np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
+
+    def test_position_of_the_last_nan(self, torch, data_format, rng):
+        x = rng.choice([0.0, np.inf, np.nan], (2, 8, 8, 17))
+        tensor = torch.tensor(image_as(x, "channels_first", np.float64))
+        _, positions = torch.nn.functional.max_pool2d(tensor, 3, 2, 1, return_indices=True)
+        _, indices = F.max_pool2d(
+            image_as(x, data_format, np.float64), 3, 2, 1, return_indices=True, data_format=data_format
+        )
+        np.testing.assert_array_equal(indices, image_as(positions.numpy().transpose(0, 2, 3, 1), data_format, np.int64))
+
+    def test_arguments_by_position(self, torch, rng):
+        x = rng.standard_normal((2, 3, 11, 10))
+        tensor = torch.tensor(x)
+        largest = torch.nn.functional.max_pool2d(tensor, 3, 2, 1, 2, True)
+        np.testing.assert_array_equal(F.max_pool2d(x, 3, 2, 1, 2, True), largest.numpy())
+        mean = torch.nn.functional.avg_pool2d(tensor, 3, 2, 1, True, False, 5)
+        np.testing.assert_allclose(F.avg_pool2d(x, 3, 2, 1, True, False, 5), mean.numpy(), rtol=1e-13, atol=1e-13)

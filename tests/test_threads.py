@@ -1,0 +1,206 @@
+"""Several threads: the same bits, no lock held, no hang after fork."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from oracle import assert_same_bits
+
+import fastconv as fc
+import fastconv.functional as F
+
+
+def normal(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+X, W, B = normal(4, 33, 28, 28), normal(40, 33, 3, 3), normal(40)
+GY = normal(4, 40, 28, 28)
+LAST = {"data_format": "channels_last"}
+X_LAST, W_LAST, GY_LAST = (
+    X.transpose(0, 2, 3, 1).copy(),
+    W.transpose(2, 3, 1, 0).copy(),
+    GY.transpose(0, 2, 3, 1).copy(),
+)
+POOLED = normal(4, 33, 14, 14)
+ROWS, ROW_WEIGHT, GRAD_ROWS = normal(300, 130), normal(65, 130), normal(300, 65)
+LONG, GRAD_LONG = normal(200_000), normal(200_001)[1:]
+TABLE, GRAD_TABLE = normal(5000, 40), normal(5001, 40)[1:]
+
+# Each is large enough to be shared between threads, and no size is a multiple of their number.
+OPERATIONS = {
+    "conv2d": lambda: F.conv2d(X, W, B, padding=1),
+    "conv2d, channels last": lambda: F.conv2d(X_LAST, W_LAST, B, padding=1, **LAST),
+    "conv2d, stride 2, float64": lambda: F.conv2d(X.astype(float), W, stride=2),
+    "conv2d, grouped": lambda: F.conv2d(X, W[:33, :11], padding=1, groups=3),
+    "conv2d, depthwise": lambda: F.conv2d(X, W[:33, :1], padding=1, groups=33),
+    "conv2d, one image, one pixel": lambda: F.conv2d(X[:1, :, :1, :1], W, padding=1),
+    "conv2d_backward": lambda: F.conv2d_backward(GY, X, W, B, padding=1),
+    "conv2d_backward, channels last": lambda: F.conv2d_backward(GY_LAST, X_LAST, W_LAST, B, padding=1, **LAST),
+    "conv2d_backward, stride 2": lambda: F.conv2d_backward(GY[:, :, :13, :13].copy(), X, W, B, stride=2),
+    "conv2d_backward, float64": lambda: F.conv2d_backward(GY.astype(float), X, W, B, padding=1),
+    "conv2d_backward, depthwise": lambda: F.conv2d_backward(GY[:, :33], X, W[:33, :1], B[:33], padding=1, groups=33),
+    "max_pool2d": lambda: F.max_pool2d(X, 2, return_indices=True),
+    "max_pool2d, channels last": lambda: F.max_pool2d(X_LAST, 3, 2, return_indices=True, **LAST),
+    "max_pool2d_backward": lambda: F.max_pool2d_backward(POOLED, X, 2),
+    "max_pool2d_backward, overlapping": lambda: F.max_pool2d_backward(GY[:, :33, :26, :26], X, 3, 1),
+    "avg_pool2d": lambda: F.avg_pool2d(X, 2),
+    "avg_pool2d, channels last": lambda: F.avg_pool2d(X_LAST, 3, 2, **LAST),
+    "avg_pool2d, whole image": lambda: F.avg_pool2d(X_LAST, 28, **LAST),
+    "avg_pool2d_backward": lambda: F.avg_pool2d_backward(GY[:, :33, :26, :26], X, 3, 1),
+    "linear": lambda: F.linear(ROWS, ROW_WEIGHT, B[:1].repeat(65)),
+    "linear_backward": lambda: F.linear_backward(GRAD_ROWS, ROWS, ROW_WEIGHT, B[:1].repeat(65)),
+    "relu": lambda: F.relu(LONG),
+    "relu_backward": lambda: F.relu_backward(GRAD_LONG, LONG),
+    "leaky_relu": lambda: F.leaky_relu(LONG),
+    "leaky_relu_backward": lambda: F.leaky_relu_backward(GRAD_LONG, LONG),
+    "sigmoid": lambda: F.sigmoid(LONG),
+    "sigmoid_backward": lambda: F.sigmoid_backward(GRAD_LONG, LONG),
+    "tanh": lambda: F.tanh(LONG),
+    "tanh_backward": lambda: F.tanh_backward(GRAD_LONG, LONG),
+    "softmax": lambda: F.softmax(TABLE),
+    "softmax_backward": lambda: F.softmax_backward(GRAD_TABLE, TABLE),
+    "log_softmax": lambda: F.log_softmax(TABLE),
+    "log_softmax_backward": lambda: F.log_softmax_backward(GRAD_TABLE, TABLE),
+}
+
+
+def results(name):
+    found = OPERATIONS[name]()
+    return found if isinstance(found, tuple) else (found,)
+
+
+def assert_all_same_bits(actual, expected, label):
+    for one, other in zip(actual, expected, strict=True):
+        assert_same_bits(one, other, label)
+
+
+def test_every_operation_is_among_them():
+    assert {name.split(",")[0] for name in OPERATIONS} == set(F.__all__)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_threads_do_not_change_bits(name, isa):
+    with fc.set_num_threads(1):
+        expected = results(name)
+    for count in (2, 3, 5, 16):
+        with fc.set_num_threads(count):
+            assert_all_same_bits(results(name), expected, f"{count} threads")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_calls_from_several_python_threads_do_not_disturb_each_other(count):
+    names = list(OPERATIONS)
+    with fc.set_num_threads(count):
+        expected = {name: results(name) for name in names}
+
+        def work(start):
+            for step in range(2 * len(names)):
+                name = names[(start * 7 + step) % len(names)]
+                assert_all_same_bits(results(name), expected[name], name)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+
+
+def test_python_runs_on_during_a_convolution():
+    x, w = np.ones((32, 64, 56, 56), np.float32), np.ones((64, 64, 3, 3), np.float32)
+    events = []
+
+    def convolve():
+        events.append("start")
+        F.conv2d(x, w)
+        events.append("end")
+
+    interval = sys.getswitchinterval()
+    # Python takes the lock from no thread, so that another runs only where this one gives it up.
+    sys.setswitchinterval(1000)
+    try:
+        worker = threading.Thread(target=convolve)
+        worker.start()
+        while worker.is_alive():
+            events.append("main")
+            worker.join(0.0001)
+    finally:
+        sys.setswitchinterval(interval)
+    assert "main" in events[events.index("start") : events.index("end")]
+
+
+FORK = """
+import os, sys, threading
+import numpy as np
+import fastconv as fc, fastconv.functional as F
+
+fc.set_num_threads(2)
+x, w = np.ones((4, 32, 28, 28), np.float32), np.ones((32, 32, 3, 3), np.float32)
+gy = np.ones((4, 32, 26, 26), np.float32)
+compute = lambda: [F.conv2d(x, w), *F.conv2d_backward(gy, x, w)[:2], F.max_pool2d(x, 2), F.relu(x), F.softmax(x)]
+expected = compute()
+
+def in_child():
+    same = all(np.array_equal(a, b) for a, b in zip(compute(), expected))
+    return 0 if same else 1
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(in_child())
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+
+def run(script):
+    """Run in a process of its own, so that a hang ends in a failure."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK + script], timeout=120, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
+class TestFork:
+    def test_child_of_a_parent_that_used_threads_works(self):
+        run("assert [fork() for _ in range(3)] == [0, 0, 0]")
+
+    def test_child_may_ask_for_threads(self):
+        run("""
+child = os.fork()
+if child == 0:
+    fc.set_num_threads(2)
+    os._exit(in_child())
+assert os.waitpid(child, 0)[1] == 0
+assert in_child() == 0, "the parent goes on with its threads"
+""")
+
+    def test_multiprocessing_by_fork_works(self):
+        run("""
+import multiprocessing
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.starmap(in_child, [()] * 6) == [0] * 6
+""")
+
+    def test_fork_while_another_thread_computes(self):
+        run("""
+stop = threading.Event()
+def keep_busy():
+    while not stop.is_set():
+        compute()
+busy = threading.Thread(target=keep_busy)
+busy.start()
+try:
+    assert [fork() for _ in range(10)] == [0] * 10
+finally:
+    stop.set()
+    busy.join()
+""")
+
+    def test_grandchild_works(self):
+        run("""
+child = os.fork()
+if child == 0:
+    os._exit(in_child() or fork())
+assert os.waitpid(child, 0)[1] == 0
+""")
