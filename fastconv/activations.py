@@ -1,0 +1,166 @@
+"""Activation functions with gradients that need only their output, so that training keeps no second array."""
+
+# ruff: noqa: D102 - what an overriding method does stands in ActivationFunction.
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastconv.functional as F
+from fastconv._configurable import Configurable, resolve
+
+Array = NDArray[Any]
+
+
+class ActivationFunction(Configurable, ABC):
+    """A function of an array, as the `activation` argument of a layer names it.
+
+    Attributes
+    ----------
+    name : str
+        The name that Keras knows it by.
+    fused : bool
+        Whether ``F.conv2d(..., activation=name)`` applies it while it stores the result.
+    """
+
+    name: ClassVar[str]
+    fused: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, x: Array) -> Array:
+        """Return ``y = f(x)``."""
+
+    @abstractmethod
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        """Return the gradient of `x`, given that of ``y = f(x)``."""
+
+
+class Linear(ActivationFunction):
+    """The identity."""
+
+    name = "linear"
+
+    def __call__(self, x: Array) -> Array:
+        return x
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return grad_y
+
+
+class Relu(ActivationFunction):
+    """``max(x, 0)``, see `fastconv.functional.relu`."""
+
+    name = "relu"
+    fused = True
+
+    def __call__(self, x: Array) -> Array:
+        return F.relu(x)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        # y > 0 exactly where x > 0.
+        return F.relu_backward(grad_y, y)
+
+
+class LeakyRelu(ActivationFunction):
+    """``x`` where it is positive, else ``negative_slope * x``, see `fastconv.functional.leaky_relu`."""
+
+    name = "leaky_relu"
+
+    def __init__(self, negative_slope: float = 0.2) -> None:
+        if not negative_slope >= 0:
+            raise ValueError(f"leaky_relu: negative_slope must not be negative, got {negative_slope!r}")
+        self.negative_slope = float(negative_slope)
+
+    def __call__(self, x: Array) -> Array:
+        return F.leaky_relu(x, self.negative_slope)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        # A slope that is not negative keeps the sign: y > 0 exactly where x > 0.
+        return F.leaky_relu_backward(grad_y, y, self.negative_slope)
+
+
+class BoundedRelu(ActivationFunction):
+    """Keras' general ReLU: 0 slope above `max_value`, identity above `threshold`, ``negative_slope * (x - threshold)``
+    elsewhere."""
+
+    name = "bounded_relu"
+
+    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> None:
+        for argument, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
+            if value is not None and not value >= 0:
+                raise ValueError(f"ReLU: {argument} must not be negative, got {value!r}")
+        self.max_value = None if max_value is None else float(max_value)
+        self.negative_slope = float(negative_slope)
+        self.threshold = float(threshold)
+
+    def __call__(self, x: Array) -> Array:
+        # Without a slope, nothing is multiplied: 0 * -inf would be NaN. A NaN is on neither side and stays.
+        below = self.negative_slope * (x - self.threshold) if self.negative_slope else 0
+        y = np.where(x <= self.threshold, below, x)
+        return y if self.max_value is None else np.minimum(y, self.max_value, out=y)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        # The threshold is not negative, so only an x above it gives a y above it.
+        grad_x = np.where(y > self.threshold, grad_y, self.negative_slope * grad_y)
+        if self.max_value is not None:
+            grad_x[y >= self.max_value] = 0
+        return grad_x
+
+
+class Sigmoid(ActivationFunction):
+    """``1 / (1 + exp(-x))``, see `fastconv.functional.sigmoid`."""
+
+    name = "sigmoid"
+    fused = True
+
+    def __call__(self, x: Array) -> Array:
+        return F.sigmoid(x)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return F.sigmoid_backward(grad_y, y, output=y)
+
+
+class Tanh(ActivationFunction):
+    """Hyperbolic tangent, see `fastconv.functional.tanh`."""
+
+    name = "tanh"
+    fused = True
+
+    def __call__(self, x: Array) -> Array:
+        return F.tanh(x)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return F.tanh_backward(grad_y, y, output=y)
+
+
+class Softmax(ActivationFunction):
+    """``exp(x) / sum(exp(x))`` along `axis`, see `fastconv.functional.softmax`."""
+
+    name = "softmax"
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def __call__(self, x: Array) -> Array:
+        return F.softmax(x, self.axis)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return F.softmax_backward(grad_y, y, self.axis, output=y)
+
+
+_BY_NAME: dict[str, type[ActivationFunction]] = {
+    cls.name: cls for cls in (Linear, Relu, LeakyRelu, Sigmoid, Tanh, Softmax)
+}
+
+
+def get(identifier: object, where: str = "get: activation") -> ActivationFunction:
+    """Return the activation function of a name, a class, a configuration or an object; None means "linear".
+
+    Examples
+    --------
+    >>> get("leaky_relu")
+    LeakyRelu(negative_slope=0.2)
+    """
+    return Linear() if identifier is None else resolve(where, identifier, ActivationFunction, _BY_NAME)

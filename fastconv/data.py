@@ -1,0 +1,162 @@
+"""Training data as batches: from arrays, or from whatever yields them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv._checks import to_array
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
+Array = NDArray[Any]
+
+DEFAULT_BATCH_SIZE = 32
+
+
+class Batch(NamedTuple):
+    """Inputs, targets and weights of some samples."""
+
+    x: Array
+    y: Array
+    sample_weight: Array | None
+
+
+class ArrayData:
+    """Batches cut from whole arrays. They keep the arrays' dtype: a layer converts a batch, nobody converts them all.
+
+    Parameters
+    ----------
+    function : str
+        Name of the caller, for errors.
+    x, y : array_like
+        Of the same length.
+    sample_weight : array_like, optional
+        As long as `x`.
+    batch_size : int, optional
+        By default 32. The last batch of an epoch may be smaller.
+
+    Attributes
+    ----------
+    samples, steps : int
+        How many samples and batches an epoch has.
+    """
+
+    def __init__(self, function: str, x: Any, y: Any, sample_weight: Any = None, batch_size: int | None = None) -> None:
+        self.x = samples_of(function, "x", x)
+        if y is None:
+            raise ValueError(f"{function}: y must be given where x is an array, got None")
+        self.y = samples_of(function, "y", y)
+        self.sample_weight = None if sample_weight is None else samples_of(function, "sample_weight", sample_weight)
+        for name, array in (("y", self.y), ("sample_weight", self.sample_weight)):
+            if array is not None and len(array) != len(self.x):
+                raise ValueError(f"{function}: {name} must have as many samples as x, {len(self.x)}, got {len(array)}")
+        if not len(self.x):
+            raise ValueError(f"{function}: x must hold at least one sample, got shape {self.x.shape}")
+        self.batch_size = check_batch_size(function, batch_size)
+        self.samples: int | None = len(self.x)
+        self.steps: int | None = -(-len(self.x) // self.batch_size)
+
+    def batches(self, order: "Generator | None" = None) -> Iterator[Batch]:
+        """Yield the batches of an epoch, in an order drawn from a generator or as the samples lie."""
+        if order is None:
+            for start in range(0, len(self.x), self.batch_size):
+                yield self._take(slice(start, start + self.batch_size))
+            return
+        permutation = order.permutation(len(self.x))
+        for start in range(0, len(self.x), self.batch_size):
+            yield self._take(permutation[start : start + self.batch_size])
+
+    def split(self, function: str, fraction: float) -> tuple["ArrayData", "ArrayData"]:
+        """Return all but the last `fraction` of the samples, and those."""
+        if not 0 < fraction < 1:
+            raise ValueError(f"{function}: validation_split must be from 0 to less than 1, got {fraction}")
+        kept = int(len(self.x) * (1 - fraction))
+        if not 0 < kept < len(self.x):
+            raise ValueError(
+                f"{function}: validation_split must leave samples on both sides of {len(self.x)}, got {fraction}"
+            )
+        parts = [self._take(slice(0, kept)), self._take(slice(kept, None))]
+        first, second = (ArrayData(function, *part, self.batch_size) for part in parts)
+        return first, second
+
+    def _take(self, which: Any) -> Batch:
+        weight = self.sample_weight
+        return Batch(self.x[which], self.y[which], None if weight is None else weight[which])
+
+
+class IterableData:
+    """Batches that an iterable yields as ``(x, y)`` or ``(x, y, sample_weight)``; iterated anew in every epoch."""
+
+    samples: int | None = None
+
+    def __init__(self, function: str, iterable: Iterable[Any]) -> None:
+        self.function = function
+        self.iterable = iterable
+        self.steps: int | None = len(iterable) if isinstance(iterable, Sized) else None
+
+    def batches(self, order: "Generator | None" = None) -> Iterator[Batch]:
+        """Yield the batches in the iterable's own order."""
+        empty = True
+        for item in self.iterable:
+            if not isinstance(item, tuple | list) or len(item) not in (2, 3):
+                raise TypeError(
+                    f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
+                    + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
+                )
+            data = ArrayData(self.function, *item)
+            yield Batch(data.x, data.y, data.sample_weight)
+            empty = False
+        if empty:
+            raise ValueError(
+                f"{self.function}: x must yield at least one batch in every epoch, got none"
+                " (a generator can be used up only once: pass a list, or an object whose __iter__ starts anew)"
+            )
+
+
+Data = ArrayData | IterableData
+
+
+def make_data(function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Data:
+    """Return the batches of arrays, or of an iterable where `y` is None and `x` is no array."""
+    if y is not None or hasattr(x, "__array__") or not isinstance(x, Iterable):
+        return ArrayData(function, x, y, sample_weight, batch_size)
+    for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
+        if value is not None:
+            raise ValueError(f"{function}: {name} must be None where x yields batches, got {value!r}")
+    return IterableData(function, x)
+
+
+def samples_of(function: str, name: str, value: Any) -> Array:
+    """Return `value` as an array whose first axis counts samples."""
+    array = to_array(function, name, value)
+    if array.ndim == 0:
+        raise ValueError(f"{function}: {name} must have a first axis of samples, got a scalar")
+    return array
+
+
+def check_batch_size(function: str, value: int | None) -> int:
+    """Return the batch size; None means 32, as in Keras."""
+    if value is None:
+        return DEFAULT_BATCH_SIZE
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{function}: batch_size must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{function}: batch_size must be at least 1, got {value}")
+    return int(value)
+
+
+def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, float] | None) -> Array | None:
+    """Return each sample's weight times that of its class; None where all are 1."""
+    if class_weight is None:
+        return batch.sample_weight
+    y = batch.y
+    labels = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
+    weights = np.ones(len(labels))
+    for label in np.unique(labels):
+        if label not in class_weight:
+            raise ValueError(f"{function}: class_weight must have an entry for every class, got none for {label}")
+        weights[labels == label] = class_weight[label]
+    return weights if batch.sample_weight is None else weights * batch.sample_weight

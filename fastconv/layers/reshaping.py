@@ -1,0 +1,162 @@
+"""Layers that move values and compute nothing."""
+
+# ruff: noqa: D102 - what an overriding method does stands in Layer.
+
+import math
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import numpy as np
+
+from fastconv.layers._arguments import Pair, integer, pair
+from fastconv.layers._arguments import data_format as check_data_format
+from fastconv.layers._images import ImageLayer
+from fastconv.layers.base import Array, Layer, LayerOptions, Shape
+
+
+class Flatten(Layer):
+    """One axis for everything but the batch.
+
+    Parameters
+    ----------
+    data_format : {"channels_last", "channels_first"}, optional
+        By default channels last. Channels-first input is flattened in channels-last order, as in Keras, so that the
+        same weights follow in both formats.
+    **options
+        ``name``, ``dtype`` and ``input_shape``, see `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten()(np.zeros((2, 4, 4, 3))).shape
+    (2, 48)
+    """
+
+    def __init__(self, data_format: str | None = None, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.data_format = check_data_format("Flatten", data_format)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if not input_shape:
+            raise ValueError(f"{self.name}: input must have a batch axis, got shape ()")
+        return (input_shape[0], _product(input_shape[1:]))
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple[int, ...]]:
+        moved = self._channels_last(x)
+        return moved.reshape(len(x), math.prod(x.shape[1:])), moved.shape
+
+    def _backward(self, saved: tuple[int, ...], grad_y: Array, needs_input: bool) -> Array | None:
+        if not needs_input:
+            return None
+        grad_x = grad_y.reshape(saved)
+        return np.moveaxis(grad_x, -1, 1) if self._moves(grad_x) else grad_x
+
+    def _channels_last(self, x: Array) -> Array:
+        return np.moveaxis(x, 1, -1) if self._moves(x) else x
+
+    def _moves(self, x: Array) -> bool:
+        return self.data_format == "channels_first" and x.ndim > 2
+
+
+class Reshape(Layer):
+    """Another shape for each input, in C order.
+
+    Parameters
+    ----------
+    target_shape : sequence of int
+        Without the batch axis; one entry may be -1, which stands for what is left.
+    **options
+        ``name``, ``dtype`` and ``input_shape``, see `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Reshape((2, -1))(np.zeros((5, 6))).shape
+    (5, 2, 3)
+    """
+
+    def __init__(self, target_shape: Sequence[int], **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.target_shape = tuple(integer("Reshape: target_shape", size, -1) for size in target_shape)
+        if self.target_shape.count(-1) > 1:
+            raise ValueError(f"Reshape: target_shape must have at most one -1, got {self.target_shape}")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        size = _product(input_shape[1:])
+        if size is None:
+            return (input_shape[0], *(None if entry == -1 else entry for entry in self.target_shape))
+        return (input_shape[0], *self._shape_for(size))
+
+    def _shape_for(self, size: int) -> tuple[int, ...]:
+        """Return the target shape for inputs of `size` values."""
+        known = math.prod(entry for entry in self.target_shape if entry != -1)
+        fits = known > 0 and size % known == 0 if -1 in self.target_shape else size == known
+        if not fits:
+            raise ValueError(f"{self.name}: target_shape must hold the input's {size} values, got {self.target_shape}")
+        return tuple(size // known if entry == -1 else entry for entry in self.target_shape)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, tuple[int, ...]]:
+        return x.reshape(len(x), *self._shape_for(math.prod(x.shape[1:]))), x.shape
+
+    def _backward(self, saved: tuple[int, ...], grad_y: Array, needs_input: bool) -> Array | None:
+        return grad_y.reshape(saved) if needs_input else None
+
+
+class ZeroPadding2D(ImageLayer):
+    """Zeros around each image.
+
+    Parameters
+    ----------
+    padding : int, pair of int, or pair of pairs of int
+        For all sides, for (height, width), or ((top, bottom), (left, right)).
+    data_format : {"channels_last", "channels_first"}, optional
+        By default channels last.
+    **options
+        ``name``, ``dtype`` and ``input_shape``, see `Layer`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ZeroPadding2D(((0, 1), (2, 0)))(np.zeros((2, 4, 4, 3))).shape
+    (2, 5, 6, 3)
+    """
+
+    def __init__(
+        self,
+        padding: int | Pair | tuple[Pair, Pair] = (1, 1),
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.padding = _sides(padding)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        batch, (height, width), channels = self._split(input_shape)
+        rows, columns = self.padding
+        padded = (None if height is None else height + sum(rows), None if width is None else width + sum(columns))
+        return self._join(batch, padded, channels)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, None]:
+        edges = ((0, 0), *self.padding, (0, 0)) if self._channels_last else ((0, 0), (0, 0), *self.padding)
+        return np.pad(x, edges), None
+
+    def _backward(self, saved: None, grad_y: Array, needs_input: bool) -> Array | None:
+        if not needs_input:
+            return None
+        rows, columns = (
+            slice(before, grad_y.shape[axis] - after)
+            for axis, (before, after) in zip(self._spatial_axes, self.padding, strict=True)
+        )
+        return grad_y[:, rows, columns] if self._channels_last else grad_y[:, :, rows, columns]
+
+
+def _sides(padding: Any) -> tuple[Pair, Pair]:
+    if isinstance(padding, Sequence) and len(padding) == 2 and not all(isinstance(n, int) for n in padding):
+        rows, columns = padding
+        return pair("ZeroPadding2D: padding", rows, 0), pair("ZeroPadding2D: padding", columns, 0)
+    height, width = pair("ZeroPadding2D: padding", padding, 0)
+    return (height, height), (width, width)
+
+
+def _product(sizes: Shape) -> int | None:
+    return None if None in sizes else math.prod(n for n in sizes if n is not None)

@@ -1,0 +1,180 @@
+"""Losses against hand-worked numbers, torch, central differences and extreme logits."""
+
+import math
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from fastconv import activations, losses
+from fastconv.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+
+# Two networks on three rows, from the lectures.
+TARGETS = np.array([[1.0, 0], [0, 1], [1, 0]])
+NETWORK_1 = np.array([[0.9, 0.1], [0.1, 0.9], [0.4, 0.6]])
+NETWORK_2 = np.array([[0.6, 0.4], [0.3, 0.7], [0.1, 0.9]])
+
+
+def test_cross_entropy_and_squared_error_of_the_lectures() -> None:
+    assert CategoricalCrossentropy()(TARGETS, NETWORK_1) == pytest.approx(0.38, abs=5e-3)
+    assert CategoricalCrossentropy()(TARGETS, NETWORK_2) == pytest.approx(1.06, abs=5e-3)
+    assert MeanSquaredError()(TARGETS, NETWORK_1) == pytest.approx(0.38 / 3)
+    assert MeanSquaredError()(TARGETS, NETWORK_2) == pytest.approx(1.06 / 3)
+
+
+def test_values_worked_by_hand() -> None:
+    log = math.log
+    assert SparseCategoricalCrossentropy()([1, 0], [[0.2, 0.8], [0.5, 0.5]]) == pytest.approx(
+        -(log(0.8) + log(0.5)) / 2
+    )
+    assert BinaryCrossentropy()([[1, 0]], [[0.9, 0.2]]) == pytest.approx(-(log(0.9) + log(0.8)) / 2)
+    assert MeanSquaredError()([[1, 2], [3, 4]], [[1, 0], [3, 1]]) == pytest.approx((0 + 4 + 0 + 9) / 4)
+
+
+def test_probabilities_that_do_not_sum_to_one_are_normalised() -> None:
+    assert CategoricalCrossentropy()([[1, 0]], [[3.0, 1.0]]) == pytest.approx(-math.log(0.75))
+    assert SparseCategoricalCrossentropy()([0], [[3.0, 1.0]]) == pytest.approx(-math.log(0.75))
+
+
+def test_label_smoothing_worked_by_hand() -> None:
+    p = [[0.9, 0.1]]
+    # Targets become 0.95 and 0.05.
+    expected = -0.95 * math.log(0.9) - 0.05 * math.log(0.1)
+    assert CategoricalCrossentropy(label_smoothing=0.1)([[1, 0]], p) == pytest.approx(expected)
+    expected = -0.95 * math.log(0.9) - 0.05 * math.log(0.1)
+    assert BinaryCrossentropy(label_smoothing=0.1)([[1]], [[0.9]]) == pytest.approx(expected)
+
+
+def test_sample_weights_multiply_and_the_divisor_stays_the_batch_size() -> None:
+    y, p = [[0.0], [0.0]], [[1.0], [2.0]]
+    assert MeanSquaredError()(y, p, sample_weight=[1, 3]) == pytest.approx((1 * 1 + 3 * 4) / 2)
+    value, gradient = MeanSquaredError().with_gradient(y, p, sample_weight=[1, 3])
+    assert value == pytest.approx(6.5)
+    np.testing.assert_allclose(gradient, [[1.0], [6.0]])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logits_of_1e4_give_a_finite_loss_and_the_right_gradient(sign: int) -> None:
+    z = np.array([[sign * 1e4, 0]], np.float32)
+    lost = 0.0 if sign > 0 else 1e4
+    wrong = 0.0 if sign > 0 else 1.0
+    for loss, target in ((CategoricalCrossentropy(True), [[1, 0]]), (SparseCategoricalCrossentropy(True), [0])):
+        value, gradient = loss.with_gradient(target, z)
+        assert value == lost
+        np.testing.assert_array_equal(gradient, [[-wrong, wrong]])
+    value, gradient = BinaryCrossentropy(True).with_gradient([[1]], z[:, :1])
+    assert value == lost
+    np.testing.assert_array_equal(gradient, [[-wrong]])
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (2, 3, 4)])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        MeanSquaredError(),
+        CategoricalCrossentropy(),
+        CategoricalCrossentropy(label_smoothing=0.2),
+        CategoricalCrossentropy(from_logits=True),
+        CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
+        SparseCategoricalCrossentropy(),
+        SparseCategoricalCrossentropy(from_logits=True),
+        BinaryCrossentropy(),
+        BinaryCrossentropy(from_logits=True, label_smoothing=0.2),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradient_matches_differences(
+    loss: Loss, shape: tuple[int, ...], weighted: bool, rng: np.random.Generator
+) -> None:
+    y_pred = rng.uniform(0.1, 0.9, shape)
+    sparse = isinstance(loss, SparseCategoricalCrossentropy)
+    y_true = rng.integers(0, 4, shape[:-1]) if sparse else rng.uniform(0, 1, shape)
+    weights = rng.uniform(0, 2, shape[0]) if weighted else None
+    value, gradient = loss.with_gradient(y_true, y_pred, weights)
+    assert value == loss(y_true, y_pred, weights)
+    direction, h = rng.standard_normal(shape), 1e-6
+    ahead = loss(y_true, y_pred + h * direction, weights)
+    behind = loss(y_true, y_pred - h * direction, weights)
+    assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * h), rel=1e-6, abs=1e-9)
+
+
+def test_losses_match_torch(torch: ModuleType, rng: np.random.Generator) -> None:
+    z, labels = rng.standard_normal((6, 5)), rng.integers(0, 5, 6)
+    targets = rng.uniform(0, 1, (6, 5))
+    z_torch = torch.tensor(z, requires_grad=True)
+    functional = torch.nn.functional
+    cases = [
+        (SparseCategoricalCrossentropy(True), labels, functional.cross_entropy(z_torch, torch.tensor(labels))),
+        (
+            BinaryCrossentropy(True),
+            targets,
+            functional.binary_cross_entropy_with_logits(z_torch, torch.tensor(targets)),
+        ),
+        (MeanSquaredError(), targets, functional.mse_loss(z_torch, torch.tensor(targets))),
+    ]
+    for loss, y_true, expected in cases:
+        value, gradient = loss.with_gradient(y_true, z)
+        (expected_gradient,) = torch.autograd.grad(expected, z_torch)
+        assert value == pytest.approx(expected.item(), rel=1e-12)
+        np.testing.assert_allclose(gradient, expected_gradient.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def test_float32_outputs_have_float32_gradients() -> None:
+    for loss in (MeanSquaredError(), CategoricalCrossentropy(), CategoricalCrossentropy(True), BinaryCrossentropy()):
+        _, gradient = loss.with_gradient(np.eye(3), np.full((3, 3), 0.5, np.float32), np.ones(3))
+        assert gradient.dtype == np.float32
+
+
+def test_a_single_output_takes_targets_without_an_axis() -> None:
+    assert MeanSquaredError()([1.0, 2.0], [[1.0], [4.0]]) == 2
+
+
+def test_on_logits_is_offered_only_for_the_matching_activation() -> None:
+    softmax, sigmoid = activations.Softmax(), activations.Sigmoid()
+    assert CategoricalCrossentropy(label_smoothing=0.1).on_logits(softmax).get_config() == {  # type: ignore[union-attr]
+        "from_logits": True,
+        "label_smoothing": 0.1,
+    }
+    assert isinstance(BinaryCrossentropy().on_logits(sigmoid), BinaryCrossentropy)
+    for loss, activation in [
+        (CategoricalCrossentropy(), sigmoid),
+        (CategoricalCrossentropy(True), softmax),
+        (CategoricalCrossentropy(), activations.Softmax(axis=1)),
+        (BinaryCrossentropy(), softmax),
+        (MeanSquaredError(), softmax),
+        (CategoricalCrossentropy(), None),
+    ]:
+        assert loss.on_logits(activation) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "y_true", "y_pred", "message"),
+    [
+        ("sparse_categorical_crossentropy", [3], [[0.5, 0.5]], "must hold labels from 0 to 1 for 2 outputs, got 3"),
+        ("sparse_categorical_crossentropy", [-1], [[0.5, 0.5]], "must hold labels from 0 to 1 .* got -1"),
+        ("sparse_categorical_crossentropy", [0.5], [[0.5, 0.5]], "must hold whole numbers, got 0.5"),
+        ("sparse_categorical_crossentropy", [[0, 1]], [[0.5, 0.5]], r"y_true must have shape \(1,\), got \(1, 2\)"),
+        ("categorical_crossentropy", [1], [[0.5, 0.5]], r"shape \(1, 2\), got \(1,\); for integer labels use sparse_"),
+        ("mse", [1.0, 2.0], [[0.5, 0.5]], r"mean_squared_error: y_true must have the outputs' shape \(1, 2\), got"),
+        ("mse", np.ones((0, 2)), np.ones((0, 2)), "y_pred must hold at least one sample"),
+    ],
+)
+def test_unfit_targets_are_refused(loss: str, y_true: object, y_pred: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        losses.get(loss)(y_true, y_pred)  # type: ignore[arg-type]
+
+
+def test_unfit_sample_weights_and_names_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(2,\) or \(2,\), got \(3,\)"):
+        MeanSquaredError()([[1.0], [2.0]], [[1.0], [2.0]], [1, 1, 1])
+    with pytest.raises(ValueError, match=r"loss must be one of 'categorical_crossentropy', .*, got 'mes'"):
+        losses.get("mes")
+    with pytest.raises(ValueError, match="label_smoothing must be from 0 to 1, got 2"):
+        CategoricalCrossentropy(label_smoothing=2)

@@ -1,0 +1,321 @@
+"""Model files: complete or absent, read without trust."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import archive
+from fastconv.layers import Conv2D, Dense, Dropout, Flatten
+from fastconv.losses import MeanSquaredError
+
+
+def trained() -> fc.Sequential:
+    rng = np.random.default_rng(0)
+    model = fc.Sequential(
+        [
+            Conv2D(2, 3, activation="relu", input_shape=(5, 5, 1), name="conv"),
+            Flatten(name="flatten"),
+            Dropout(0.5, name="dropout"),
+            Dense(3, activation="softmax", name="dense"),
+        ],
+        name="net",
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["acc"])
+    model.fit(rng.random((16, 5, 5, 1)), rng.integers(0, 3, 16), verbose=0, seed=1)
+    return model
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "model.npz"
+    trained().save(path)
+    return path
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _rewrite(path: Path, **changes: Any) -> None:
+    """Write the file anew with entries changed, added, or (None) left out."""
+    contents = {**_contents(path), **changes}
+    with path.open("wb") as stream:
+        np.savez(stream, allow_pickle=True, **{key: value for key, value in contents.items() if value is not None})
+
+
+def _change_config(path: Path, change: Any) -> None:
+    config = json.loads(_contents(path)["config"].tobytes())
+    change(config)
+    _rewrite(path, config=np.frombuffer(json.dumps(config).encode(), np.uint8))
+
+
+def test_a_loaded_model_predicts_and_goes_on_training_bit_for_bit(tmp_path: Path, rng: np.random.Generator) -> None:
+    model = trained()
+    model.save(tmp_path / "model")
+    loaded = fc.load_model(tmp_path / "model")
+    x, y = rng.random((16, 5, 5, 1)), rng.integers(0, 3, 16)
+    np.testing.assert_array_equal(loaded.predict(x), model.predict(x))
+    histories = [m.fit(x, y, epochs=3, initial_epoch=1, verbose=0, seed=1).history for m in (model, loaded)]
+    assert histories[0] == histories[1]
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert loaded.to_json() == model.to_json()
+    assert loaded.name == "net"
+
+
+def test_numpy_reads_the_weights_without_pickle(saved: Path) -> None:
+    contents = _contents(saved)
+    assert contents["weights/conv/kernel"].shape == (3, 3, 1, 2)
+    assert contents["optimizer/velocity/dense/bias"].shape == (3,)
+
+
+def test_a_model_built_by_its_data_and_never_compiled_can_be_saved(tmp_path: Path) -> None:
+    model = fc.Sequential([Flatten(), Dense(2, dtype="float64")])
+    x = np.ones((1, 2, 3))
+    y = model.predict(x)
+    model.save(tmp_path / "m.npz")
+    loaded = fc.load_model(tmp_path / "m.npz")
+    np.testing.assert_array_equal(loaded.predict(x), y)
+    assert loaded.loss is None
+    assert loaded.predict(x).dtype == np.float64
+
+
+def test_a_loss_of_ones_own_is_left_out(tmp_path: Path) -> None:
+    class Own(MeanSquaredError):
+        """Nothing that a file could name."""
+
+    model = fc.Sequential([Dense(2, input_shape=(3,))])
+    model.compile("sgd", Own())
+    model.save(tmp_path / "m.npz")
+    assert fc.load_model(tmp_path / "m.npz").loss is None
+
+
+def test_weights_assigned_in_another_dtype_are_saved_in_the_layers(tmp_path: Path) -> None:
+    model = fc.Sequential([Dense(2, input_shape=(3,))])
+    model.layers[0].params["kernel"] = np.asfortranarray(np.arange(6.0).reshape(3, 2))
+    model.save(tmp_path / "m.npz")
+    np.testing.assert_array_equal(fc.load_model(tmp_path / "m.npz").get_weights()[0], [[0, 1], [2, 3], [4, 5]])
+
+
+def test_an_unbuilt_model_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="save: the model must have weights"):
+        fc.Sequential([Dense(2)]).save(tmp_path / "m.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_killed_while_it_saves_leaves_the_old_file(saved: Path) -> None:
+    before = saved.read_bytes()
+    script = (
+        "import os, signal, sys\n"
+        "import fastconv as fc\n"
+        "model = fc.load_model(sys.argv[1])\n"
+        "model.set_weights([0 * weight for weight in model.get_weights()])\n"
+        "os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "model.save(sys.argv[1])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(saved)], capture_output=True, timeout=120, check=False)
+    assert ended.returncode == -9, ended.stderr
+    assert saved.read_bytes() == before
+    assert len(list(saved.parent.iterdir())) == 2  # the half-written one was not in its place
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(saved: Path, error: BaseException) -> None:
+    before = saved.read_bytes()
+
+    def write() -> None:
+        with archive.atomic_file(saved) as stream:
+            stream.write(b"half")
+            raise error
+
+    with pytest.raises(type(error)):
+        write()
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_saving_through_a_link_replaces_what_it_points_to(saved: Path) -> None:
+    link = saved.with_name("link")
+    link.symlink_to(saved)
+    trained().save(link)
+    assert link.is_symlink()
+    fc.load_model(saved)
+
+
+def test_a_missing_file_or_folder_is_a_file_not_found_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        fc.load_model(tmp_path / "none.npz")
+    with pytest.raises(FileNotFoundError):
+        trained().save(tmp_path / "none" / "m.npz")
+
+
+def _refused(path: Path, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        fc.load_model(path)
+    assert str(caught.value).startswith(f"load_model: {path} must be a complete model file: ")
+
+
+def test_every_truncation_is_refused(saved: Path) -> None:
+    whole = saved.read_bytes()
+    for size in [0, 1, 10, 100, *range(200, len(whole), 397), len(whole) - 1]:
+        saved.write_bytes(whole[:size])
+        _refused(saved, "must be a complete model file")
+
+
+def test_every_kind_of_flipped_bytes_is_refused_or_harmless(saved: Path) -> None:
+    whole = saved.read_bytes()
+    for position in range(0, len(whole), 61):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0xFF
+        saved.write_bytes(damaged)
+        with contextlib.suppress(ValueError):
+            fc.load_model(saved)
+
+
+def test_a_flipped_byte_in_the_weights_is_refused(saved: Path) -> None:
+    whole = saved.read_bytes()
+    kernel = _contents(saved)["weights/dense/kernel"].tobytes()
+    position = whole.index(kernel) + 5
+    saved.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+    _refused(saved, "Bad CRC-32 for file 'weights/dense/kernel.npy'")
+
+
+def test_files_of_other_kinds_are_refused(saved: Path) -> None:
+    saved.write_bytes(b"\x00" * 5000)
+    _refused(saved, "File is not a zip file")
+    np.savez(saved, a=np.zeros(3))
+    _refused(saved, "entry 'config' is missing")
+    np.savez(saved, config=np.frombuffer(b"[1, 2]", np.uint8))
+    _refused(saved, "config must be a JSON object")
+    np.savez(saved, config=np.frombuffer(b"{1}", np.uint8))
+    _refused(saved, "Expecting property name")
+    np.savez(saved, config=np.frombuffer(b"[" * 100_000, np.uint8))
+    _refused(saved, "recursion")
+    np.savez(saved, config=np.frombuffer(b'{"format": "other"}', np.uint8))
+    _refused(saved, "config must say .*'fastconv model'")
+
+
+def test_pickled_objects_are_never_loaded(saved: Path, tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (proof,))
+
+    for key in ("weights/conv/bias", "config"):
+        _rewrite(saved, **{key: np.array([Evil(), Evil()], dtype=object)})
+        _refused(saved, f"entry '{key}' must have shape")
+        trained().save(saved)
+    assert not proof.exists()
+
+
+def test_missing_misshapen_and_mistyped_arrays_are_refused(saved: Path) -> None:
+    for change, reason in [
+        ({"weights/dense/kernel": None}, "entry 'weights/dense/kernel' is missing"),
+        ({"optimizer/velocity/conv/bias": None}, "entry 'optimizer/velocity/conv/bias' is missing"),
+        (
+            {"weights/conv/bias": np.zeros(3, np.float32)},
+            r"entry 'weights/conv/bias' must have shape \(2,\) and float32, got \(3,\) and float32",
+        ),
+        ({"weights/conv/bias": np.zeros(2)}, r"must have shape \(2,\) and float32, got \(2,\) and float64"),
+        ({"weights/conv/bias": np.array(["a", "b"])}, r"must have shape \(2,\) and float32, got \(2,\) and <U1"),
+    ]:
+        _rewrite(saved, **change)
+        _refused(saved, reason)
+        trained().save(saved)
+
+
+def _replace_entry(path: Path, key: str, data: bytes, compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    entries[f"{key}.npy"] = data
+    with zipfile.ZipFile(path, "w", compression) as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+
+
+def _npy(header: str, data: bytes = b"") -> bytes:
+    text = header.encode().ljust(118) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
+
+
+def test_headers_that_promise_more_than_the_file_holds_are_refused(saved: Path) -> None:
+    """Both the configuration and the array's header claim terabytes: nothing of the kind is allocated."""
+    _change_config(saved, lambda config: config["model"]["config"]["layers"][3]["config"].update(units=10**12))
+    kernel = "{'descr': '<f4', 'fortran_order': False, 'shape': (18, 1000000000000), }"
+    _replace_entry(saved, "weights/dense/kernel", _npy(kernel))
+    _refused(saved, r"entry 'weights/dense/kernel' must hold 72000000000000 bytes for shape .*, got 129")
+
+
+def test_compressed_entries_are_refused(saved: Path) -> None:
+    _replace_entry(saved, "weights/dense/bias", b"\x00" * 10_000_000, zipfile.ZIP_DEFLATED)
+    _refused(saved, "must be stored without compression")
+
+
+def test_entries_that_claim_to_be_larger_than_the_file_are_refused(saved: Path) -> None:
+    whole = bytearray(saved.read_bytes())
+    name = whole.rindex(b"weights/dense/bias.npy")  # in the central directory, 46 bytes after the entry's start
+    whole[name - 26 : name - 18] = (2**30).to_bytes(4, "little") * 2  # stored size and size
+    saved.write_bytes(whole)
+    _refused(saved, "entry 'weights/dense/bias' must be stored without compression, within the file's")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "EOF: reading magic string"),
+        (b"\x93NUMPY\x07\x00" + b"\x00" * 200, r"npy version 1.0 or 2.0, got \(7, 0\)"),
+        (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", b"\x00" * 4), "must hold 12 bytes"),
+        (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", b"\x00" * 16), "must hold 12 bytes"),
+        (_npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-3,), }", b"\x00" * 12), "shape"),
+        (_npy("__import__('os').abort()"), "must have an array header, got one that does not parse"),
+        (_npy("(" * 100), "must have an array header, got one that does not parse"),
+    ],
+)
+def test_broken_array_headers_are_refused(saved: Path, data: bytes, reason: str) -> None:
+    _replace_entry(saved, "weights/dense/bias", data)
+    _refused(saved, reason)
+
+
+def _layer(index: int, **config: Any) -> Any:
+    return lambda whole: whole["model"]["config"]["layers"][index]["config"].update(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda config: config["model"].update(class_name="os.system"),
+            r"must be one of \['Sequential'\], got 'os.system'",
+        ),
+        (lambda config: config["model"].update(class_name=["x"]), "must be one of"),
+        (lambda config: config["model"]["config"]["layers"][0].update(class_name="eval"), "class_name among .* 'eval'"),
+        (lambda config: config["model"].update(config=3), "config must hold an object 'config'"),
+        (lambda config: config.update(version=99), "config must say"),
+        (_layer(0, filters=-1), "Conv2D: filters must be at least 1, got -1"),
+        (_layer(0, filters=1.5), r"Conv2D: filters must be an integer, got 1\.5"),
+        (_layer(0, dtype="object"), "dtype must be 'float32' or 'float64'"),
+        (_layer(0, dtype=["f4"]), "must hold arguments that the layer takes"),
+        (_layer(0, surprise=1), "unexpected keyword argument 'surprise'"),
+        (_layer(0, input_shape=[2, 2, 1]), "output height"),
+        (_layer(0, activation={"class_name": "LeakyRelu", "config": {"x": 1}}), "keyword argument 'x'"),
+        (_layer(0, name="dense"), r"weights/dense/kernel' must have shape \(3, 3, 1, 2\)"),
+        (_layer(2, noise_shape=5), "must hold arguments"),
+        (lambda config: config["training"].update(optimizer="lion"), "compile: optimizer must be one of"),
+        (lambda config: config["training"].update(metrics=3), "must hold arguments of compile"),
+        (lambda config: config["training"].update(iterations=-1), "iterations'] must be an integer"),
+        (lambda config: config["training"].update(loss={"class_name": 3}), "compile: loss must have a class_name"),
+    ],
+)
+def test_configurations_that_make_no_sense_are_refused(saved: Path, change: Any, reason: str) -> None:
+    _change_config(saved, change)
+    _refused(saved, reason)
