@@ -1,0 +1,236 @@
+"""The command ``fastconv``: train, evaluate, look at and use networks without writing Python."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+import fastconv
+from fastconv import _image_data, _report, demo, plot, utils, zoo
+from fastconv._image_data import ImageData
+from fastconv.callbacks import ModelCheckpoint
+from fastconv.models import Sequential, load_model
+
+USER_ERROR = 2
+INTERRUPTED = 130
+BEST_GUESSES = 5
+# What a network by name is shown for by `summary`, which has no data to take the shape from.
+SUMMARY_SHAPE, SUMMARY_CLASSES = (28, 28, 1), 10
+# How a model from a .json file is trained, which brings no settings of its own.
+FILE_EPOCHS, FILE_BATCH_SIZE, FILE_LEARNING_RATE = 10, 64, 1e-3
+
+DATA_HELP = f"{', '.join(_image_data.NAMED)}, or a .npz file with x_train, y_train, x_test, y_test"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Parameters
+    ----------
+    argv
+        The arguments after the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        0; or 2 after a line on stderr that says what the user can mend; or 130 after Ctrl-C.
+
+    Examples
+    --------
+    >>> from fastconv.cli import main
+    >>> main(["evaluate", "missing.npz", "--data", "digits"])
+    2
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        print(f"fastconv {arguments.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, ValueError, ImportError, NotImplementedError, MemoryError) as error:
+        print(f"fastconv {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Say what is wrong with the arguments in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` without the usage and exit."""
+        self.exit(USER_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="fastconv", description="Convolutional networks on NumPy arrays.")
+    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    command = commands.add_parser("demo", help="train on built-in digits, evaluate, save pictures")
+    command.add_argument("--out", type=Path, default=Path("fastconv-demo"), metavar="DIR", help="default: %(default)s")
+    command.set_defaults(run=lambda arguments: demo.run(arguments.out))
+
+    command = commands.add_parser("train", help="train a network and test it")
+    command.add_argument("--data", required=True, metavar="DATA", help=DATA_HELP)
+    command.add_argument(
+        "--model", required=True, metavar="MODEL", help=f"{', '.join(zoo.RECIPES)}, or a .json file by model.to_json()"
+    )
+    command.add_argument("--epochs", type=_at_least(1), metavar="N", help="default: the model's own")
+    command.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: the model's own")
+    command.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s")
+    command.add_argument("--save", type=Path, metavar="FILE", help="keep the model, after every epoch (.npz)")
+    command.add_argument("--plots", type=Path, metavar="DIR", help="save training curve, filters, maps, confusion")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("evaluate", help="loss, accuracy and confusion matrix on a test set")
+    command.add_argument("model", metavar="MODEL", help="a saved model (.npz)")
+    command.add_argument("--data", required=True, metavar="DATA", help=DATA_HELP)
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("predict", help="the best guesses for pictures")
+    command.add_argument("model", metavar="MODEL", help="a saved model (.npz)")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="a PNG or JPEG file")
+    command.add_argument("--invert", action="store_true", help="swap dark and light: for dark writing on light paper")
+    command.add_argument("--data", choices=_image_data.NAMED, metavar="DATA", help="name the classes as this set does")
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("summary", help="the layers of a network")
+    command.add_argument("model", metavar="MODEL", help=f"{', '.join(zoo.RECIPES)}, a .json file or a saved model")
+    command.set_defaults(run=_summary)
+
+    command = commands.add_parser("info", help="what fastconv runs on: instruction set, threads, compiler")
+    command.set_defaults(run=lambda arguments: fastconv.show_config())
+    return parser
+
+
+def _at_least(minimum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {minimum} on, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    _prepare_outputs(arguments.save, arguments.plots)
+    data = _image_data.load(arguments.data)
+    utils.set_random_seed(arguments.seed)
+    model, epochs, batch_size = _model_to_train(arguments.model, data)
+    _check_fits(model, arguments.model, data, arguments.data)
+    model.summary()
+    try:
+        history = model.fit(
+            data.x_train,
+            data.y_train,
+            batch_size=arguments.batch_size or batch_size,
+            epochs=arguments.epochs or epochs,
+            seed=arguments.seed,
+            callbacks=[ModelCheckpoint(_literally(arguments.save))] if arguments.save else [],
+        ).history
+    except KeyboardInterrupt:
+        if arguments.save and model.history and model.history.epoch:
+            print(f"{arguments.save} holds the model after {len(model.history.epoch)} epochs")
+        raise
+    result = _report.evaluate(model, data.x_test, data.y_test)
+    print(f"test loss {result.loss:.4f}, test accuracy {result.accuracy:.4f}")
+    if arguments.save:
+        print(f"saved {arguments.save}")
+    if arguments.plots:
+        image, confusion = data.x_test[0], result.confusion
+        for file in _report.save_pictures(arguments.plots, model, history, image, confusion, data.classes):
+            print(f"saved {file}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model)
+    data = _image_data.load(arguments.data)
+    _check_fits(model, arguments.model, data, arguments.data)
+    result = _report.evaluate(model, data.x_test, data.y_test)
+    print(f"test loss {result.loss:.4f}, test accuracy {result.accuracy:.4f} on {len(data.x_test)} examples\n")
+    print(_report.confusion_table(result.confusion, data.classes))
+
+
+def _predict(arguments: argparse.Namespace) -> None:
+    model = load_model(arguments.model)
+    shape = (model.input_shape or ())[1:]
+    pictures, changes = zip(
+        *(_image_data.read_picture(file, shape, invert=arguments.invert) for file in arguments.images), strict=True
+    )
+    probabilities = model.predict(np.stack(pictures))
+    classes = _class_names(arguments.data, probabilities.shape[1])
+    width = max(map(len, classes))
+    for file, change, row in zip(arguments.images, changes, probabilities, strict=True):
+        print(f"{file} ({change})")
+        for label in np.argsort(-row, kind="stable")[:BEST_GUESSES]:
+            print(f"  {classes[label]:<{width}}  {row[label]:7.2%}")
+
+
+def _summary(arguments: argparse.Namespace) -> None:
+    name = arguments.model
+    if name.endswith(".json"):
+        model = _read_json(Path(name))
+    elif name in zoo.RECIPES:
+        model = zoo.build(name, SUMMARY_SHAPE, SUMMARY_CLASSES)
+    elif Path(name).exists():
+        model = load_model(name)
+    else:
+        raise FileNotFoundError(f"model must be one of {', '.join(zoo.RECIPES)}, or a file, got {name!r}")
+    model.summary()
+
+
+def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
+    """Return the model, compiled, and its default epochs and batch size."""
+    if name.endswith(".json"):
+        model = _read_json(Path(name))
+        zoo.compile_classifier(model, FILE_LEARNING_RATE)
+        return model, FILE_EPOCHS, FILE_BATCH_SIZE
+    model = zoo.build(name, data.x_train.shape[1:], len(data.classes))
+    return model, zoo.RECIPES[name].epochs, zoo.RECIPES[name].batch_size
+
+
+def _read_json(file: Path) -> Sequential:
+    try:
+        return Sequential.from_json(file.read_text(encoding="utf-8"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} must be a model as model.to_json() writes it, got: {error}") from error
+
+
+def _check_fits(model: Sequential, model_name: str, data: ImageData, data_name: str) -> None:
+    found = data.x_test.shape[1:]
+    if not model.built:
+        model.build((None, *found))
+    wanted, outputs = model.input_shape or (), model.output_shape or ()
+    if len(wanted) != 1 + len(found) or any(w not in (None, f) for w, f in zip(wanted[1:], found, strict=True)):
+        raise ValueError(f"{model_name} must get inputs of shape {wanted[1:]}, got {data_name} with {found}")
+    if outputs[1:] != (len(data.classes),):
+        raise ValueError(
+            f"{model_name} must have an output for each of the {len(data.classes)} classes of {data_name}, "
+            f"got outputs of shape {outputs[1:]}"
+        )
+
+
+def _class_names(data_name: str | None, count: int) -> tuple[str, ...]:
+    if data_name is None:
+        return tuple(map(str, range(count)))
+    classes = _image_data.NAMED[data_name].classes
+    if len(classes) != count:
+        raise ValueError(f"{data_name} must have a class for each of the model's {count} outputs, got {len(classes)}")
+    return classes
+
+
+def _literally(path: Path) -> str:
+    """Keep braces in a file's name from `ModelCheckpoint`, which fills them in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _prepare_outputs(save: Path | None, plots: Path | None) -> None:
+    """Find out before the training, not after it, what could not be written."""
+    if save is not None and not save.resolve().parent.is_dir():
+        raise FileNotFoundError(f"--save must name a file in an existing folder, got {save}")
+    if plots is not None:
+        plot.check_installed()
+        plots.mkdir(parents=True, exist_ok=True)

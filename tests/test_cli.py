@@ -1,0 +1,293 @@
+"""Every command does what its help says, and tells users in one line what they can mend."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import cli, zoo
+from fastconv.cli import main
+
+pytest.importorskip("sklearn")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train once for all tests: a saved model of the digits, its pictures, and what the command printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    command = ["train", "--data", "digits", "--model", "mlp", "--epochs", "4", "--seed", "1", "--batch-size", "32"]
+    status = main([*command, "--save", str(folder / "mlp.npz"), "--plots", str(folder / "plots")])
+    assert status == 0
+    return folder
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """Write a set of one's own: images that are bright on the left (0) or on the right (1)."""
+    rng = np.random.default_rng(5)
+    arrays = {}
+    for part, count in (("train", 60), ("test", 20)):
+        labels = np.arange(count) % 2
+        images = rng.integers(0, 60, (count, 8, 8))
+        images[labels == 0, :, :4] += 150
+        images[labels == 1, :, 4:] += 150
+        arrays |= {f"x_{part}": images.astype(np.uint8), f"y_{part}": labels}
+    np.savez(tmp_path / "blobs.npz", **arrays)
+    return tmp_path / "blobs.npz"
+
+
+def picture(path, pixels):
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path)
+    return str(path)
+
+
+def error_of(capsys, *command: object) -> str:
+    """Run a command that must fail, and return its one line on stderr."""
+    try:
+        status = main([str(word) for word in command])
+    except SystemExit as stop:
+        status = stop.code
+    message = capsys.readouterr().err
+    assert status == 2
+    assert message.count("\n") == 1
+    return message
+
+
+class TestTrain:
+    def test_learns_and_saves_model_and_pictures(self, trained):
+        model = fc.load_model(trained / "mlp.npz")
+        assert model.count_params() == 64 * 128 + 128 + 1290
+        assert sorted(file.name for file in (trained / "plots").iterdir()) == [
+            "confusion-matrix.png",
+            "training-curve.png",
+        ]
+
+    def test_same_seed_same_weights(self, trained, tmp_path, capsys):
+        command = ["train", "--data", "digits", "--model", "mlp", "--epochs", "4", "--batch-size", "32"]
+        for seed in (1, 2):
+            assert main([*command, "--seed", str(seed), "--save", str(tmp_path / f"{seed}.npz")]) == 0
+        weights = [
+            fc.load_model(file).get_weights() for file in (trained / "mlp.npz", tmp_path / "1.npz", tmp_path / "2.npz")
+        ]
+        assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+        assert not np.array_equal(weights[0][0], weights[2][0])
+
+    def test_own_data_and_own_model(self, blobs, tmp_path, capsys):
+        model = fc.Sequential(
+            [
+                fc.layers.Conv2D(4, 3, activation="relu", input_shape=(8, 8, 1)),
+                fc.layers.Flatten(),
+                fc.layers.Dense(2, activation="softmax"),
+            ]
+        )
+        file = tmp_path / "mine.json"
+        file.write_text(model.to_json())
+        plots = tmp_path / "new" / "plots"
+        assert main(["train", "--data", str(blobs), "--model", str(file), "--epochs", "8", "--plots", str(plots)]) == 0
+        assert "test accuracy 1.0000" in capsys.readouterr().out
+        assert sorted(found.name for found in plots.iterdir()) == [
+            "confusion-matrix.png",
+            "feature-maps.png",
+            "filters.png",
+            "training-curve.png",
+        ]
+
+    def test_default_settings_are_the_model_s_own(self, blobs, monkeypatch):
+        asked = {}
+
+        def fit(self, x, y, **options):
+            asked.update(options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(fc.Sequential, "fit", fit)
+        assert main(["train", "--data", str(blobs), "--model", "mlp"]) == 130
+        recipe = zoo.RECIPES["mlp"]
+        assert (asked["epochs"], asked["batch_size"], asked["seed"]) == (recipe.epochs, recipe.batch_size, 0)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            (
+                {"--data": "imagenet"},
+                "must be one of digits, mnist, fashion-mnist, cifar10, or a .npz file, got 'imagenet'",
+            ),
+            ({"--data": "missing.npz"}, "missing.npz"),
+            ({"--model": "resnet"}, "must be one of linear, mlp, .*got 'resnet'"),
+            ({"--model": "missing.json"}, "missing.json"),
+            ({"--model": "textbook"}, "output height"),
+            ({"--epochs": "0"}, "argument --epochs: must be a whole number from 1 on, got '0'"),
+            ({"--batch-size": "many"}, "--batch-size: must be a whole number from 1 on, got 'many'"),
+            ({"--seed": "-1"}, "--seed: (must be a whole number from 0 on|expected one argument)"),
+            ({"--save": "no-such-folder/m.npz"}, "--save must name a file in an existing folder, got no-such-folder"),
+        ],
+    )
+    def test_bad_arguments(self, capsys, changes, message):
+        options = {"--data": "digits", "--model": "mlp", **changes}
+        found = error_of(capsys, "train", *(word for option in options.items() for word in option))
+        assert found.startswith("fastconv train: ")
+        assert pytest.importorskip("re").search(message, found)
+
+    def test_missing_option(self, capsys):
+        assert "required: --model" in error_of(capsys, "train", "--data", "digits")
+
+    def test_model_file_must_be_a_model(self, capsys, tmp_path):
+        for content in (
+            "{",
+            "[]",
+            json.dumps({"class_name": "Sequential", "config": {"layers": [{"class_name": "os"}]}}),
+        ):
+            (tmp_path / "m.json").write_text(content)
+            message = error_of(capsys, "train", "--data", "digits", "--model", tmp_path / "m.json")
+            assert "m.json must be a model as model.to_json() writes it, got: " in message
+
+    def test_model_file_must_fit_the_data(self, capsys, blobs, tmp_path):
+        (tmp_path / "m.json").write_text(zoo.build("mlp", (8, 8, 1), 10).to_json())
+        message = error_of(capsys, "train", "--data", blobs, "--model", tmp_path / "m.json")
+        assert "must have an output for each of the 2 classes" in message
+
+    def test_own_labels_must_be_class_numbers(self, capsys, tmp_path):
+        x = np.zeros((3, 8, 8), np.uint8)
+        for labels in (np.array([0.5, 1, 2]), np.eye(3, dtype=int), np.array([-1, 0, 1])):
+            np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+            message = error_of(capsys, "train", "--data", tmp_path / "a.npz", "--model", "mlp")
+            assert "a.npz must hold labels of shape (n,), whole numbers from 0, got" in message
+
+    def test_interruption_keeps_the_last_whole_epoch(self, tmp_path, blobs, monkeypatch, capsys):
+        from fastconv.callbacks import ModelCheckpoint
+
+        epochs = []
+
+        class Interrupting(ModelCheckpoint):
+            def on_epoch_end(self, epoch, logs=None):
+                super().on_epoch_end(epoch, logs)
+                epochs.append(epoch)
+                if len(epochs) == 2:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, "ModelCheckpoint", Interrupting)
+        file = tmp_path / "kept.npz"
+        assert main(["train", "--data", str(blobs), "--model", "linear", "--epochs", "9", "--save", str(file)]) == 130
+        assert len(epochs) == 2
+        printed = capsys.readouterr()
+        assert "interrupted" in printed.err
+        assert "kept.npz holds the model after 2 epochs" in printed.out
+        assert fc.load_model(file).count_params() == 130
+
+
+class TestEvaluate:
+    def test_prints_figures_and_confusion_matrix(self, trained, capsys):
+        assert main(["evaluate", str(trained / "mlp.npz"), "--data", "digits"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        model = fc.load_model(trained / "mlp.npz")
+        (_, _), (x, y) = fc.datasets.load_digits()
+        guesses = model.predict(x[..., np.newaxis] / np.float32(16)).argmax(axis=1)
+        assert f"test accuracy {(guesses == y).mean():.4f} on 359 examples" in lines[0]
+        counts = [[int(word.replace(".", "0")) for word in line.split()[1:]] for line in lines[-10:]]
+        assert np.trace(counts) == (guesses == y).sum()
+        assert np.sum(counts, axis=1).tolist() == np.bincount(y).tolist()
+
+    def test_errors(self, trained, blobs, capsys, tmp_path):
+        assert "nowhere.npz" in error_of(capsys, "evaluate", "nowhere.npz", "--data", "digits")
+        (tmp_path / "bad.npz").write_bytes(b"no model")
+        assert "bad.npz" in error_of(capsys, "evaluate", tmp_path / "bad.npz", "--data", "digits")
+        assert "must have an output for each of the 2 classes" in error_of(
+            capsys, "evaluate", trained / "mlp.npz", "--data", blobs
+        )
+
+
+class TestPredict:
+    def test_five_best_guesses_and_what_was_done_to_the_picture(self, trained, tmp_path, capsys):
+        (_, _), (x, y) = fc.datasets.load_digits()
+        small = picture(tmp_path / "small.png", (x[0] * 15).astype(np.uint8))
+        large = picture(
+            tmp_path / "large.png", np.kron(np.stack([x[0] * 15] * 3, 2), np.ones((9, 9, 1))).astype(np.uint8)
+        )
+        assert main(["predict", str(trained / "mlp.npz"), small, large]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == f"{small} (unchanged)"
+        assert lines[6] == f"{large} (RGB to grey, resized from 72x72 to 8x8)"
+        assert len(lines) == 12
+        for first in (1, 7):
+            assert lines[first].split()[0] == str(y[0])
+            shares = [float(line.split()[1].rstrip("%")) for line in lines[first : first + 5]]
+            assert shares == sorted(shares, reverse=True)
+
+    def test_invert_swaps_dark_and_light(self, trained, tmp_path, capsys):
+        (_, _), (x, y) = fc.datasets.load_digits()
+        paper = picture(tmp_path / "paper.png", (255 - x[0] * 15).astype(np.uint8))
+        assert main(["predict", str(trained / "mlp.npz"), "--invert", paper]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].endswith("(inverted)")
+        assert lines[1].split()[0] == str(y[0])
+
+    def test_classes_by_name(self, trained, tmp_path, capsys):
+        file = picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+        assert main(["predict", str(trained / "mlp.npz"), file, "--data", "fashion-mnist"]) == 0
+        names = {line.rsplit(maxsplit=1)[0].strip() for line in capsys.readouterr().out.splitlines()[1:]}
+        assert names <= set(fc.datasets.FASHION_MNIST_CLASSES)
+        assert len(names) == 5
+
+    def test_errors(self, trained, tmp_path, capsys):
+        model = trained / "mlp.npz"
+        assert "nowhere.png" in error_of(capsys, "predict", model, "nowhere.png")
+        (tmp_path / "text.png").write_text("no picture")
+        assert "text.png must be a picture that pillow reads" in error_of(
+            capsys, "predict", model, tmp_path / "text.png"
+        )
+        assert "IMAGE" in error_of(capsys, "predict", model)
+        features = fc.Sequential([fc.layers.Dense(2, activation="softmax", input_shape=(5,))])
+        features.save(tmp_path / "features.npz")
+        picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+        message = error_of(capsys, "predict", tmp_path / "features.npz", tmp_path / "a.png")
+        assert "the model's input must be (height, width, 1 or 3) to take a picture, got (5,)" in message
+
+
+class TestSummary:
+    def test_by_name_file_and_saved_model(self, trained, tmp_path, capsys):
+        assert main(["summary", "textbook"]) == 0
+        assert "8,586" in capsys.readouterr().out
+        (tmp_path / "m.json").write_text(zoo.build("lenet5", (28, 28, 1), 10).to_json())
+        assert main(["summary", str(tmp_path / "m.json")]) == 0
+        assert "61,706" in capsys.readouterr().out
+        assert main(["summary", str(trained / "mlp.npz")]) == 0
+        assert "9,610" in capsys.readouterr().out
+
+    def test_unknown_model(self, capsys):
+        message = error_of(capsys, "summary", "resnet")
+        assert "model must be one of linear, mlp, " in message
+        assert "or a file, got 'resnet'" in message
+
+
+def test_info_names_the_instruction_set(capsys):
+    assert main(["info"]) == 0
+    assert fc.__version__ in capsys.readouterr().out
+
+
+def test_unknown_command(capsys):
+    assert "invalid choice: 'learn'" in error_of(capsys, "learn")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"fastconv {fc.__version__}\n"
+
+
+def test_as_a_process():
+    command = [sys.executable, "-m", "fastconv"]
+    good = subprocess.run([*command, "summary", "linear"], capture_output=True, text=True, check=False, env=os.environ)
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "7,850" in good.stdout
+    bad = subprocess.run(
+        [*command, "evaluate", "no.npz", "--data", "digits"], capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 2
+    assert bad.stderr.startswith("fastconv evaluate: ")
+    assert "Traceback" not in bad.stderr
