@@ -11,24 +11,65 @@ static void prefer_channels_last(struct fcv_conv *conv) {
     conv->layout = FCV_CHANNELS_LAST;
 }
 
-fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y) {
-  struct fcv_conv c = *conv;
-  struct fcv_walk walk;
-  struct fcv_weight_view view;
-  FCV_TRY(check(&c));
-  prefer_channels_last(&c);
-  fcv_walk_forward(&c.geometry, &walk);
-  fcv_weight_view(&c, 0, &view);
-  return fcv_conv_direct(&c, &walk, &view, x, w, bias, y);
+/* Sizes checked, layout and algorithm settled. */
+static fcv_status settle(const struct fcv_conv *conv, fcv_pass pass, struct fcv_conv *settled) {
+  *settled = *conv;
+  FCV_TRY(check(conv));
+  prefer_channels_last(settled);
+  if (conv->workspace)
+    *conv->workspace = 0;
+  return fcv_choose(conv, pass, &settled->algorithm);
 }
 
-fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, void *gx) {
-  struct fcv_conv c = *conv;
-  const int64_t *stride = c.geometry.stride;
+static int tile_size(const struct fcv_conv *c) {
+  return c->algorithm == FCV_WINOGRAD_2X2 ? 2 : c->algorithm == FCV_WINOGRAD_4X4 ? 4 : 0;
+}
+
+static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                      const void *x, const void *w, const void *bias, void *y) {
+  if (tile_size(c))
+    return fcv_conv_winograd(c, walk, view, tile_size(c), x, w, bias, y);
+  return fcv_conv_direct(c, walk, view, x, w, bias, y);
+}
+
+fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y) {
+  struct fcv_conv c;
+  struct fcv_walk walk;
   struct fcv_weight_view view;
-  FCV_TRY(check(&c));
-  prefer_channels_last(&c);
-  c.activation = FCV_LINEAR;
+  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  fcv_walk_forward(&c.geometry, &walk);
+  fcv_weight_view(&c, 0, &view);
+  return run(&c, &walk, &view, x, w, bias, y);
+}
+
+fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
+  struct fcv_conv c;
+  struct fcv_walk walk;
+  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  fcv_walk_forward(&c.geometry, &walk);
+  *bytes = tile_size(&c) ? fcv_winograd_packed_bytes(&c, &walk, tile_size(&c))
+                         : fcv_direct_packed_bytes(fcv_kernels(c.dtype), &walk);
+  return FCV_OK;
+}
+
+fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
+  struct fcv_conv c;
+  struct fcv_walk walk;
+  struct fcv_weight_view view;
+  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  fcv_walk_forward(&c.geometry, &walk);
+  fcv_weight_view(&c, 0, &view);
+  if (tile_size(&c))
+    return fcv_winograd_pack(&c, &walk, &view, tile_size(&c), w, bias, packed);
+  fcv_direct_pack(fcv_kernels(c.dtype), &walk, &view, w, bias, packed);
+  return FCV_OK;
+}
+
+fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, const void *bias, void *gx) {
+  struct fcv_conv c;
+  struct fcv_weight_view view;
+  FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c));
+  const int64_t *stride = c.geometry.stride;
   fcv_weight_view(&c, 1, &view);
   int64_t residue[FCV_AXES];
   for (residue[0] = 0; residue[0] < fcv_min(stride[0], c.geometry.in[0]); residue[0]++)
@@ -36,16 +77,15 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
       for (residue[2] = 0; residue[2] < fcv_min(stride[2], c.geometry.in[2]); residue[2]++) {
         struct fcv_walk walk;
         fcv_walk_grad_input(&c.geometry, residue, &walk);
-        FCV_TRY(fcv_conv_direct(&c, &walk, &view, gy, w, NULL, gx));
+        FCV_TRY(run(&c, &walk, &view, gy, w, bias, gx));
       }
   return FCV_OK;
 }
 
 fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
-  struct fcv_conv c = *conv;
-  FCV_TRY(check(&c));
-  prefer_channels_last(&c);
-  return fcv_conv_wgrad(&c, x, gy, gw);
+  struct fcv_conv c;
+  FCV_TRY(settle(conv, FCV_GRAD_WEIGHT, &c));
+  return tile_size(&c) ? fcv_conv_winograd_wgrad(&c, tile_size(&c), x, gy, gw) : fcv_conv_wgrad(&c, x, gy, gw);
 }
 
 /* A chunk of pixels is summed in the element type, chunks in double, in order. */

@@ -76,7 +76,6 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
   const int64_t channel = group * nc + j0, valid = fcv_min(width, nc - j0);
   const int64_t padded = group * fcv_panels_channels(&d->panels) + j0;
   const int first = d->conv->layout == FCV_CHANNELS_FIRST, activation = d->conv->activation;
-  const int fused = activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU;
   struct fcv_igemm_tile tile = {
       .taps = d->taps,
       .kc = d->kc,
@@ -95,7 +94,7 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
     tile.c = memory->c + q;
     tile.m = (int)fcv_min(k->mr, pixels - q);
     k->igemm[width / k->vl - 1](&tile);
-    for (int i = 0; !fused && i < tile.m; i++) {
+    for (int i = 0; !fcv_fused(d->conv->activation) && i < tile.m; i++) {
       char *c = (char *)tile.c[i] + tile.c_bytes;
       k->activation(activation, tile.slope, valid, c, c);
     }
@@ -136,12 +135,36 @@ static void run_box(struct direct *d, int threads) {
   fcv_parallel_for(d->blocks * d->splits, threads, direct_unit, d);
 }
 
-/* Bias, a panel after the other as the weights are. */
-static void pack_bias(const struct direct *d, const char *bias, char *packed) {
-  const int64_t size = d->kernels->size, nc = d->walk->nc, padded = fcv_panels_channels(&d->panels);
-  for (int64_t g = 0; g < d->walk->groups; g++, packed += padded * size) {
-    memcpy(packed, bias + g * nc * size, (size_t)(nc * size));
-    memset(packed + nc * size, 0, (size_t)((padded - nc) * size));
+/* Where the pieces of packed weights begin: panels, then bias a panel after the other as the weights are. */
+struct layout {
+  int64_t weights, bias, bytes;
+};
+
+static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  struct fcv_panels panels;
+  struct layout layout = {0};
+  fcv_panels(k, walk->nc, &panels);
+  const int64_t channels = walk->groups * fcv_panels_channels(&panels);
+  layout.weights = fcv_reserve(&layout.bytes, channels * fcv_walk_taps(walk) * walk->kc * k->size);
+  layout.bias = fcv_reserve(&layout.bytes, channels * k->size);
+  return layout;
+}
+
+int64_t fcv_direct_packed_bytes(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  return packed_layout(k, walk).bytes;
+}
+
+void fcv_direct_pack(const struct fcv_kernels *k, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                     const void *w, const void *bias, char *packed) {
+  const struct layout layout = packed_layout(k, walk);
+  struct fcv_panels panels;
+  fcv_panels(k, walk->nc, &panels);
+  fcv_pack_weights(k, walk, view, w, packed + layout.weights,
+                   fcv_threads_for((double)(layout.bias - layout.weights) / (double)k->size));
+  const int64_t used = walk->nc * k->size, padded = fcv_panels_channels(&panels) * k->size;
+  for (int64_t g = 0; bias && g < walk->groups; g++) {
+    memcpy(packed + layout.bias + g * padded, (const char *)bias + g * used, (size_t)used);
+    memset(packed + layout.bias + g * padded + used, 0, (size_t)(padded - used));
   }
 }
 
@@ -168,7 +191,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
                      (conv->layout == FCV_CHANNELS_FIRST || (d.row_taps && fcv_pads_rows(walk)) || conflicts);
   struct fcv_stage stage = {0};
   if (staged)
-    fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, &stage);
+    fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, 1, &stage);
 
   const int64_t blocks = staged ? fcv_stage_blocks(&stage, walk) : 1;
   if (staged)
@@ -180,23 +203,26 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
-  const int64_t packed_at = fcv_reserve(&bytes, weights * k->size);
-  const int64_t bias_at = fcv_reserve(&bytes, walk->groups * fcv_panels_channels(&d.panels) * k->size);
+  const struct layout layout = packed_layout(k, walk);
+  const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  if (conv->workspace) {
+    *conv->workspace = fcv_max(*conv->workspace, bytes);
+    return FCV_OK;
+  }
   char *memory = fcv_scratch_take((size_t)bytes);
   if (!memory)
     return FCV_NO_MEMORY;
-  char *packed = memory + packed_at, *packed_bias = memory + bias_at, *zero = memory + zero_at;
+  char *zero = memory + zero_at;
   d.thread_memory = memory + threads_at;
 
-  fcv_pack_weights(k, walk, view, w, packed, fcv_threads_for((double)weights));
-  d.packed = packed;
-  if (bias) {
-    pack_bias(&d, bias, packed_bias);
-    d.bias = packed_bias;
-  }
+  if (!conv->packed)
+    fcv_direct_pack(k, walk, view, w, bias, memory + packed_at);
+  const char *packed = conv->packed ? conv->packed : memory + packed_at;
+  d.packed = packed + layout.weights;
+  d.bias = bias ? packed + layout.bias : NULL;
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(walk, x, zero, k->size);
   for (int64_t b = 0; b < blocks; b++) {

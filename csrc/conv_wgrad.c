@@ -15,28 +15,14 @@ struct wgrad {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
-  const struct fcv_weight_view *view;
-  struct fcv_panels panels;
+  struct fcv_sums sums;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps;
-  int64_t taps, m, rows;  /* as the kernel sees them: taps, channels of a tap, tiles of mi over those */
   int64_t pixels, blocks; /* of the box */
   int64_t units, thread_bytes;
   const char *gy;
-  char *packed, *sums, *gw, *thread_memory;
+  char *packed, *thread_memory;
 };
-
-static int64_t packed_channels(const struct wgrad *d) { return d->walk->groups * fcv_panels_channels(&d->panels); }
-
-/* Where the sums of a tile are: [tap][group][panel][row of tiles][mi][width]. */
-static char *tile_sums(const struct wgrad *d, int64_t tap, int64_t panel, int64_t row) {
-  const int64_t group = panel / d->panels.per_group, in_group = panel % d->panels.per_group;
-  const int64_t before =
-      tap * packed_channels(d) + group * fcv_panels_channels(&d->panels) + in_group * d->panels.width;
-  const int64_t mi = d->kernels->mi, width = fcv_panel_width(&d->panels, in_group);
-  return d->sums + (before * d->rows + row * width) * mi * d->kernels->size;
-}
 
 /* One block of gy: [group][panel][PIXELS][width], zero past the last channel. */
 static void pack_block(const void *context, int64_t block, int thread) {
@@ -45,11 +31,11 @@ static void pack_block(const void *context, int64_t block, int thread) {
   const int64_t plane = fcv_product(d->conv->geometry.out);
   const int64_t first = block * PIXELS, count = fcv_min(PIXELS, d->pixels - first);
   int64_t *offset = (int64_t *)(d->thread_memory + thread * d->thread_bytes);
-  char *to = d->packed + block * PIXELS * packed_channels(d) * size;
+  char *to = d->packed + block * PIXELS * d->sums.channels * size;
   fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, co, offset);
   for (int64_t group = 0; group < d->walk->groups; group++)
-    for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
-      const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
+    for (int64_t panel = 0; panel < d->sums.panels.per_group; panel++) {
+      const int64_t width = fcv_panel_width(&d->sums.panels, panel), j0 = panel * d->sums.panels.width;
       const int64_t valid = fcv_min(width, nc - j0), channel = group * nc + j0;
       if (valid < width)
         memset(to, 0, (size_t)(count * width * size));
@@ -70,20 +56,20 @@ static void pack_block(const void *context, int64_t block, int thread) {
 /* Tiles first .. last - 1 of all, in the order tap, panel, row; over all blocks of the box. */
 static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const void **a) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t size = k->size, panels = d->walk->groups * d->panels.per_group;
-  for (int64_t tap = first / (panels * d->rows); tap * panels * d->rows < last; tap++) {
-    const int64_t from = fcv_max(first - tap * panels * d->rows, 0);
-    const int64_t to = fcv_min(last - tap * panels * d->rows, panels * d->rows);
+  const int64_t size = k->size, panels = d->walk->groups * d->sums.panels.per_group;
+  for (int64_t tap = first / (panels * d->sums.rows); tap * panels * d->sums.rows < last; tap++) {
+    const int64_t from = fcv_max(first - tap * panels * d->sums.rows, 0);
+    const int64_t to = fcv_min(last - tap * panels * d->sums.rows, panels * d->sums.rows);
     for (int64_t block = 0; block < d->blocks; block++) {
       const int64_t count = fcv_min(PIXELS, d->pixels - block * PIXELS);
-      fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
+      fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->sums.row_taps, a);
       for (int64_t t = from; t < to; t++) {
-        const int64_t panel = t / d->rows, row = t % d->rows, group = panel / d->panels.per_group;
-        const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
-        const int64_t before = group * fcv_panels_channels(&d->panels) + in_group * d->panels.width;
-        const char *gy = d->packed + (block * packed_channels(d) + before) * PIXELS * size;
-        k->wgrad[width / k->vl - 1](count, a, (group * d->walk->kc + row * k->mi) * size, gy,
-                                    tile_sums(d, tap, panel, row));
+        const int64_t panel = t / d->sums.rows, row = t % d->sums.rows, group = panel / d->sums.panels.per_group;
+        const int64_t in_group = panel % d->sums.panels.per_group, width = fcv_panel_width(&d->sums.panels, in_group);
+        const int64_t before = group * fcv_panels_channels(&d->sums.panels) + in_group * d->sums.panels.width;
+        const char *gy = d->packed + (block * d->sums.channels + before) * PIXELS * size;
+        k->wgrad[width / k->vl - 1](count, a, (group * d->walk->kc + row * k->mi) * size, gy, width,
+                                    fcv_sums_tile(&d->sums, tap, panel, row));
       }
     }
   }
@@ -91,33 +77,9 @@ static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const 
 
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct wgrad *d = context;
-  const int64_t tiles = d->taps * d->walk->groups * d->panels.per_group * d->rows;
+  const int64_t tiles = d->sums.taps * d->walk->groups * d->sums.panels.per_group * d->sums.rows;
   sum_tiles(d, tiles * unit / d->units, tiles * (unit + 1) / d->units,
             (const void **)(d->thread_memory + thread * d->thread_bytes));
-}
-
-/* The sums of one tap and panel to gw. */
-static void write_panel(const void *context, int64_t unit, int thread) {
-  const struct wgrad *d = context;
-  const struct fcv_axis *axis = d->walk->axis;
-  const struct fcv_weight_view *view = d->view;
-  const int64_t size = d->kernels->size, mi = d->kernels->mi, kc = d->walk->kc;
-  const int64_t panels = d->walk->groups * d->panels.per_group, tap = unit / panels, panel = unit % panels;
-  const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
-  const int64_t j0 = in_group * d->panels.width, valid = fcv_min(width, d->walk->nc - j0);
-  const int64_t x_taps = d->row_taps ? 1 : axis[2].taps;
-  const int64_t y_tap = tap / x_taps % axis[1].taps, z_tap = tap / x_taps / axis[1].taps;
-  const int64_t base = panel / d->panels.per_group * view->group + j0 * view->j + z_tap * view->kernel[0] +
-                       y_tap * view->kernel[1] + tap % x_taps * view->kernel[2];
-  (void)thread;
-  for (int64_t m = 0; m < d->m; m++) {
-    const char *from = tile_sums(d, tap, panel, m / mi) + m % mi * width * size;
-    char *to = d->gw + (base + m / kc * view->kernel[2] + m % kc * view->k) * size;
-    if (view->j == 1)
-      memcpy(to, from, (size_t)(valid * size));
-    else
-      for (int64_t j = 0; j < valid; j++) memcpy(to + j * view->j * size, from + j * size, (size_t)size);
-  }
 }
 
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
@@ -131,27 +93,23 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
 
-  struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .view = &view, .gy = gy, .gw = gw};
-  fcv_panels(k, walk.nc, &d.panels);
-  d.row_taps = fcv_use_row_taps(&walk);
-  d.taps = d.row_taps ? axis[0].taps * axis[1].taps : fcv_walk_taps(&walk);
-  d.m = d.row_taps ? axis[2].taps * walk.kc : walk.kc;
-  d.rows = fcv_ceil_div(d.m, k->mi);
-  const int64_t tiles = d.taps * walk.groups * d.panels.per_group * d.rows;
+  struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
+  const int row_taps = fcv_use_row_taps(&walk);
+  fcv_sums_plan(k, &walk, &view, row_taps ? axis[0].taps * axis[1].taps : fcv_walk_taps(&walk), row_taps, &d.sums);
   const int64_t outputs = walk.n * fcv_product(conv->geometry.out);
-  const double products = (double)outputs * (double)tiles * k->mi * (double)d.panels.width;
+  const double products = (double)outputs * (double)d.sums.tiles * k->mi * (double)d.sums.panels.width;
   const int threads = fcv_threads_for(products);
-  d.units = fcv_min(tiles, threads > 1 ? 8 * threads : 1);
+  d.units = fcv_min(d.sums.tiles, threads > 1 ? 8 * threads : 1);
 
   /* A tile reads mi channels behind each pixel, also where there are fewer: in place only if it ends with a pixel. */
   const int64_t pixel = ci * k->size;
-  const int64_t zeros = fcv_max(pixel, d.m * k->size) + k->mi * k->size;
+  const int64_t zeros = fcv_max(pixel, d.sums.m * k->size) + k->mi * k->size;
   const int conflicts = pixel % CONFLICT == 0;
   const int staged =
-      conv->layout == FCV_CHANNELS_FIRST || d.m % k->mi != 0 || conflicts || (d.row_taps && fcv_pads_rows(&walk));
+      conv->layout == FCV_CHANNELS_FIRST || d.sums.m % k->mi != 0 || conflicts || (row_taps && fcv_pads_rows(&walk));
   struct fcv_stage stage;
-  const int64_t share = BOX_BYTES / (pixel + packed_channels(&d) * k->size) * pixel;
-  fcv_stage_plan(k, &walk, pixel + (conflicts ? 64 : 0), share, &stage);
+  const int64_t share = BOX_BYTES / (pixel + d.sums.channels * k->size) * pixel;
+  fcv_stage_plan(k, &walk, pixel + (conflicts ? 64 : 0), share, 1, &stage);
   if (outputs > 0) {
     fcv_stage_box(&stage, &walk, 0, &d.box);
     d.pixels = fcv_box_pixels(&walk, &d.box);
@@ -159,22 +117,27 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t most = fcv_round_up(d.pixels, PIXELS);
   d.thread_bytes = PIXELS * (int64_t)sizeof(int64_t); /* offsets, or pointers, of a block */
 
-  const int64_t sums = tiles * k->mi / d.panels.per_group * fcv_panels_channels(&d.panels) * k->size;
+  const int64_t sums = d.sums.taps * d.sums.tap_bytes;
   int64_t bytes = 0;
   const int64_t sums_at = fcv_reserve(&bytes, sums);
-  const int64_t packed_at = fcv_reserve(&bytes, most * packed_channels(&d) * k->size);
+  const int64_t packed_at = fcv_reserve(&bytes, most * d.sums.channels * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, staged ? stage.bytes : 0);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  if (conv->workspace) {
+    *conv->workspace = bytes;
+    return FCV_OK;
+  }
   char *memory = fcv_scratch_take((size_t)bytes);
   if (!memory)
     return FCV_NO_MEMORY;
   char *zero = memory + zero_at;
-  d.sums = memory + sums_at;
+  d.sums.data = memory + sums_at;
+  d.sums.gw = gw;
   d.packed = memory + packed_at;
   d.thread_memory = memory + threads_at;
 
-  memset(d.sums, 0, (size_t)sums);
+  memset(d.sums.data, 0, (size_t)sums);
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(&walk, x, zero, k->size);
   const int64_t boxes = outputs > 0 ? fcv_stage_blocks(&stage, &walk) : 0;
@@ -189,8 +152,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     fcv_parallel_for(d.blocks, (int)fcv_min(threads, fcv_threads_for((double)(d.pixels * co))), pack_block, &d);
     fcv_parallel_for(d.units, threads, sum_unit, &d);
   }
-  fcv_parallel_for(d.taps * walk.groups * d.panels.per_group, (int)fcv_min(threads, fcv_threads_for((double)sums)),
-                   write_panel, &d);
+  fcv_sums_write(&d.sums, threads);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -28,6 +28,19 @@ typedef enum { FCV_F32 = 0, FCV_F64 = 1 } fcv_dtype;
 typedef enum { FCV_CHANNELS_FIRST = 0, FCV_CHANNELS_LAST = 1 } fcv_layout;
 typedef enum { FCV_LINEAR = 0, FCV_RELU, FCV_LEAKY_RELU, FCV_SIGMOID, FCV_TANH, FCV_ACTIVATIONS } fcv_activation;
 
+typedef enum {
+  FCV_AUTO = 0, /* chosen by fcv_choose */
+  FCV_DIRECT,
+  FCV_IM2COL,
+  FCV_TOEPLITZ,
+  FCV_TOEPLITZ_FULL,
+  FCV_WINOGRAD, /* the better of the next two */
+  FCV_WINOGRAD_2X2,
+  FCV_WINOGRAD_4X4,
+  FCV_ALGORITHMS
+} fcv_algorithm;
+typedef enum { FCV_FORWARD = 0, FCV_GRAD_INPUT, FCV_GRAD_WEIGHT, FCV_PASSES } fcv_pass;
+
 /* One convolution or pooling: out = (in + pad_lo + pad_hi - dilation * (kernel - 1) - 1) / stride + 1 on each axis.
  * pad_hi may be smaller or larger than what the last window reaches (ceil mode, rows that no window meets). */
 struct fcv_geometry {
@@ -43,6 +56,9 @@ struct fcv_conv {
   fcv_layout weight_layout;  /* of w; differs from layout in a linear layer with weights [co][ci] */
   fcv_activation activation; /* applied to y by fcv_conv_forward; FCV_LINEAR for none */
   double slope;              /* of FCV_LEAKY_RELU below zero */
+  fcv_algorithm algorithm;
+  const void *packed; /* what fcv_pack wrote: w and the values of bias are then not read; or NULL */
+  int64_t *workspace; /* not NULL: nothing is computed, *workspace gets the bytes of scratch that it would take */
 };
 
 struct fcv_pool {
@@ -55,12 +71,23 @@ struct fcv_pool {
 
 /* y = activation(conv(x, w) + bias); bias may be NULL. Cross-correlation: the kernel is not flipped. */
 fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y);
-/* gx = d sum(y * gy) / dx for y = conv(x, w). Each element of gx is written. */
-fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
+/* gx = d sum(y * gy) / dx for y = conv(x, w). Each element of gx is written. With a bias [ci], which may be NULL, and
+ * conv's activation it is a transposed convolution of gy. */
+fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, const void *bias, void *gx);
 /* gw = d sum(y * gy) / dw. Each element of gw is written. */
 fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 /* gb[co] = sum of gy over images and pixels. */
 fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void *gb);
+
+/* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry
+ * alone. FCV_INVALID where it does not apply. */
+fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* Strict: FCV_AUTO keeps away from algorithms that round more than direct convolution. For the process. */
+void fcv_set_strict(int strict);
+int fcv_get_strict(void);
+/* w and bias as fcv_conv_forward packs them for conv's chosen algorithm, to be used again as conv->packed. */
+fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes);
+fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed);
 
 /* Maximum over each window, padding excluded; NaN wins, of several the last. indices (may be NULL) gets the position of
  * the first maximum as (z * ih + y) * iw + x within one channel, in the layout of y; -1 where a window holds no element
@@ -93,6 +120,9 @@ const char *fcv_isa_name(int index); /* those built in, best first; NULL past th
 int fcv_isa_available(int index);    /* whether this CPU has it */
 /* Writes the id of kernel number index of the ISA in use ("f32-igemm-14x32-avx512") into id; 0 past the last. */
 int fcv_kernel_id(int index, char *id, size_t size);
+
+/* 10^9 operations a second (a multiply-add is two) that one core reaches in registers, the best of some short runs. */
+double fcv_peak_gflops(fcv_dtype dtype);
 
 void fcv_set_threads(int threads); /* at least 1 */
 int fcv_get_threads(void);         /* 1 in a forked child whose parent had started threads */

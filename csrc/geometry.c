@@ -57,6 +57,13 @@ void fcv_walk_forward(const struct fcv_geometry *g, struct fcv_walk *walk) {
     };
 }
 
+void fcv_walk_grad_output(const struct fcv_geometry *g, struct fcv_walk *walk) {
+  *walk = (struct fcv_walk){.n = g->n, .groups = g->groups, .kc = g->co / g->groups, .nc = g->co / g->groups};
+  for (int i = 0; i < FCV_AXES; i++)
+    walk->axis[i] = (struct fcv_axis){
+        .in = g->out[i], .out = g->out[i], .count = g->out[i], .out_step = 1, .in_step = 1, .taps = 1, .shift_step = 1};
+}
+
 enum { ROW_TAP_CHANNELS = 16 };
 
 int fcv_use_row_taps(const struct fcv_walk *walk) {

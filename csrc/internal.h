@@ -24,6 +24,11 @@ static inline int64_t fcv_product(const int64_t *a) { return a[0] * a[1] * a[2];
 /* dispatch.c */
 const struct fcv_kernels *fcv_kernels(fcv_dtype dtype);
 
+/* Whether kernels apply the activation before they store; else the caller does. */
+static inline int fcv_fused(fcv_activation activation) {
+  return activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU;
+}
+
 /* threads.c: the only parallel region. body(context, unit, thread) for every unit < units, thread < threads; which
  * thread takes a unit is left to chance, so a unit's result must not depend on it. Subnormals are flushed inside. */
 typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
@@ -66,6 +71,8 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
+/* gy itself, pixel by pixel. */
+void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
 void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
 static inline int64_t fcv_walk_taps(const struct fcv_walk *walk) {
   return walk->axis[0].taps * walk->axis[1].taps * walk->axis[2].taps;
@@ -124,24 +131,65 @@ void fcv_indirect_outputs(const struct fcv_walk *walk, const struct fcv_box *box
 /* stage.c: input copied block by block, padded, channels last, with a pitch of its own, for what the kernels cannot
  * read in place. A block serves a box of outputs. */
 struct fcv_stage {
-  int64_t pitch;         /* bytes of a pixel */
-  int64_t columns;       /* pixels of a padded row */
-  int64_t out[FCV_AXES]; /* the box: images, slices, rows */
-  int64_t in[FCV_AXES];  /* what it needs of the input: images, slices, rows */
-  int64_t bytes;         /* of a block, and VL elements more that a kernel may read */
+  int64_t first, channels; /* those of x that are copied: all, unless set otherwise after planning */
+  int64_t pitch;           /* bytes of a pixel */
+  int64_t columns;         /* pixels of a padded row */
+  int64_t out[FCV_AXES];   /* the box: images, slices, rows */
+  int64_t in[FCV_AXES];    /* what it needs of the input: images, slices, rows */
+  int64_t bytes;           /* of a block, and VL elements more that a kernel may read */
 };
-/* As many outputs as need at most budget bytes of input; at least one row. */
+/* As many outputs as need at most budget bytes of input; rows in multiples of rows, or all of an image. */
 void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t pitch, int64_t budget,
-                    struct fcv_stage *stage);
+                    int64_t rows, struct fcv_stage *stage);
+/* The same boxes for another array: what a walk of as many outputs needs of it. */
+void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *kernels, const struct fcv_walk *walk,
+                    int64_t pitch, struct fcv_stage *stage);
 int64_t fcv_stage_blocks(const struct fcv_stage *stage, const struct fcv_walk *walk);
 void fcv_stage_box(const struct fcv_stage *stage, const struct fcv_walk *walk, int64_t block, struct fcv_box *box);
 void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *stage, const struct fcv_walk *walk,
                     fcv_layout layout, const void *x, const struct fcv_box *box, void *memory, int threads,
                     struct fcv_source *source);
 
-/* conv_direct.c */
+/* conv_direct.c. Here and below packed weights are those that a pass lays out in its workspace where conv->packed is
+ * NULL. */
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
+int64_t fcv_direct_packed_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
+void fcv_direct_pack(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                     const void *w, const void *bias, char *packed);
+/* conv_toeplitz.c */
+fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                             const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
+                             void *y);
+/* How many neighbouring outputs of a row share a window, and the multiply-adds of one output with them, or with one. */
+int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
+double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block);
+/* sums.c: where weight gradients are summed, in tiles: [tap][group][panel][row of tiles][mi][width]. A row of tiles is
+ * mi of the m values that a tap has: kc channels, or with row_taps those of a kernel row. */
+struct fcv_sums {
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  const struct fcv_weight_view *view;
+  struct fcv_panels panels;
+  int row_taps;
+  int64_t taps, m, rows, tiles;
+  int64_t channels;  /* over all groups' panels */
+  int64_t tap_bytes; /* from one tap to the next */
+  char *data, *gw;
+};
+void fcv_sums_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                   int64_t taps, int row_taps, struct fcv_sums *sums);
+char *fcv_sums_tile(const struct fcv_sums *sums, int64_t tap, int64_t panel, int64_t row);
+void fcv_sums_write(const struct fcv_sums *sums, int threads);
+
+/* conv_winograd.c: m = 2 or 4 */
+fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                             const struct fcv_weight_view *view, int m, const void *x, const void *w, const void *bias,
+                             void *y);
+int64_t fcv_winograd_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk, int m);
+fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                             const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed);
+fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 

@@ -7,13 +7,11 @@ static int64_t reach(const struct fcv_axis *axis, int64_t count) {
 }
 
 void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t pitch, int64_t budget,
-                    struct fcv_stage *stage) {
+                    int64_t multiple, struct fcv_stage *stage) {
   const struct fcv_axis *z = &walk->axis[0], *y = &walk->axis[1], *x = &walk->axis[2];
-  stage->pitch = pitch;
-  stage->columns = reach(x, x->count);
-  const int64_t lines = fcv_max(1, budget / fcv_max(1, stage->columns * pitch));
+  const int64_t lines = fcv_max(1, budget / fcv_max(1, reach(x, x->count) * pitch));
   int64_t rows = y->count, slices = 1, images = 1;
-  while (rows > 1 && reach(y, rows) * reach(z, 1) > lines) rows = (rows + 1) / 2;
+  while (rows > multiple && reach(y, rows) * reach(z, 1) > lines) rows = fcv_round_up((rows + 1) / 2, multiple);
   if (rows == y->count) {
     while (slices < z->count && reach(y, rows) * reach(z, slices + 1) <= lines) slices++;
     if (slices == z->count)
@@ -22,9 +20,19 @@ void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *wa
   stage->out[0] = images;
   stage->out[1] = slices;
   stage->out[2] = fcv_max(1, rows);
-  stage->in[0] = images;
-  stage->in[1] = reach(z, slices);
-  stage->in[2] = reach(y, rows);
+  fcv_stage_like(stage, kernels, walk, pitch, stage);
+}
+
+void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *kernels, const struct fcv_walk *walk,
+                    int64_t pitch, struct fcv_stage *stage) {
+  *stage = *other;
+  stage->first = 0;
+  stage->channels = walk->groups * walk->kc;
+  stage->pitch = pitch;
+  stage->columns = reach(&walk->axis[2], walk->axis[2].count);
+  stage->in[0] = stage->out[0];
+  stage->in[1] = reach(&walk->axis[0], stage->out[1]);
+  stage->in[2] = reach(&walk->axis[1], stage->out[2]);
   stage->bytes = fcv_product(stage->in) * stage->columns * pitch + kernels->vl * kernels->size;
 }
 
@@ -63,20 +71,21 @@ struct fill {
 };
 
 static void copy_pixels(const struct fill *f, int64_t image, int64_t row, int64_t ix, int64_t pixels, char *to) {
-  const int64_t size = f->kernels->size, channels = f->walk->groups * f->walk->kc, pitch = f->stage->pitch;
-  const int64_t plane = f->walk->axis[0].in * f->walk->axis[1].in * f->walk->axis[2].in;
-  const int64_t pixel = row * f->walk->axis[2].in + ix;
+  const struct fcv_axis *axis = f->walk->axis;
+  const int64_t size = f->kernels->size, pitch = f->stage->pitch, all = f->walk->groups * f->walk->kc;
+  const int64_t first = f->stage->first, channels = f->stage->channels;
+  const int64_t plane = axis[0].in * axis[1].in * axis[2].in, pixel = row * axis[2].in + ix;
   if (f->layout == FCV_CHANNELS_FIRST) {
-    const char *from = f->x + (image * channels * plane + pixel) * size;
+    const char *from = f->x + ((image * all + first) * plane + pixel) * size;
     f->kernels->transpose(channels, pixels, from, plane, to, pitch / size);
     return;
   }
-  const char *from = f->x + (image * plane + pixel) * channels * size;
-  if (pitch == channels * size) {
+  const char *from = f->x + ((image * plane + pixel) * all + first) * size;
+  if (channels == all && pitch == all * size) {
     memcpy(to, from, (size_t)(pixels * pitch));
     return;
   }
-  for (int64_t p = 0; p < pixels; p++) memcpy(to + p * pitch, from + p * channels * size, (size_t)(channels * size));
+  for (int64_t p = 0; p < pixels; p++) memcpy(to + p * pitch, from + p * all * size, (size_t)(channels * size));
 }
 
 /* One row of one slice of one image. */

@@ -18,6 +18,9 @@ RELU: Final[int]
 LEAKY_RELU: Final[int]
 SIGMOID: Final[int]
 TANH: Final[int]
+# The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2",
+# "winograd_4x4". Passes are numbered forward, input gradient, weight gradient.
+ALGORITHMS: Final[tuple[str, ...]]
 
 def conv_forward(
     geometry: Geometry,
@@ -29,12 +32,75 @@ def conv_forward(
     y: Array,
     activation: int = 0,
     slope: float = 0.0,
+    algorithm: int = 0,
 ) -> None: ...
+def conv_forward_packed(
+    geometry: Geometry,
+    channels_last: bool,
+    weight_channels_last: bool,
+    x: Array,
+    packed: Array,
+    has_bias: bool,
+    y: Array,
+    activation: int,
+    slope: float,
+    algorithm: int,
+) -> None:
+    """As conv_forward, with what pack wrote for the same weights, bias, layouts and resolved algorithm."""
+
+def packed_elements(
+    geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
+) -> int: ...
+def pack(
+    geometry: Geometry,
+    channels_last: bool,
+    weight_channels_last: bool,
+    w: Array,
+    bias: Array | None,
+    packed: Array,
+    algorithm: int,
+) -> None: ...
+def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> int:
+    """The algorithm that is used where this one is asked for: "auto" and "winograd" become another. -1 where it does
+    not apply."""
+
+def workspace_bytes(
+    geometry: Geometry,
+    float64: bool,
+    channels_last: bool,
+    weight_channels_last: bool,
+    direction: int,
+    algorithm: int,
+) -> int:
+    """Scratch memory that the call would take, packed weights included, with the number of threads in force."""
+
+def set_strict(strict: bool) -> None:
+    """Whether "auto" keeps away from algorithms that round more than direct convolution."""
+
+def get_strict() -> bool: ...
+def peak_gflops(float64: bool) -> float:
+    """10^9 operations a second that one core reaches in registers (a multiply-add is two)."""
+
 def conv_grad_input(
-    geometry: Geometry, channels_last: bool, weight_channels_last: bool, gy: Array, w: Array, gx: Array
-) -> None: ...
+    geometry: Geometry,
+    channels_last: bool,
+    weight_channels_last: bool,
+    gy: Array,
+    w: Array,
+    gx: Array,
+    algorithm: int = 0,
+    bias: Array | None = None,
+) -> None:
+    """With a bias, one number for each of the geometry's input channels, it is a transposed convolution."""
+
 def conv_grad_weight(
-    geometry: Geometry, channels_last: bool, weight_channels_last: bool, x: Array, gy: Array, gw: Array
+    geometry: Geometry,
+    channels_last: bool,
+    weight_channels_last: bool,
+    x: Array,
+    gy: Array,
+    gw: Array,
+    algorithm: int = 0,
 ) -> None: ...
 def conv_grad_bias(geometry: Geometry, channels_last: bool, gy: Array, gb: Array) -> None: ...
 def max_pool_forward(

@@ -26,6 +26,10 @@ cdef extern from "fastconv.h" nogil:
         FCV_SIGMOID
         FCV_TANH
         FCV_ACTIVATIONS
+    ctypedef enum fcv_algorithm:
+        FCV_ALGORITHMS
+    ctypedef enum fcv_pass:
+        FCV_PASSES
     struct fcv_geometry:
         int64_t n, ci, co, groups
         int64_t[3] out, kernel, stride, dilation, pad_lo, pad_hi
@@ -37,6 +41,9 @@ cdef extern from "fastconv.h" nogil:
         fcv_layout weight_layout
         fcv_activation activation
         double slope
+        fcv_algorithm algorithm
+        const void *packed
+        int64_t *workspace
     struct fcv_pool:
         fcv_geometry geometry
         fcv_dtype dtype
@@ -44,9 +51,15 @@ cdef extern from "fastconv.h" nogil:
         int count_include_pad
         int64_t divisor_override
     fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
-    fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, void *)
+    fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
+    fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    void fcv_set_strict(int)
+    int fcv_get_strict()
+    fcv_status fcv_packed_bytes(const fcv_conv *, int64_t *)
+    fcv_status fcv_pack(const fcv_conv *, const void *, const void *, void *)
+    double fcv_peak_gflops(fcv_dtype)
     fcv_status fcv_max_pool_forward(const fcv_pool *, const void *, void *, int64_t *)
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
@@ -83,6 +96,9 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+ALGORITHMS = (
+    "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
+)
 
 
 cdef class Arrays:
@@ -193,42 +209,142 @@ cdef fcv_layout layout_of(bint channels_last):
     return FCV_CHANNELS_LAST if channels_last else FCV_CHANNELS_FIRST
 
 
+cdef int describe(fcv_conv *conv, bint channels_last, bint weight_channels_last, int algorithm) except -1:
+    """All of conv but geometry and dtype, which are read first."""
+    if not 0 <= algorithm < FCV_ALGORITHMS:
+        raise ValueError(f"_core: algorithm must be a known number, got {algorithm}")
+    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    conv.activation, conv.slope = FCV_LINEAR, 0
+    conv.algorithm = <fcv_algorithm>algorithm
+    conv.packed, conv.workspace = NULL, NULL
+    return 0
+
+
+cdef int activate(fcv_conv *conv, int activation, double slope) except -1:
+    if not 0 <= activation < FCV_ACTIVATIONS:
+        raise ValueError(f"_core: activation must be a known number, got {activation}")
+    conv.activation, conv.slope = <fcv_activation>activation, slope
+    return 0
+
+
 def conv_forward(geometry, bint channels_last, bint weight_channels_last, x, w, bias, y, int activation=0,
-                 double slope=0.0):
+                 double slope=0.0, int algorithm=0):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     read_geometry(geometry, &conv.geometry)
-    if not 0 <= activation < FCV_ACTIVATIONS:
-        raise ValueError(f"_core: activation must be a known number, got {activation}")
     cdef const void *px = arrays.numbers(x, x_elements(&conv.geometry))
     cdef const void *pw = arrays.numbers(w, w_elements(&conv.geometry))
     cdef const void *pb = arrays.numbers(bias, conv.geometry.co)
     cdef void *py = arrays.numbers(y, y_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
-    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
-    conv.activation, conv.slope = <fcv_activation>activation, slope
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    activate(&conv, activation, slope)
     with nogil:
         status = fcv_conv_forward(&conv, px, pw, pb, py)
     check(status)
 
 
-def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx):
+def conv_forward_packed(geometry, bint channels_last, bint weight_channels_last, x, packed, bint has_bias, y,
+                        int activation, double slope, int algorithm):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    cdef const void *px = arrays.numbers(x, x_elements(&conv.geometry))
+    cdef void *py = arrays.numbers(y, y_elements(&conv.geometry), True)
+    conv.dtype = arrays.dtype
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    activate(&conv, activation, slope)
+    cdef const void *pp = arrays.numbers(packed, packed_numbers(&conv))
+    conv.packed = pp
+    with nogil:
+        status = fcv_conv_forward(&conv, px, NULL, pp if has_bias else NULL, py)
+    check(status)
+
+
+cdef int64_t packed_numbers(fcv_conv *conv) except -1:
+    cdef int64_t bytes
+    check(fcv_packed_bytes(conv, &bytes))
+    return bytes // (4 if conv.dtype == FCV_F32 else 8)
+
+
+def packed_elements(geometry, bint float64, bint channels_last, bint weight_channels_last, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    return packed_numbers(&conv)
+
+
+def pack(geometry, bint channels_last, bint weight_channels_last, w, bias, packed, int algorithm):
+    cdef fcv_conv conv
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    cdef const void *pw = arrays.numbers(w, w_elements(&conv.geometry))
+    cdef const void *pb = arrays.numbers(bias, conv.geometry.co)
+    conv.dtype = arrays.dtype
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    cdef void *pp = arrays.numbers(packed, packed_numbers(&conv), True)
+    with nogil:
+        status = fcv_pack(&conv, pw, pb, pp)
+    check(status)
+
+
+cdef int check_pass(int direction) except -1:
+    if not 0 <= direction < FCV_PASSES:
+        raise ValueError(f"_core: direction must be 0, 1 or 2, got {direction}")
+    return 0
+
+
+def choose(geometry, bint float64, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    cdef fcv_algorithm chosen
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
+
+
+def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_channels_last, int direction,
+                    int algorithm):
+    cdef fcv_conv conv
+    cdef int64_t bytes = 0
+    cdef fcv_status status
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    check_pass(direction)
+    conv.workspace = &bytes
+    if direction == 0:
+        status = fcv_conv_forward(&conv, NULL, NULL, NULL, NULL)
+    elif direction == 1:
+        status = fcv_conv_grad_input(&conv, NULL, NULL, NULL, NULL)
+    else:
+        status = fcv_conv_grad_weight(&conv, NULL, NULL, NULL)
+    check(status)
+    return bytes
+
+
+def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     read_geometry(geometry, &conv.geometry)
     cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
     cdef const void *pw = arrays.numbers(w, w_elements(&conv.geometry))
+    cdef const void *pb = arrays.numbers(bias, conv.geometry.ci)
     cdef void *pgx = arrays.numbers(gx, x_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
-    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    describe(&conv, channels_last, weight_channels_last, algorithm)
     with nogil:
-        status = fcv_conv_grad_input(&conv, pgy, pw, pgx)
+        status = fcv_conv_grad_input(&conv, pgy, pw, pb, pgx)
     check(status)
 
 
-def conv_grad_weight(geometry, bint channels_last, bint weight_channels_last, x, gy, gw):
+def conv_grad_weight(geometry, bint channels_last, bint weight_channels_last, x, gy, gw, int algorithm=0):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
@@ -237,10 +353,25 @@ def conv_grad_weight(geometry, bint channels_last, bint weight_channels_last, x,
     cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
     cdef void *pgw = arrays.numbers(gw, w_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
-    conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
+    describe(&conv, channels_last, weight_channels_last, algorithm)
     with nogil:
         status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
     check(status)
+
+
+def set_strict(bint strict):
+    fcv_set_strict(strict)
+
+
+def get_strict():
+    return bool(fcv_get_strict())
+
+
+def peak_gflops(bint float64):
+    cdef double rate
+    with nogil:
+        rate = fcv_peak_gflops(FCV_F64 if float64 else FCV_F32)
+    return rate
 
 
 def conv_grad_bias(geometry, bint channels_last, gy, gb):
@@ -251,7 +382,7 @@ def conv_grad_bias(geometry, bint channels_last, gy, gb):
     cdef const void *pgy = arrays.numbers(gy, y_elements(&conv.geometry))
     cdef void *pgb = arrays.numbers(gb, conv.geometry.co, True)
     conv.dtype = arrays.dtype
-    conv.layout = layout_of(channels_last)
+    describe(&conv, channels_last, channels_last, 0)
     with nogil:
         status = fcv_conv_grad_bias(&conv, pgy, pgb)
     check(status)

@@ -8,8 +8,10 @@
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
+#include "peak_inl.h"
 #include "pool_inl.h"
 #include "wgrad_inl.h"
+#include "winograd_inl.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
@@ -29,6 +31,11 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .mi = MI,
     .igemm = {PANELS(igemm)},
     .wgrad = {PANELS(wgrad)},
+    .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},
+    .winograd_output = {NAME(winograd_output_2), NAME(winograd_output_4)},
+    .winograd_weight = {NAME(winograd_weight_2), NAME(winograd_weight_4)},
+    .winograd_grad_output = {NAME(winograd_grad_output_2), NAME(winograd_grad_output_4)},
+    .winograd_grad_weight = {NAME(winograd_grad_weight_2), NAME(winograd_grad_weight_4)},
     .transpose = NAME(transpose),
     .sum_rows = NAME(sum_rows),
     .sum = NAME(sum),
@@ -45,4 +52,5 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .activation_grad = NAME(activation_grad),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
+    .peak = NAME(peak),
 };

@@ -12,7 +12,7 @@
 
 #include "../fastconv.h"
 
-enum { FCV_MAX_NV = 4 };
+enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16 };
 
 /* Indirect GEMM (Dukhan 2019, arXiv:1907.02129): one tile of mr pixels x nr = nv * VL channels, held in registers.
  *
@@ -41,11 +41,12 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
 
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q pixels.
  *
- *     gw[i][j] += sum over q of a[q][i] * b[q][j]          i < mi, j < nr
+ *     gw[i][j] += sum over q of a[q][i] * b[q * b_pitch + j]          i < mi, j < nr
  *
- * a[q]: pointers, mi readable elements behind each. b: [q][nr], 64-byte aligned. gw: [mi][nr], 64-byte aligned.
+ * a[q]: pointers, mi readable elements behind each. b: rows of nr readable elements. gw: [mi][nr].
  * Summed in the order of q, then added to what gw holds: sums of sums, whose rounding errors stay small. */
-typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, void *gw);
+typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, int64_t b_pitch,
+                          void *gw);
 
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
@@ -97,12 +98,36 @@ typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count,
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
 
+/* One transform of Winograd's algorithm on the vectors of a tile: n_in * n_in rows of channels to n_out * n_out rows.
+ *
+ *     to[i][j][c] = activation(bias[c] + sum over p, q of L[i][p] * L[j][q] * from[p][q][c])
+ *
+ * with L = B^T, A^T, G, A or G^T (winograd_inl.h). Rows of to that are NULL are left out. bias, which may be NULL, and
+ * activation (linear, ReLU, leaky ReLU) are for the output transform. */
+struct fcv_winograd_tile {
+  int64_t channels;
+  const void *const *from; /* [n_in * n_in] */
+  int64_t from_bytes;      /* added to every pointer of from */
+  void *const *to;         /* [n_out * n_out] */
+  int64_t to_bytes;
+  const void *bias;
+  int activation;
+  double slope;
+};
+typedef void fcv_winograd_fn(const struct fcv_winograd_tile *tile);
+
+/* rounds * FCV_PEAK_TURNS * FCV_PEAK_CHAINS multiply-adds of vectors, in chains enough to hide their latency; returns
+ * something that depends on all of them. */
+typedef double fcv_peak_fn(int64_t rounds);
+
 struct fcv_kernels {
   const char *isa, *dtype;
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
+  fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
+      *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
@@ -115,6 +140,7 @@ struct fcv_kernels {
   fcv_activation_grad_fn *activation_grad;
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
+  fcv_peak_fn *peak;
 };
 
 extern const struct fcv_kernels fcv_f32_baseline, fcv_f64_baseline, fcv_f32_avx2, fcv_f64_avx2, fcv_f32_avx512,

@@ -1,0 +1,258 @@
+/* Blocked Toeplitz convolution, for thin layers.
+ *
+ * A block of neighbouring outputs of a row needs one window of (block - 1) * step + reach columns of input. The weights
+ * that lead from the window to all outputs of the block form a banded Toeplitz matrix for each kernel row: column
+ * o * step + t of the window meets output o with weight t, and nothing else. With it one igemm call makes a vector of
+ * block * nc values where direct convolution makes nc: more products, most of them with the zeros beside the band, but
+ * full vectors. A block as long as the row is the row's whole Toeplitz matrix.
+ *
+ * Zeros are multiplied: a NaN or infinity in the window reaches all outputs of the block. */
+#include "internal.h"
+
+enum {
+  TILES = 16,             /* pixel tiles of a unit at most, a pixel being a block here */
+  STAGE_BYTES = 1 << 20,  /* a staged block of input per thread */
+  MATRIX_BYTES = 1 << 19, /* of the Toeplitz matrices, so that they stay in L2 */
+  LONGEST = 32            /* outputs of a block */
+};
+
+struct toeplitz {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  struct fcv_walk blocks; /* over blocks of outputs: a pixel of window columns for a tap, block * nc channels */
+  struct fcv_panels panels;
+  struct fcv_box box;
+  struct fcv_source source;
+  int64_t block, taps, kc; /* outputs of a block; as the kernel sees them */
+  int64_t group, pixels;   /* of the box */
+  int64_t thread_bytes;
+  const char *packed, *bias;
+  char *y, *thread_memory;
+};
+
+/* Columns of input that a block of outputs needs. */
+static int64_t window(const struct fcv_axis *x, int64_t block) {
+  return (block - 1) * x->in_step + (x->taps - 1) * x->shift_step + 1;
+}
+
+double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block) {
+  struct fcv_panels panels;
+  fcv_panels(kernels, block * walk->nc, &panels);
+  return (double)(walk->axis[0].taps * walk->axis[1].taps * window(&walk->axis[2], block) * walk->kc) *
+         (double)fcv_panels_channels(&panels) / (double)block;
+}
+
+/* The cheapest that keeps the matrices small; the shortest of equals. */
+int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
+  const struct fcv_axis *x = &walk->axis[2];
+  int64_t best = 1;
+  for (int64_t block = 2; block <= fcv_min(LONGEST, x->count); block++) {
+    const int64_t rows = walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc;
+    if (rows * block * walk->nc * kernels->size > MATRIX_BYTES)
+      break;
+    /* The last block of a row may be cut off: what it computes beyond the row is lost. */
+    const double waste = (double)fcv_round_up(x->count, block) / (double)x->count;
+    const double waste_best = (double)fcv_round_up(x->count, best) / (double)x->count;
+    if (fcv_toeplitz_cost(kernels, walk, block) * waste < fcv_toeplitz_cost(kernels, walk, best) * waste_best)
+      best = block;
+  }
+  return best;
+}
+
+struct unit_memory {
+  const void **a;
+  void **c;
+  int64_t *offset; /* of a block's first output in y, channel 0 of all groups */
+  char *tile;      /* [pixel][width] */
+};
+
+static int64_t lay_out(const struct toeplitz *d, char *base, struct unit_memory *memory) {
+  const int64_t pixels = TILES * d->kernels->mr;
+  int64_t bytes = 0;
+  const int64_t a = fcv_reserve(&bytes, pixels * d->taps * (int64_t)sizeof(void *));
+  const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
+  const int64_t offset = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
+  const int64_t tile = fcv_reserve(&bytes, pixels * d->panels.width * d->kernels->size);
+  if (base)
+    *memory = (struct unit_memory){
+        .a = (const void **)(base + a),
+        .c = (void **)(base + c),
+        .offset = (int64_t *)(base + offset),
+        .tile = base + tile,
+    };
+  return bytes;
+}
+
+/* Values first .. last - 1 of a block's block * nc, from a row of a tile to y. x: the block's first output. */
+static void store_block(const struct toeplitz *d, const char *from, int64_t offset, int64_t x, int64_t first,
+                        int64_t last) {
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t size = d->kernels->size, nc = d->walk->nc, channels = d->walk->groups * nc;
+  const int64_t plane = axis[0].out * axis[1].out * axis[2].out;
+  const int last_layout = d->conv->layout == FCV_CHANNELS_LAST;
+  const int64_t pixel_step = axis[2].out_step * (last_layout ? channels : 1), channel_step = last_layout ? 1 : plane;
+  last = fcv_min(last, (axis[2].count - x) * nc);
+  for (int64_t v = first, run; v < last; v += run) {
+    const int64_t output = v / nc, channel = v % nc;
+    run = fcv_min(last - v, nc - channel);
+    char *to = d->y + (offset + output * pixel_step + (d->group * nc + channel) * channel_step) * size;
+    if (last_layout)
+      memcpy(to, from + (v - first) * size, (size_t)(run * size));
+    else
+      for (int64_t i = 0; i < run; i++) memcpy(to + i * plane * size, from + (v - first + i) * size, (size_t)size);
+  }
+}
+
+static void toeplitz_unit(const void *context, int64_t unit, int thread) {
+  const struct toeplitz *d = context;
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t size = k->size, channels = d->walk->groups * d->walk->nc, values = d->block * d->walk->nc;
+  const int64_t first = unit * TILES * k->mr, pixels = fcv_min(TILES * k->mr, d->pixels - first);
+  const int activation = d->conv->activation;
+  struct unit_memory memory = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  fcv_indirect_taps(&d->blocks, &d->source, &d->box, first, pixels, k->mr, 1, memory.a);
+  fcv_indirect_outputs(&d->blocks, &d->box, first, pixels, d->conv->layout, channels, memory.offset);
+  for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
+    const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
+    struct fcv_igemm_tile tile = {
+        .taps = d->taps,
+        .kc = d->kc,
+        .w = d->packed + j0 * d->taps * d->kc * size,
+        .n = (int)width,
+        .bias = d->bias ? d->bias + j0 * size : NULL,
+        .activation = activation,
+        .slope = d->conv->slope,
+    };
+    for (int64_t q = 0; q < pixels; q++) memory.c[q] = memory.tile + q * width * size;
+    for (int64_t q = 0; q < pixels; q += k->mr) {
+      tile.a = memory.a + q * d->taps;
+      tile.c = memory.c + q;
+      tile.m = (int)fcv_min(k->mr, pixels - q);
+      k->igemm[width / k->vl - 1](&tile);
+    }
+    if (!fcv_fused((fcv_activation)activation))
+      k->activation(activation, d->conv->slope, pixels * width, memory.tile, memory.tile);
+    const int64_t per_row = d->blocks.axis[2].count;
+    for (int64_t q = 0; q < pixels; q++)
+      store_block(d, memory.c[q], memory.offset[q], (first + q) % per_row * d->block, j0,
+                  fcv_min(values, j0 + width));
+  }
+}
+
+/* The walk over blocks: a tap is a row of the window, which the view of the matrices below takes for a kernel row. */
+static void walk_blocks(const struct fcv_walk *walk, int64_t block, struct fcv_walk *blocks) {
+  const struct fcv_axis *x = &walk->axis[2];
+  *blocks = *walk;
+  blocks->groups = 1;
+  blocks->nc = block * walk->nc;
+  blocks->axis[2].count = fcv_ceil_div(x->count, block);
+  blocks->axis[2].out_step = x->out_step * block;
+  blocks->axis[2].in_step = x->in_step * block;
+  blocks->axis[2].taps = window(x, block);
+  blocks->axis[2].shift_step = 1;
+  for (int i = 0; i < FCV_AXES; i++) {
+    blocks->axis[i].kernel_start = 0;
+    blocks->axis[i].kernel_step = 1;
+  }
+}
+
+/* The matrices of one group, dense: [tap z][tap y][column of the window][k][output][j]. */
+static void fill_matrices(const struct toeplitz *d, const struct fcv_weight_view *view, const char *w, char *matrix) {
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t size = d->kernels->size, kc = d->walk->kc, nc = d->walk->nc, columns = d->blocks.axis[2].taps;
+  memset(matrix, 0, (size_t)(d->taps * columns * kc * d->block * nc * size));
+  for (int64_t z = 0; z < axis[0].taps; z++)
+    for (int64_t y = 0; y < axis[1].taps; y++)
+      for (int64_t t = 0; t < axis[2].taps; t++) {
+        const int64_t at[FCV_AXES] = {z, y, t};
+        int64_t from = d->group * view->group;
+        for (int i = 0; i < FCV_AXES; i++)
+          from += (axis[i].kernel_start + at[i] * axis[i].kernel_step) * view->kernel[i];
+        for (int64_t o = 0; o < d->block; o++)
+          for (int64_t k = 0; k < kc; k++) {
+            const int64_t column = o * axis[2].in_step + t * axis[2].shift_step;
+            char *to = matrix + ((((z * axis[1].taps + y) * columns + column) * kc + k) * d->block + o) * nc * size;
+            if (view->j == 1)
+              memcpy(to, w + (from + k * view->k) * size, (size_t)(nc * size));
+            else
+              for (int64_t j = 0; j < nc; j++)
+                memcpy(to + j * size, w + (from + k * view->k + j * view->j) * size, (size_t)size);
+          }
+      }
+}
+
+static void run_group(struct toeplitz *d, struct fcv_stage *stage, const void *x, char *stage_memory, int threads) {
+  const int64_t boxes = fcv_stage_blocks(stage, &d->blocks);
+  /* The stage reads x by the pixels of all groups and copies those of one. */
+  struct fcv_walk all = d->blocks;
+  all.groups = d->walk->groups;
+  stage->first = d->group * d->walk->kc;
+  stage->channels = d->walk->kc;
+  for (int64_t b = 0; b < boxes; b++) {
+    fcv_stage_box(stage, &d->blocks, b, &d->box);
+    fcv_stage_fill(d->kernels, stage, &all, d->conv->layout, x, &d->box, stage_memory, threads, &d->source);
+    d->pixels = fcv_box_pixels(&d->blocks, &d->box);
+    fcv_parallel_for(fcv_ceil_div(d->pixels, TILES * d->kernels->mr), threads, toeplitz_unit, d);
+  }
+}
+
+fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                             const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
+                             void *y) {
+  const struct fcv_axis *axis = walk->axis;
+  const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count;
+  if (outputs == 0 || walk->nc == 0)
+    return FCV_OK;
+  if (fcv_walk_taps(walk) * walk->kc == 0)
+    return fcv_conv_direct(conv, walk, view, x, w, bias, y); /* nothing but the bias */
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  struct toeplitz d = {.conv = conv, .kernels = k, .walk = walk, .y = y};
+  d.block = fcv_toeplitz_block(k, walk);
+  walk_blocks(walk, d.block, &d.blocks);
+  fcv_panels(k, d.blocks.nc, &d.panels);
+  d.taps = axis[0].taps * axis[1].taps;
+  d.kc = d.blocks.axis[2].taps * walk->kc;
+  d.thread_bytes = lay_out(&d, NULL, NULL);
+  const int threads = fcv_threads_for((double)outputs * fcv_toeplitz_cost(k, walk, d.block));
+  const struct fcv_weight_view matrix_view = {
+      .kernel = {axis[1].taps * d.kc * d.blocks.nc, d.kc * d.blocks.nc, walk->kc * d.blocks.nc},
+      .k = d.blocks.nc,
+      .j = 1,
+  };
+  struct fcv_stage stage;
+  fcv_stage_plan(k, &d.blocks, walk->kc * k->size, (int64_t)STAGE_BYTES * threads, 1, &stage);
+
+  const int64_t channels = fcv_panels_channels(&d.panels), matrix = d.taps * d.kc * d.blocks.nc * k->size;
+  int64_t bytes = 0;
+  const int64_t matrix_at = fcv_reserve(&bytes, matrix);
+  const int64_t packed_at = fcv_reserve(&bytes, d.taps * d.kc * channels * k->size);
+  const int64_t bias_at = fcv_reserve(&bytes, channels * k->size);
+  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  if (conv->workspace) {
+    *conv->workspace = fcv_max(*conv->workspace, bytes);
+    return FCV_OK;
+  }
+  char *memory = fcv_scratch_take((size_t)bytes);
+  if (!memory)
+    return FCV_NO_MEMORY;
+  d.packed = memory + packed_at;
+  d.bias = bias ? memory + bias_at : NULL;
+  d.thread_memory = memory + threads_at;
+  for (d.group = 0; d.group < walk->groups; d.group++) {
+    fill_matrices(&d, view, w, memory + matrix_at);
+    fcv_pack_weights(k, &d.blocks, &matrix_view, memory + matrix_at, memory + packed_at,
+                     fcv_threads_for((double)matrix / (double)k->size));
+    if (bias) {
+      memset(memory + bias_at, 0, (size_t)(channels * k->size));
+      for (int64_t o = 0; o < d.block; o++)
+        memcpy(memory + bias_at + o * walk->nc * k->size, (const char *)bias + d.group * walk->nc * k->size,
+               (size_t)(walk->nc * k->size));
+    }
+    run_group(&d, &stage, x, memory + stage_at, threads);
+  }
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}
