@@ -27,9 +27,9 @@ static unsigned fp_mode(void) { return 0; }
 static void fp_set(unsigned mode) { (void)mode; }
 #endif
 
-/* Multiply-adds that a thread must have to do: 10 us and more. An undisturbed region costs 1.5 us, but on a machine that
- * others use too, each region waits now and then for a worker that is not running: with 2e5 a small network took 0.45 s
- * an epoch on two busy cores that it does in 0.13 s on one. */
+/* Multiply-adds that a thread must have to do: 10 us and more. An undisturbed region costs 1.5 us, but on a machine
+ * that others use too, each region waits now and then for a worker that is not running: with 2e5 a small network took
+ * 0.45 s an epoch on two busy cores that it does in 0.13 s on one. */
 static const double WORK_OF_A_THREAD = 1e6;
 
 static atomic_int threads_wanted = 1;
