@@ -12,7 +12,7 @@ ifeq ($(FASTCONV_DATA),)
 unexport FASTCONV_DATA
 endif
 
-C_FILES := $(shell find csrc tests/c -name '*.[ch]')
+C_FILES := $(shell find csrc tests/c bench -name '*.[ch]')
 # What an installation is made from, the Python files apart.
 INPUTS := setup.py pyproject.toml fastconv/_core.pyx $(filter csrc/%,$(C_FILES))
 ARM_CC ?= aarch64-linux-gnu-gcc
