@@ -1,7 +1,20 @@
-/* Which algorithm a pass uses: by its geometry alone, so that the same call gives the same bits everywhere. */
+/* Which algorithm a pass uses: by its geometry alone, so that the same call gives the same bits everywhere. Never by
+ * timing.
+ *
+ * auto takes the algorithm of least cost, counted in multiply-adds at the kernels' full speed, padding of tiles and
+ * vectors included; what is not a multiply-add counts as so many of them. The factors come from one core of a Zen 4
+ * (float32, AVX-512): time over that of as many multiply-adds, for 64 and 512 channels. */
 #include "internal.h"
 
 #include <stdatomic.h>
+
+static const double PACKING = 12;    /* of one weight: 8 in L2, 26 from memory */
+static const double MATRIX = 40;     /* of one element of a Toeplitz matrix, filled and packed */
+static const double TOEPLITZ = 1.25; /* of a product with it: its share of staging and stores */
+static const double TRANSFORM = 6;   /* of one value of a tile at one point */
+static const double TILE = 150;      /* of a tile at one point: calls, pointers */
+static const double PART = 300;      /* the same, where its channels do not fill their last vector */
+static const double WEIGHTS = 16;    /* of one weight at one point: 14 in L2, 22 from memory */
 
 static atomic_int strict;
 
@@ -15,22 +28,86 @@ static int winograd_applies(const struct fcv_geometry *g) {
   return applies;
 }
 
-/* Tiles of 4 x 4 do 36 products for 16 outputs, tiles of 2 x 2 do 16 for 4. Where the output is at most 2 pixels high
- * and wide, three quarters of a 4 x 4 tile are not wanted. */
-static fcv_algorithm winograd_tile(const struct fcv_geometry *g, fcv_pass pass) {
-  const int64_t *out = pass == FCV_GRAD_INPUT ? g->in : g->out;
-  return out[1] <= 2 && out[2] <= 2 ? FCV_WINOGRAD_2X2 : FCV_WINOGRAD_4X4;
+/* A pass as the kernels see it: its walk, and the channels of w with the padding of panels (and of tiles of mi). */
+struct shape {
+  const struct fcv_kernels *kernels;
+  struct fcv_walk walk;
+  double outputs, kc, nc;
+  int pass;
+};
+
+static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass) {
+  const int64_t residue[FCV_AXES] = {0};
+  struct shape s = {.kernels = fcv_kernels(conv->dtype), .pass = pass};
+  struct fcv_panels panels;
+  if (pass == FCV_GRAD_INPUT)
+    fcv_walk_grad_input(&conv->geometry, residue, &s.walk);
+  else
+    fcv_walk_forward(&conv->geometry, &s.walk);
+  const struct fcv_axis *axis = s.walk.axis;
+  fcv_panels(s.kernels, s.walk.nc, &panels);
+  s.outputs = (double)(s.walk.n * axis[0].count * axis[1].count * axis[2].count);
+  s.kc = (double)s.walk.kc;
+  if (pass == FCV_GRAD_WEIGHT)
+    s.kc = (double)fcv_round_up(s.walk.kc, s.kernels->mi);
+  s.nc = (double)fcv_panels_channels(&panels);
+  return s;
 }
 
-/* Below 16 channels on a side the transforms outweigh the products. */
-enum { WINOGRAD_CHANNELS = 16 };
+/* rows of igemm tiles come in halves of mr; the weight gradient takes any number of pixels. */
+static double tiled(const struct shape *s, double rows) {
+  const int64_t half = s->pass == FCV_GRAD_WEIGHT ? 1 : fcv_max(1, s->kernels->mr / 2);
+  return (double)fcv_round_up((int64_t)rows, half);
+}
+
+static double direct_cost(const struct shape *s) {
+  const struct fcv_axis *x = &s->walk.axis[2];
+  double kc = s->kc;
+  if (s->pass == FCV_GRAD_WEIGHT && fcv_use_row_taps(&s->walk))
+    kc = (double)fcv_round_up(x->taps * s->walk.kc, s->kernels->mi) / (double)x->taps;
+  const double weights = (double)fcv_walk_taps(&s->walk) * kc * s->nc;
+  return (tiled(s, s->outputs) + PACKING) * weights;
+}
+
+static double toeplitz_cost(const struct shape *s) {
+  const int64_t block = fcv_toeplitz_block(s->kernels, &s->walk);
+  const double products = fcv_toeplitz_cost(s->kernels, &s->walk, block);
+  return (TOEPLITZ * s->outputs + MATRIX * (double)block) * products;
+}
+
+static double winograd_cost(const struct shape *s, int m) {
+  const struct fcv_axis *axis = s->walk.axis;
+  const double points = (m + 2) * (m + 2), weights = points * s->kc * s->nc;
+  const double tiles = (double)(s->walk.n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
+  const double channels = (double)(fcv_round_up(s->walk.kc, s->kernels->vl) + fcv_round_up(s->walk.nc, s->kernels->vl));
+  const int parts = (s->walk.kc % s->kernels->vl != 0) + (s->walk.nc % s->kernels->vl != 0);
+  const double each = s->pass == FCV_GRAD_WEIGHT ? 2 * WEIGHTS : WEIGHTS; /* sums are cleared and added to as well */
+  return (tiled(s, tiles) + each) * weights + (TRANSFORM * channels + TILE + PART * parts) * tiles * points;
+}
+
+static fcv_algorithm winograd_tile(const struct shape *s) {
+  return winograd_cost(s, 2) < winograd_cost(s, 4) ? FCV_WINOGRAD_2X2 : FCV_WINOGRAD_4X4;
+}
 
 static fcv_algorithm best(const struct fcv_conv *conv, fcv_pass pass) {
-  const struct fcv_geometry *g = &conv->geometry;
-  if (conv->dtype == FCV_F32 && !fcv_get_strict() && winograd_applies(g) && g->ci >= WINOGRAD_CHANNELS &&
-      g->co >= WINOGRAD_CHANNELS)
-    return winograd_tile(g, pass);
-  return FCV_DIRECT;
+  if (fcv_get_strict())
+    return FCV_DIRECT;
+  const struct shape s = shape_of(conv, pass);
+  if (s.outputs == 0 || fcv_walk_taps(&s.walk) == 0)
+    return FCV_DIRECT;
+  fcv_algorithm algorithm = FCV_DIRECT;
+  double least = direct_cost(&s);
+  if (pass != FCV_GRAD_WEIGHT && conv->geometry.groups == 1 && toeplitz_cost(&s) < least &&
+      fcv_toeplitz_block(s.kernels, &s.walk) > 1) {
+    algorithm = FCV_TOEPLITZ;
+    least = toeplitz_cost(&s);
+  }
+  if (conv->dtype == FCV_F32 && winograd_applies(&conv->geometry)) {
+    const fcv_algorithm tile = winograd_tile(&s);
+    if (winograd_cost(&s, tile == FCV_WINOGRAD_2X2 ? 2 : 4) < least)
+      algorithm = tile;
+  }
+  return algorithm;
 }
 
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen) {
@@ -41,8 +118,19 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
     return FCV_OK;
   case FCV_DIRECT:
     return FCV_OK;
-  case FCV_WINOGRAD:
-    *chosen = winograd_tile(&conv->geometry, pass); /* fall through */
+  case FCV_TOEPLITZ:
+    *chosen = pass == FCV_GRAD_WEIGHT ? FCV_DIRECT : FCV_TOEPLITZ;
+    return FCV_OK;
+  case FCV_TOEPLITZ_FULL:
+    if (pass == FCV_GRAD_WEIGHT)
+      *chosen = FCV_DIRECT;
+    else if (fcv_toeplitz_full_bytes(&conv->geometry, fcv_kernels(conv->dtype)->size) > FCV_MATRIX_LIMIT)
+      return FCV_INVALID;
+    return FCV_OK;
+  case FCV_WINOGRAD: {
+    const struct shape s = shape_of(conv, pass);
+    *chosen = winograd_tile(&s);
+  } /* fall through */
   case FCV_WINOGRAD_2X2:
   case FCV_WINOGRAD_4X4:
     return winograd_applies(&conv->geometry) ? FCV_OK : FCV_INVALID;

@@ -25,11 +25,51 @@ static int tile_size(const struct fcv_conv *c) {
   return c->algorithm == FCV_WINOGRAD_2X2 ? 2 : c->algorithm == FCV_WINOGRAD_4X4 ? 4 : 0;
 }
 
+/* Toeplitz matrices depend on the size of the input: what is packed for them is a copy of the weights as they are. */
+struct plain {
+  int64_t w, bias, bytes;
+};
+
+static int64_t weights_of(const struct fcv_geometry *g) { return fcv_product(g->kernel) * g->ci / g->groups * g->co; }
+
+static struct plain plain_layout(const struct fcv_conv *c) {
+  const struct fcv_geometry *g = &c->geometry;
+  const int64_t size = fcv_kernels(c->dtype)->size;
+  struct plain plain = {0};
+  plain.w = fcv_reserve(&plain.bytes, weights_of(g) * size);
+  plain.bias = fcv_reserve(&plain.bytes, g->co * size);
+  return plain;
+}
+
+static int packs_plain(const struct fcv_conv *c) {
+  return c->algorithm == FCV_TOEPLITZ || c->algorithm == FCV_TOEPLITZ_FULL;
+}
+
 static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                       const void *x, const void *w, const void *bias, void *y) {
   if (tile_size(c))
     return fcv_conv_winograd(c, walk, view, tile_size(c), x, w, bias, y);
+  if (packs_plain(c) && c->packed) {
+    w = (const char *)c->packed + plain_layout(c).w;
+    bias = bias ? (const char *)c->packed + plain_layout(c).bias : NULL;
+  }
+  if (c->algorithm == FCV_TOEPLITZ)
+    return fcv_conv_toeplitz(c, walk, view, x, w, bias, y);
   return fcv_conv_direct(c, walk, view, x, w, bias, y);
+}
+
+static int is_empty(const struct fcv_geometry *g) {
+  return g->ci * fcv_product(g->in) == 0 || g->co * fcv_product(g->out) == 0;
+}
+
+/* The whole matrix: no walk, both passes at once. */
+static fcv_status run_full(const struct fcv_conv *c, int transposed, const void *x, const void *w, const void *bias,
+                           void *y) {
+  if (c->packed) {
+    w = (const char *)c->packed + plain_layout(c).w;
+    bias = bias ? (const char *)c->packed + plain_layout(c).bias : NULL;
+  }
+  return fcv_conv_toeplitz_full(c, transposed, x, w, bias, y);
 }
 
 fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y) {
@@ -39,6 +79,8 @@ fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const vo
   FCV_TRY(settle(conv, FCV_FORWARD, &c));
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
+  if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
+    return run_full(&c, 0, x, w, bias, y);
   return run(&c, &walk, &view, x, w, bias, y);
 }
 
@@ -47,8 +89,12 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   struct fcv_walk walk;
   FCV_TRY(settle(conv, FCV_FORWARD, &c));
   fcv_walk_forward(&c.geometry, &walk);
-  *bytes = tile_size(&c) ? fcv_winograd_packed_bytes(&c, &walk, tile_size(&c))
-                         : fcv_direct_packed_bytes(fcv_kernels(c.dtype), &walk);
+  if (tile_size(&c))
+    *bytes = fcv_winograd_packed_bytes(&c, &walk, tile_size(&c));
+  else if (packs_plain(&c))
+    *bytes = plain_layout(&c).bytes;
+  else
+    *bytes = fcv_direct_packed_bytes(fcv_kernels(c.dtype), &walk);
   return FCV_OK;
 }
 
@@ -61,6 +107,14 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
   fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
     return fcv_winograd_pack(&c, &walk, &view, tile_size(&c), w, bias, packed);
+  if (packs_plain(&c)) {
+    const struct plain plain = plain_layout(&c);
+    const int64_t size = fcv_kernels(c.dtype)->size;
+    memcpy((char *)packed + plain.w, w, (size_t)(weights_of(&c.geometry) * size));
+    if (bias)
+      memcpy((char *)packed + plain.bias, bias, (size_t)(c.geometry.co * size));
+    return FCV_OK;
+  }
   fcv_direct_pack(fcv_kernels(c.dtype), &walk, &view, w, bias, packed);
   return FCV_OK;
 }
@@ -69,6 +123,8 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   struct fcv_conv c;
   struct fcv_weight_view view;
   FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c));
+  if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
+    return run_full(&c, 1, gy, w, bias, gx);
   const int64_t *stride = c.geometry.stride;
   fcv_weight_view(&c, 1, &view);
   int64_t residue[FCV_AXES];

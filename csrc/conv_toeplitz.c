@@ -25,6 +25,7 @@ struct toeplitz {
   struct fcv_box box;
   struct fcv_source source;
   int64_t block, taps, kc; /* outputs of a block; as the kernel sees them */
+  int64_t most;            /* blocks of a unit: whole rows of outputs */
   int64_t group, pixels;   /* of the box */
   int64_t thread_bytes;
   const char *packed, *bias;
@@ -37,25 +38,27 @@ static int64_t window(const struct fcv_axis *x, int64_t block) {
 }
 
 double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block) {
+  const struct fcv_axis *x = &walk->axis[2];
   struct fcv_panels panels;
   fcv_panels(kernels, block * walk->nc, &panels);
-  return (double)(walk->axis[0].taps * walk->axis[1].taps * window(&walk->axis[2], block) * walk->kc) *
-         (double)fcv_panels_channels(&panels) / (double)block;
+  const double rows = (double)(walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc);
+  return rows * (double)fcv_panels_channels(&panels) * (double)fcv_ceil_div(x->count, block) / (double)x->count;
 }
 
 /* The cheapest that keeps the matrices small; the shortest of equals. */
 int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
   const struct fcv_axis *x = &walk->axis[2];
   int64_t best = 1;
+  double least = fcv_toeplitz_cost(kernels, walk, 1);
   for (int64_t block = 2; block <= fcv_min(LONGEST, x->count); block++) {
     const int64_t rows = walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc;
+    const double cost = fcv_toeplitz_cost(kernels, walk, block);
     if (rows * block * walk->nc * kernels->size > MATRIX_BYTES)
       break;
-    /* The last block of a row may be cut off: what it computes beyond the row is lost. */
-    const double waste = (double)fcv_round_up(x->count, block) / (double)x->count;
-    const double waste_best = (double)fcv_round_up(x->count, best) / (double)x->count;
-    if (fcv_toeplitz_cost(kernels, walk, block) * waste < fcv_toeplitz_cost(kernels, walk, best) * waste_best)
+    if (cost < least) {
       best = block;
+      least = cost;
+    }
   }
   return best;
 }
@@ -68,7 +71,7 @@ struct unit_memory {
 };
 
 static int64_t lay_out(const struct toeplitz *d, char *base, struct unit_memory *memory) {
-  const int64_t pixels = TILES * d->kernels->mr;
+  const int64_t pixels = fcv_round_up(d->most, d->kernels->mr);
   int64_t bytes = 0;
   const int64_t a = fcv_reserve(&bytes, pixels * d->taps * (int64_t)sizeof(void *));
   const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
@@ -84,23 +87,42 @@ static int64_t lay_out(const struct toeplitz *d, char *base, struct unit_memory 
   return bytes;
 }
 
-/* Values first .. last - 1 of a block's block * nc, from a row of a tile to y. x: the block's first output. */
-static void store_block(const struct toeplitz *d, const char *from, int64_t offset, int64_t x, int64_t first,
-                        int64_t last) {
+/* Values first .. last - 1 of a block's block * nc, from a row of a tile to y. */
+static void store_block(const struct toeplitz *d, const char *from, int64_t offset, int64_t first, int64_t last) {
   const struct fcv_axis *axis = d->walk->axis;
   const int64_t size = d->kernels->size, nc = d->walk->nc, channels = d->walk->groups * nc;
   const int64_t plane = axis[0].out * axis[1].out * axis[2].out;
-  const int last_layout = d->conv->layout == FCV_CHANNELS_LAST;
-  const int64_t pixel_step = axis[2].out_step * (last_layout ? channels : 1), channel_step = last_layout ? 1 : plane;
-  last = fcv_min(last, (axis[2].count - x) * nc);
+  const int channels_last = d->conv->layout == FCV_CHANNELS_LAST;
+  const int64_t pixel_step = axis[2].out_step * (channels_last ? channels : 1);
+  const int64_t channel_step = channels_last ? 1 : plane;
   for (int64_t v = first, run; v < last; v += run) {
     const int64_t output = v / nc, channel = v % nc;
     run = fcv_min(last - v, nc - channel);
     char *to = d->y + (offset + output * pixel_step + (d->group * nc + channel) * channel_step) * size;
-    if (last_layout)
+    if (channels_last)
       memcpy(to, from + (v - first) * size, (size_t)(run * size));
     else
       for (int64_t i = 0; i < run; i++) memcpy(to + i * plane * size, from + (v - first + i) * size, (size_t)size);
+  }
+}
+
+/* The last block of a row that is no multiple of blocks long moves back until it ends with the row: its first outputs
+ * are computed twice, in one unit, to the same values. */
+static void move_last_blocks(const struct toeplitz *d, struct unit_memory *memory, int64_t pixels) {
+  const struct fcv_axis *x = &d->walk->axis[2];
+  const int64_t per_row = d->blocks.axis[2].count, back = per_row * d->block - x->count, mr = d->kernels->mr;
+  const int64_t output = x->out_step * (d->conv->layout == FCV_CHANNELS_LAST ? d->walk->groups * d->walk->nc : 1);
+  const int64_t bytes = back * x->in_step * d->source.step[2];
+  for (int64_t q = per_row - 1; back > 0 && q < pixels; q += per_row) {
+    memory->offset[q] -= back * output;
+    /* The last pixel of a unit is repeated to the end of its tile. */
+    const int64_t end = q + 1 < pixels ? q + 1 : fcv_round_up(pixels, mr);
+    for (int64_t i = q; i < end; i++)
+      for (int64_t t = 0; t < d->taps; t++) {
+        const void **a = &memory->a[(i / mr * d->taps + t) * mr + i % mr];
+        if (*a != d->source.zero)
+          *a = (const char *)*a - bytes;
+      }
   }
 }
 
@@ -108,36 +130,38 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
   const struct toeplitz *d = context;
   const struct fcv_kernels *k = d->kernels;
   const int64_t size = k->size, channels = d->walk->groups * d->walk->nc, values = d->block * d->walk->nc;
-  const int64_t first = unit * TILES * k->mr, pixels = fcv_min(TILES * k->mr, d->pixels - first);
+  const int64_t first = unit * d->most, pixels = fcv_min(d->most, d->pixels - first);
   const int activation = d->conv->activation;
+  /* Channels last, one group: a block's values are neighbours in y, the kernel stores them there. */
+  const int in_place = d->conv->layout == FCV_CHANNELS_LAST && d->walk->groups == 1 && d->walk->axis[2].out_step == 1;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_indirect_taps(&d->blocks, &d->source, &d->box, first, pixels, k->mr, 1, memory.a);
   fcv_indirect_outputs(&d->blocks, &d->box, first, pixels, d->conv->layout, channels, memory.offset);
+  move_last_blocks(d, &memory, pixels);
   for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
     const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
+    const int64_t valid = fcv_min(width, values - j0);
     struct fcv_igemm_tile tile = {
         .taps = d->taps,
         .kc = d->kc,
         .w = d->packed + j0 * d->taps * d->kc * size,
-        .n = (int)width,
+        .n = (int)valid,
         .bias = d->bias ? d->bias + j0 * size : NULL,
         .activation = activation,
         .slope = d->conv->slope,
     };
-    for (int64_t q = 0; q < pixels; q++) memory.c[q] = memory.tile + q * width * size;
+    for (int64_t q = 0; q < pixels; q++)
+      memory.c[q] = in_place ? d->y + (memory.offset[q] + j0) * size : memory.tile + q * width * size;
     for (int64_t q = 0; q < pixels; q += k->mr) {
       tile.a = memory.a + q * d->taps;
       tile.c = memory.c + q;
       tile.m = (int)fcv_min(k->mr, pixels - q);
       k->igemm[width / k->vl - 1](&tile);
+      for (int i = 0; i < tile.m && !fcv_fused((fcv_activation)activation); i++)
+        k->activation(activation, d->conv->slope, valid, tile.c[i], tile.c[i]);
     }
-    if (!fcv_fused((fcv_activation)activation))
-      k->activation(activation, d->conv->slope, pixels * width, memory.tile, memory.tile);
-    const int64_t per_row = d->blocks.axis[2].count;
-    for (int64_t q = 0; q < pixels; q++)
-      store_block(d, memory.c[q], memory.offset[q], (first + q) % per_row * d->block, j0,
-                  fcv_min(values, j0 + width));
+    for (int64_t q = 0; q < pixels && !in_place; q++) store_block(d, memory.c[q], memory.offset[q], j0, j0 + valid);
   }
 }
 
@@ -183,18 +207,22 @@ static void fill_matrices(const struct toeplitz *d, const struct fcv_weight_view
       }
 }
 
-static void run_group(struct toeplitz *d, struct fcv_stage *stage, const void *x, char *stage_memory, int threads) {
+static void run_box(struct toeplitz *d, int threads) {
+  d->pixels = fcv_box_pixels(&d->blocks, &d->box);
+  fcv_parallel_for(fcv_ceil_div(d->pixels, d->most), threads, toeplitz_unit, d);
+}
+
+/* The stage reads x by the pixels of all groups and copies those of one. */
+static void run_staged(struct toeplitz *d, struct fcv_stage *stage, const void *x, char *memory, int threads) {
   const int64_t boxes = fcv_stage_blocks(stage, &d->blocks);
-  /* The stage reads x by the pixels of all groups and copies those of one. */
   struct fcv_walk all = d->blocks;
   all.groups = d->walk->groups;
   stage->first = d->group * d->walk->kc;
   stage->channels = d->walk->kc;
   for (int64_t b = 0; b < boxes; b++) {
     fcv_stage_box(stage, &d->blocks, b, &d->box);
-    fcv_stage_fill(d->kernels, stage, &all, d->conv->layout, x, &d->box, stage_memory, threads, &d->source);
-    d->pixels = fcv_box_pixels(&d->blocks, &d->box);
-    fcv_parallel_for(fcv_ceil_div(d->pixels, TILES * d->kernels->mr), threads, toeplitz_unit, d);
+    fcv_stage_fill(d->kernels, stage, &all, d->conv->layout, x, &d->box, memory, threads, &d->source);
+    run_box(d, threads);
   }
 }
 
@@ -214,21 +242,26 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   fcv_panels(k, d.blocks.nc, &d.panels);
   d.taps = axis[0].taps * axis[1].taps;
   d.kc = d.blocks.axis[2].taps * walk->kc;
+  const int64_t per_row = d.blocks.axis[2].count;
+  d.most = fcv_max(1, TILES * k->mr / per_row) * per_row;
   d.thread_bytes = lay_out(&d, NULL, NULL);
   const int threads = fcv_threads_for((double)outputs * fcv_toeplitz_cost(k, walk, d.block));
+  const int staged = conv->layout == FCV_CHANNELS_FIRST || walk->groups > 1 || fcv_pads_rows(walk);
   const struct fcv_weight_view matrix_view = {
       .kernel = {axis[1].taps * d.kc * d.blocks.nc, d.kc * d.blocks.nc, walk->kc * d.blocks.nc},
       .k = d.blocks.nc,
       .j = 1,
   };
-  struct fcv_stage stage;
-  fcv_stage_plan(k, &d.blocks, walk->kc * k->size, (int64_t)STAGE_BYTES * threads, 1, &stage);
+  struct fcv_stage stage = {0};
+  if (staged)
+    fcv_stage_plan(k, &d.blocks, walk->kc * k->size, (int64_t)STAGE_BYTES * threads, 1, &stage);
 
   const int64_t channels = fcv_panels_channels(&d.panels), matrix = d.taps * d.kc * d.blocks.nc * k->size;
   int64_t bytes = 0;
   const int64_t matrix_at = fcv_reserve(&bytes, matrix);
   const int64_t packed_at = fcv_reserve(&bytes, d.taps * d.kc * channels * k->size);
   const int64_t bias_at = fcv_reserve(&bytes, channels * k->size);
+  const int64_t zero_at = fcv_reserve(&bytes, d.kc * k->size);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   if (conv->workspace) {
@@ -241,6 +274,7 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   d.packed = memory + packed_at;
   d.bias = bias ? memory + bias_at : NULL;
   d.thread_memory = memory + threads_at;
+  memset(memory + zero_at, 0, (size_t)(d.kc * k->size));
   for (d.group = 0; d.group < walk->groups; d.group++) {
     fill_matrices(&d, view, w, memory + matrix_at);
     fcv_pack_weights(k, &d.blocks, &matrix_view, memory + matrix_at, memory + packed_at,
@@ -251,7 +285,13 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
         memcpy(memory + bias_at + o * walk->nc * k->size, (const char *)bias + d.group * walk->nc * k->size,
                (size_t)(walk->nc * k->size));
     }
-    run_group(&d, &stage, x, memory + stage_at, threads);
+    if (staged) {
+      run_staged(&d, &stage, x, memory + stage_at, threads);
+    } else {
+      d.source = fcv_source_in_place(walk, x, memory + zero_at, k->size);
+      d.box = (struct fcv_box){.size = {walk->n, axis[0].count, axis[1].count}};
+      run_box(&d, threads);
+    }
   }
   fcv_scratch_give(memory);
   return FCV_OK;

@@ -73,18 +73,48 @@ static void pixel_taps(const struct fcv_walk *walk, const struct fcv_source *sou
     }
 }
 
+/* The pointers of count neighbours in a row, all of whose taps lie inside on the row's axis: tap by tap, in steps. */
+static void run_taps(const struct fcv_walk *walk, const struct fcv_source *source, const struct cursor *cursor,
+                     int64_t x_taps, int64_t count, int mr, const void **to) {
+  const struct fcv_axis *z = &walk->axis[0], *y = &walk->axis[1], *x = &walk->axis[2];
+  const int64_t start = pixel_offset(walk, source, cursor), step = x->in_step * source->step[2];
+  for (int64_t tz = 0; tz < z->taps; tz++)
+    for (int64_t ty = 0; ty < y->taps; ty++) {
+      const int in = inside(source, 0, coordinate(walk, cursor, 0) + tz * z->shift_step) &&
+                     inside(source, 1, coordinate(walk, cursor, 1) + ty * y->shift_step);
+      const int64_t row = start + tz * z->shift_step * source->step[0] + ty * y->shift_step * source->step[1];
+      for (int64_t tx = 0; tx < x_taps; tx++, to += mr) {
+        const char *from = in ? source->data + row + tx * x->shift_step * source->step[2] : source->zero;
+        const int64_t move = in ? step : 0;
+        for (int64_t i = 0; i < count; i++) to[i] = from + i * move;
+      }
+    }
+}
+
 void fcv_indirect_taps(const struct fcv_walk *walk, const struct fcv_source *source, const struct fcv_box *box,
                        int64_t first, int64_t count, int mr, int row_taps, const void **a) {
-  const int64_t x_taps = row_taps ? 1 : walk->axis[2].taps;
-  const int64_t taps = walk->axis[0].taps * walk->axis[1].taps * x_taps;
+  const struct fcv_axis *x = &walk->axis[2];
+  const int64_t x_taps = row_taps ? 1 : x->taps, taps = walk->axis[0].taps * walk->axis[1].taps * x_taps;
   struct cursor cursor;
   start(&cursor, walk, box, first);
-  for (int64_t tile = 0; tile * mr < count; tile++)
-    for (int i = 0; i < mr; i++) {
-      pixel_taps(walk, source, &cursor, x_taps, mr, a + tile * taps * mr + i);
-      if (tile * mr + i + 1 < count)
-        advance(&cursor);
+  for (int64_t q = 0, run; q < count; q += run) {
+    const void **to = a + q / mr * taps * mr + q % mr;
+    run = fcv_min(fcv_min(count - q, mr - q % mr), cursor.end[3] - cursor.at[3]);
+    const int64_t left = coordinate(walk, &cursor, 2);
+    if (inside(source, 2, left) && inside(source, 2, left + (run - 1) * x->in_step + (x_taps - 1) * x->shift_step)) {
+      run_taps(walk, source, &cursor, x_taps, run, mr, to);
+    } else {
+      run = 1;
+      pixel_taps(walk, source, &cursor, x_taps, mr, to);
     }
+    cursor.at[3] += run - 1;
+    advance(&cursor);
+  }
+  const int64_t last = count % mr;
+  if (last > 0) /* the rest of the last tile repeats its last pixel */
+    for (int64_t t = 0; t < taps; t++)
+      for (int64_t i = last; i < mr; i++)
+        a[(count / mr * taps + t) * mr + i] = a[(count / mr * taps + t) * mr + last - 1];
 }
 
 void fcv_indirect_tap(const struct fcv_walk *walk, const struct fcv_source *source, const struct fcv_box *box,
@@ -132,11 +162,14 @@ void fcv_indirect_outputs(const struct fcv_walk *walk, const struct fcv_box *box
   const int64_t pixel_step = layout == FCV_CHANNELS_LAST ? channels : 1;
   struct cursor cursor;
   start(&cursor, walk, box, first);
-  for (int64_t q = 0; q < count; q++) {
+  for (int64_t q = 0, run; q < count; q += run) { /* row by row of outputs */
     int64_t pixel = 0;
     for (int i = 0; i < FCV_AXES; i++)
       pixel = pixel * axis[i].out + axis[i].out_start + cursor.at[i + 1] * axis[i].out_step;
-    offset[q] = cursor.at[0] * plane * channels + pixel * pixel_step;
+    const int64_t start_of_run = cursor.at[0] * plane * channels + pixel * pixel_step;
+    run = fcv_min(count - q, cursor.end[3] - cursor.at[3]);
+    for (int64_t i = 0; i < run; i++) offset[q + i] = start_of_run + i * axis[2].out_step * pixel_step;
+    cursor.at[3] += run - 1;
     advance(&cursor);
   }
 }

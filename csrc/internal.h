@@ -164,6 +164,9 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
 /* How many neighbouring outputs of a row share a window, and the multiply-adds of one output with them, or with one. */
 int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
 double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block);
+/* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
+fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                                  const void *bias, void *y);
 /* sums.c: where weight gradients are summed, in tiles: [tap][group][panel][row of tiles][mi][width]. A row of tiles is
  * mi of the m values that a tap has: kc channels, or with row_taps those of a kernel row. */
 struct fcv_sums {

@@ -67,8 +67,12 @@ struct fill {
   const char *x;
   char *memory;
   const struct fcv_box *box;
-  int64_t slices, rows; /* of the box's input */
+  int64_t slices, rows;     /* of the box's input */
+  int64_t before, after;    /* columns before .. after - 1 of a row are inside, the others padding */
+  int64_t unit_rows, units; /* rows of a unit, units of a slice */
 };
+
+enum { UNIT_BYTES = 16 << 10 };
 
 static void copy_pixels(const struct fill *f, int64_t image, int64_t row, int64_t ix, int64_t pixels, char *to) {
   const struct fcv_axis *axis = f->walk->axis;
@@ -88,34 +92,37 @@ static void copy_pixels(const struct fill *f, int64_t image, int64_t row, int64_
   for (int64_t p = 0; p < pixels; p++) memcpy(to + p * pitch, from + p * all * size, (size_t)(channels * size));
 }
 
-/* One row of one slice of one image. */
-static void fill_row(const void *context, int64_t unit, int thread) {
+/* Some rows of one slice of one image. */
+static void fill_rows(const void *context, int64_t unit, int thread) {
   const struct fill *f = context;
   const struct fcv_axis *axis = f->walk->axis;
-  const int64_t row = unit % f->rows, slice = unit / f->rows % f->slices, image = unit / f->rows / f->slices;
+  const int64_t first = unit % f->units * f->unit_rows, slice = unit / f->units % f->slices;
+  const int64_t image = unit / f->units / f->slices, end = fcv_min(first + f->unit_rows, f->rows);
   const int64_t iz = f->box->lo[1] * axis[0].in_step + axis[0].shift + slice;
-  const int64_t iy = f->box->lo[2] * axis[1].in_step + axis[1].shift + row;
-  const int64_t columns = f->stage->columns, pitch = f->stage->pitch, width = axis[2].in;
-  char *to = f->memory + unit * columns * pitch;
+  const int64_t iy = f->box->lo[2] * axis[1].in_step + axis[1].shift;
+  const int64_t columns = f->stage->columns, pitch = f->stage->pitch, row_bytes = columns * pitch;
+  char *to = f->memory + ((image * f->slices + slice) * f->rows + first) * row_bytes;
   (void)thread;
-  if (iz < 0 || iz >= axis[0].in || iy < 0 || iy >= axis[1].in) {
-    memset(to, 0, (size_t)(columns * pitch));
-    return;
+  for (int64_t row = first; row < end; row++, to += row_bytes) {
+    const int inside = iz >= 0 && iz < axis[0].in && iy + row >= 0 && iy + row < axis[1].in;
+    if (!inside || f->after <= f->before) {
+      memset(to, 0, (size_t)row_bytes);
+      continue;
+    }
+    if (f->before > 0)
+      memset(to, 0, (size_t)(f->before * pitch));
+    copy_pixels(f, f->box->lo[0] + image, iz * axis[1].in + iy + row, axis[2].shift + f->before, f->after - f->before,
+                to + f->before * pitch);
+    if (f->after < columns)
+      memset(to + f->after * pitch, 0, (size_t)((columns - f->after) * pitch));
   }
-  const int64_t before = fcv_min(columns, fcv_max(0, -axis[2].shift));
-  const int64_t after = fcv_max(before, fcv_min(columns, width - axis[2].shift));
-  memset(to, 0, (size_t)(before * pitch));
-  if (after > before)
-    copy_pixels(f, f->box->lo[0] + image, iz * axis[1].in + iy, axis[2].shift + before, after - before,
-                to + before * pitch);
-  memset(to + after * pitch, 0, (size_t)((columns - after) * pitch));
 }
 
 void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *stage, const struct fcv_walk *walk,
                     fcv_layout layout, const void *x, const struct fcv_box *box, void *memory, int threads,
                     struct fcv_source *source) {
   const struct fcv_axis *axis = walk->axis;
-  const struct fill fill = {
+  struct fill fill = {
       .kernels = kernels,
       .stage = stage,
       .walk = walk,
@@ -126,7 +133,11 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
       .slices = reach(&axis[0], box->size[1]),
       .rows = reach(&axis[1], box->size[2]),
   };
-  fcv_parallel_for(box->size[0] * fill.slices * fill.rows, threads, fill_row, &fill);
+  fill.before = fcv_min(stage->columns, fcv_max(0, -axis[2].shift));
+  fill.after = fcv_max(fill.before, fcv_min(stage->columns, axis[2].in - axis[2].shift));
+  fill.unit_rows = fcv_max(1, UNIT_BYTES / (stage->columns * stage->pitch));
+  fill.units = fcv_ceil_div(fill.rows, fill.unit_rows);
+  fcv_parallel_for(box->size[0] * fill.slices * fill.units, threads, fill_rows, &fill);
   const int64_t row = stage->columns * stage->pitch, slice = fill.rows * row;
   const int64_t z = box->lo[1] * axis[0].in_step + axis[0].shift, y = box->lo[2] * axis[1].in_step + axis[1].shift;
   *source = (struct fcv_source){

@@ -1,16 +1,16 @@
 /* Indirect GEMM; contract in kernels.h. */
 
-/* MR rows of nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16.
- * Constant bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
+/* rows x nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16. Constant
+ * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
 #define igemm_body NAME(igemm_body)
-INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int nv) {
+INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
   const void *const *a = tile->a;
   const real *w = tile->w;
   const real *bias = tile->bias;
   const int64_t kc = tile->kc, a_bytes = tile->a_bytes;
   vec acc[MR][NV];
   UNROLL(16)
-  for (int i = 0; i < MR; i++) {
+  for (int i = 0; i < rows; i++) {
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = bias ? load(bias + v * VL) : (vec){0};
   }
@@ -18,13 +18,13 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int nv) {
   for (int64_t t = 0; t < tile->taps; t++, a += MR) {
     const real *x[MR];
     UNROLL(16)
-    for (int i = 0; i < MR; i++) x[i] = (const real *)((const char *)a[i] + a_bytes);
+    for (int i = 0; i < rows; i++) x[i] = (const real *)((const char *)a[i] + a_bytes);
     for (int64_t k = 0; k < kc; k++, w += nv * VL) {
       vec b[NV];
       UNROLL(4)
       for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
       UNROLL(16)
-      for (int i = 0; i < MR; i++) {
+      for (int i = 0; i < rows; i++) {
         const real s = x[i][k];
         UNROLL(4)
         for (int v = 0; v < nv; v++) acc[i][v] += s * b[v];
@@ -35,7 +35,7 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int nv) {
   const int activation = tile->activation;
   const real slope = (real)tile->slope;
   UNROLL(16)
-  for (int i = 0; i < MR; i++) {
+  for (int i = 0; i < rows; i++) {
     if (i >= tile->m)
       break;
     real *c = (real *)((char *)tile->c[i] + tile->c_bytes);
@@ -55,8 +55,14 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int nv) {
   }
 }
 
+/* The last tile of some pixels is often less than half full. */
 #define IGEMM(nv)                                                                                                      \
-  static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) { igemm_body(tile, nv); }
+  static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \
+    if (tile->m > MR / 2)                                                                                              \
+      igemm_body(tile, MR, nv);                                                                                        \
+    else                                                                                                               \
+      igemm_body(tile, MR / 2, nv);                                                                                    \
+  }
 IGEMM(1)
 IGEMM(2)
 #if NV == 4
