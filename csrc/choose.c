@@ -117,6 +117,7 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
     *chosen = best(conv, pass);
     return FCV_OK;
   case FCV_DIRECT:
+  case FCV_IM2COL:
     return FCV_OK;
   case FCV_TOEPLITZ:
     *chosen = pass == FCV_GRAD_WEIGHT ? FCV_DIRECT : FCV_TOEPLITZ;

@@ -125,8 +125,10 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c));
   if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
     return run_full(&c, 1, gy, w, bias, gx);
-  const int64_t *stride = c.geometry.stride;
   fcv_weight_view(&c, 1, &view);
+  if (c.algorithm == FCV_IM2COL)
+    return fcv_conv_col2im(&c, &view, gy, w, bias, gx);
+  const int64_t *stride = c.geometry.stride;
   int64_t residue[FCV_AXES];
   for (residue[0] = 0; residue[0] < fcv_min(stride[0], c.geometry.in[0]); residue[0]++)
     for (residue[1] = 0; residue[1] < fcv_min(stride[1], c.geometry.in[1]); residue[1]++)

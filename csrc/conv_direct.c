@@ -8,6 +8,7 @@
 enum {
   TILES = 16,                /* pixel tiles of a unit at most */
   POINTER_BYTES = 128 << 10, /* and as many as keep its pointers in L2 */
+  PATCH_BYTES = 256 << 10,   /* as many as keep its patches there */
   STAGE_BYTES = 1 << 20,     /* a staged block per thread */
   CONFLICT = 2048,           /* pixels this many bytes apart fall into the same few sets of L1 */
 };
@@ -19,7 +20,7 @@ struct direct {
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps;
+  int row_taps, patches;                 /* patches: im2col, one tap that is copied */
   int64_t taps, kc;                      /* as the kernel sees them */
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
   int64_t thread_bytes;
@@ -33,6 +34,8 @@ struct unit_memory {
   int64_t *offset; /* in y */
   void **c;
   char *tile; /* channels first only: [pixel][width] before the transposed store */
+  const void **pointers;
+  char *patches; /* im2col only: [group][pixel][kc], and what they are copied from */
 };
 
 static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *memory) {
@@ -43,12 +46,17 @@ static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *m
   const int64_t offset = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
   const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
   const int64_t tile = fcv_reserve(&bytes, first ? pixels * d->panels.width * d->kernels->size : 0);
+  const int64_t taps = d->patches ? fcv_walk_taps(d->walk) : 0;
+  const int64_t pointers = fcv_reserve(&bytes, pixels * taps * (int64_t)sizeof(void *));
+  const int64_t patches = fcv_reserve(&bytes, d->patches ? d->walk->groups * pixels * d->kc * d->kernels->size : 0);
   if (base)
     *memory = (struct unit_memory){
         .a = (const void **)(base + a),
         .offset = (int64_t *)(base + offset),
         .c = (void **)(base + c),
         .tile = base + tile,
+        .pointers = (const void **)(base + pointers),
+        .patches = base + patches,
     };
   return bytes;
 }
@@ -79,7 +87,7 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
   struct fcv_igemm_tile tile = {
       .taps = d->taps,
       .kc = d->kc,
-      .a_bytes = group * d->walk->kc * size,
+      .a_bytes = group * (d->patches ? pixels * d->kc : d->walk->kc) * size,
       .w = d->packed + padded * d->taps * d->kc * size,
       .c_bytes = first ? 0 : channel * size,
       .n = (int)valid,
@@ -103,6 +111,12 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
     store_channels_first(d, memory->tile, width, memory->offset, pixels, channel, valid);
 }
 
+static void copy_patches(const struct direct *d, int64_t first, int64_t pixels, const struct unit_memory *memory) {
+  fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, pixels, memory->pointers, memory->patches);
+  for (int64_t q = 0; q < fcv_round_up(pixels, d->kernels->mr); q++)
+    memory->a[q] = memory->patches + fcv_min(q, pixels - 1) * d->kc * d->kernels->size;
+}
+
 static void direct_unit(const void *context, int64_t unit, int thread) {
   const struct direct *d = context;
   const struct fcv_walk *walk = d->walk;
@@ -111,7 +125,10 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   const int64_t panels = walk->groups * d->panels.per_group, split = unit % d->splits;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  fcv_indirect_taps(walk, &d->source, &d->box, first, pixels, d->kernels->mr, d->row_taps, memory.a);
+  if (d->patches)
+    copy_patches(d, first, pixels, &memory);
+  else
+    fcv_indirect_taps(walk, &d->source, &d->box, first, pixels, d->kernels->mr, d->row_taps, memory.a);
   fcv_indirect_outputs(walk, &d->box, first, pixels, d->conv->layout, walk->groups * walk->nc, memory.offset);
   for (int64_t p = panels * split / d->splits; p < panels * (split + 1) / d->splits; p++)
     run_panel(d, p, &memory, pixels);
@@ -122,7 +139,10 @@ static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
   const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->walk->groups * d->panels.per_group;
   const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
-  d->tiles = fcv_max(1, fcv_min(fcv_min(TILES, POINTER_BYTES / pointers), tiles));
+  int64_t most = fcv_min(TILES, POINTER_BYTES / pointers);
+  if (d->patches)
+    most = PATCH_BYTES / (mr * d->walk->groups * d->kc * d->kernels->size);
+  d->tiles = fcv_max(1, fcv_min(most, tiles));
   if (threads > 1 && fcv_ceil_div(tiles, d->tiles) < 4 * threads)
     d->tiles = fcv_max(fcv_min(4, d->tiles), fcv_ceil_div(tiles, 4 * threads));
   d->blocks = fcv_ceil_div(tiles, d->tiles);
@@ -182,9 +202,11 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t weights = walk->groups * fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
   const int threads = fcv_threads_for((double)outputs * (double)weights / (double)walk->groups);
 
-  d.row_taps = fcv_use_row_taps(walk);
-  d.taps = d.row_taps ? axis[0].taps * axis[1].taps : fcv_walk_taps(walk);
-  d.kc = d.row_taps ? axis[2].taps * walk->kc : walk->kc;
+  d.patches = conv->algorithm == FCV_IM2COL && fcv_walk_taps(walk) > 0;
+  d.row_taps = !d.patches && fcv_use_row_taps(walk);
+  const int64_t span = d.patches ? fcv_walk_taps(walk) : d.row_taps ? axis[2].taps : 1;
+  d.taps = d.patches ? 1 : fcv_walk_taps(walk) / span;
+  d.kc = span * walk->kc;
   const int64_t zeros = fcv_max(pixel, d.kc * k->size);
   const int conflicts = pixel % CONFLICT == 0;
   const int staged = fcv_walk_taps(walk) * channels > 0 &&

@@ -20,9 +20,15 @@ struct wgrad {
   struct fcv_source source;
   int64_t pixels, blocks; /* of the box */
   int64_t units, thread_bytes;
+  int row_taps;
   const char *gy;
   char *packed, *thread_memory;
+  char *patches; /* im2col: [block][group][pixel][m], else NULL */
 };
+
+static char *block_patches(const struct wgrad *d, int64_t block) {
+  return d->patches + block * PIXELS * d->walk->groups * d->sums.m * d->kernels->size;
+}
 
 /* One block of gy: [group][panel][PIXELS][width], zero past the last channel. */
 static void pack_block(const void *context, int64_t block, int thread) {
@@ -32,6 +38,8 @@ static void pack_block(const void *context, int64_t block, int thread) {
   const int64_t first = block * PIXELS, count = fcv_min(PIXELS, d->pixels - first);
   int64_t *offset = (int64_t *)(d->thread_memory + thread * d->thread_bytes);
   char *to = d->packed + block * PIXELS * d->sums.channels * size;
+  if (d->patches)
+    fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, count, (const void **)offset, block_patches(d, block));
   fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, co, offset);
   for (int64_t group = 0; group < d->walk->groups; group++)
     for (int64_t panel = 0; panel < d->sums.panels.per_group; panel++) {
@@ -62,13 +70,17 @@ static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const 
     const int64_t to = fcv_min(last - tap * panels * d->sums.rows, panels * d->sums.rows);
     for (int64_t block = 0; block < d->blocks; block++) {
       const int64_t count = fcv_min(PIXELS, d->pixels - block * PIXELS);
-      fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->sums.row_taps, a);
+      if (d->patches)
+        for (int64_t q = 0; q < count; q++) a[q] = block_patches(d, block) + q * d->sums.m * size;
+      else
+        fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
+      const int64_t group_step = d->patches ? count * d->sums.m : d->walk->kc;
       for (int64_t t = from; t < to; t++) {
         const int64_t panel = t / d->sums.rows, row = t % d->sums.rows, group = panel / d->sums.panels.per_group;
         const int64_t in_group = panel % d->sums.panels.per_group, width = fcv_panel_width(&d->sums.panels, in_group);
         const int64_t before = group * fcv_panels_channels(&d->sums.panels) + in_group * d->sums.panels.width;
         const char *gy = d->packed + (block * d->sums.channels + before) * PIXELS * size;
-        k->wgrad[width / k->vl - 1](count, a, (group * d->walk->kc + row * k->mi) * size, gy, width,
+        k->wgrad[width / k->vl - 1](count, a, (group * group_step + row * k->mi) * size, gy, width,
                                     fcv_sums_tile(&d->sums, tap, panel, row));
       }
     }
@@ -94,8 +106,11 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     return FCV_OK;
 
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
-  const int row_taps = fcv_use_row_taps(&walk);
-  fcv_sums_plan(k, &walk, &view, row_taps ? axis[0].taps * axis[1].taps : fcv_walk_taps(&walk), row_taps, &d.sums);
+  const int64_t taps = fcv_walk_taps(&walk);
+  const int patches = conv->algorithm == FCV_IM2COL;
+  d.row_taps = !patches && fcv_use_row_taps(&walk);
+  const int64_t span = patches ? taps : d.row_taps ? axis[2].taps : 1;
+  fcv_sums_plan(k, &walk, &view, taps / span, span, &d.sums);
   const int64_t outputs = walk.n * fcv_product(conv->geometry.out);
   const double products = (double)outputs * (double)d.sums.tiles * k->mi * (double)d.sums.panels.width;
   const int threads = fcv_threads_for(products);
@@ -105,17 +120,19 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t pixel = ci * k->size;
   const int64_t zeros = fcv_max(pixel, d.sums.m * k->size) + k->mi * k->size;
   const int conflicts = pixel % CONFLICT == 0;
-  const int staged =
-      conv->layout == FCV_CHANNELS_FIRST || d.sums.m % k->mi != 0 || conflicts || (row_taps && fcv_pads_rows(&walk));
+  const int in_place = patches || (d.sums.m % k->mi == 0 && !conflicts && !(d.row_taps && fcv_pads_rows(&walk)));
+  const int staged = conv->layout == FCV_CHANNELS_FIRST || !in_place;
+  const int64_t patch = patches ? walk.groups * d.sums.m * k->size : 0;
   struct fcv_stage stage;
-  const int64_t share = BOX_BYTES / (pixel + d.sums.channels * k->size) * pixel;
+  const int64_t share = BOX_BYTES / (pixel + patch + d.sums.channels * k->size) * pixel;
   fcv_stage_plan(k, &walk, pixel + (conflicts ? 64 : 0), share, 1, &stage);
   if (outputs > 0) {
     fcv_stage_box(&stage, &walk, 0, &d.box);
     d.pixels = fcv_box_pixels(&walk, &d.box);
   }
   const int64_t most = fcv_round_up(d.pixels, PIXELS);
-  d.thread_bytes = PIXELS * (int64_t)sizeof(int64_t); /* offsets, or pointers, of a block */
+  /* Offsets or pointers of a block; with patches a pointer for each tap. */
+  d.thread_bytes = fcv_round_up(PIXELS * (patches ? taps : 1) * (int64_t)sizeof(int64_t), 64);
 
   const int64_t sums = d.sums.taps * d.sums.tap_bytes;
   int64_t bytes = 0;
@@ -123,6 +140,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t packed_at = fcv_reserve(&bytes, most * d.sums.channels * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, staged ? stage.bytes : 0);
+  const int64_t patches_at = fcv_reserve(&bytes, patches ? most * patch + k->mi * k->size : 0);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   if (conv->workspace) {
     *conv->workspace = bytes;
@@ -136,6 +154,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   d.sums.gw = gw;
   d.packed = memory + packed_at;
   d.thread_memory = memory + threads_at;
+  d.patches = patches ? memory + patches_at : NULL;
 
   memset(d.sums.data, 0, (size_t)sums);
   memset(zero, 0, (size_t)zeros);

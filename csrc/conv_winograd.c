@@ -391,8 +391,8 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
   struct fcv_sums taps;
-  fcv_sums_plan(k, &walk, &view, d.points, 0, &d.sums);
-  fcv_sums_plan(k, &walk, &view, 9, 0, &taps);
+  fcv_sums_plan(k, &walk, &view, d.points, 1, &d.sums);
+  fcv_sums_plan(k, &walk, &view, 9, 1, &taps);
   const int64_t outputs = walk.n * axis[1].count * axis[2].count;
   const int threads = fcv_threads_for((double)outputs * (double)walk.kc * (double)d.sums.channels * d.points / (m * m));
 

@@ -157,6 +157,12 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
 int64_t fcv_direct_packed_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
+ */
+void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
+                const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches);
+fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                           const void *w, const void *bias, void *gx);
 /* conv_toeplitz.c */
 fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
@@ -168,20 +174,20 @@ double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_wal
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
 /* sums.c: where weight gradients are summed, in tiles: [tap][group][panel][row of tiles][mi][width]. A row of tiles is
- * mi of the m values that a tap has: kc channels, or with row_taps those of a kernel row. */
+ * mi of the m values that a tap of the kernel calls has: kc channels of each of span neighbouring taps of the walk,
+ * which are one, those of a kernel row, or all. */
 struct fcv_sums {
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
   const struct fcv_weight_view *view;
   struct fcv_panels panels;
-  int row_taps;
-  int64_t taps, m, rows, tiles;
+  int64_t taps, span, m, rows, tiles;
   int64_t channels;  /* over all groups' panels */
   int64_t tap_bytes; /* from one tap to the next */
   char *data, *gw;
 };
 void fcv_sums_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                   int64_t taps, int row_taps, struct fcv_sums *sums);
+                   int64_t taps, int64_t span, struct fcv_sums *sums);
 char *fcv_sums_tile(const struct fcv_sums *sums, int64_t tap, int64_t panel, int64_t row);
 void fcv_sums_write(const struct fcv_sums *sums, int threads);
 

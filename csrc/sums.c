@@ -2,11 +2,11 @@
 #include "internal.h"
 
 void fcv_sums_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                   int64_t taps, int row_taps, struct fcv_sums *sums) {
-  *sums = (struct fcv_sums){.kernels = kernels, .walk = walk, .view = view, .row_taps = row_taps, .taps = taps};
+                   int64_t taps, int64_t span, struct fcv_sums *sums) {
+  *sums = (struct fcv_sums){.kernels = kernels, .walk = walk, .view = view, .span = span, .taps = taps};
   fcv_panels(kernels, walk->nc, &sums->panels);
   sums->channels = walk->groups * fcv_panels_channels(&sums->panels);
-  sums->m = row_taps ? walk->axis[2].taps * walk->kc : walk->kc;
+  sums->m = span * walk->kc;
   sums->rows = fcv_ceil_div(sums->m, kernels->mi);
   sums->tiles = taps * walk->groups * sums->panels.per_group * sums->rows;
   sums->tap_bytes = sums->channels * sums->rows * kernels->mi * kernels->size;
@@ -28,14 +28,14 @@ static void write_panel(const void *context, int64_t unit, int thread) {
   const int64_t panels = s->walk->groups * s->panels.per_group, tap = unit / panels, panel = unit % panels;
   const int64_t in_group = panel % s->panels.per_group, width = fcv_panel_width(&s->panels, in_group);
   const int64_t j0 = in_group * s->panels.width, valid = fcv_min(width, s->walk->nc - j0);
-  const int64_t x_taps = s->row_taps ? 1 : axis[2].taps;
-  const int64_t y_tap = tap / x_taps % axis[1].taps, z_tap = tap / x_taps / axis[1].taps;
-  const int64_t base = panel / s->panels.per_group * view->group + j0 * view->j + z_tap * view->kernel[0] +
-                       y_tap * view->kernel[1] + tap % x_taps * view->kernel[2];
+  const int64_t base = panel / s->panels.per_group * view->group + j0 * view->j;
   (void)thread;
   for (int64_t m = 0; m < s->m; m++) {
     const char *from = fcv_sums_tile(s, tap, panel, m / mi) + m % mi * width * size;
-    char *to = s->gw + (base + m / kc * view->kernel[2] + m % kc * view->k) * size;
+    const int64_t t = tap * s->span + m / kc; /* of the walk */
+    const int64_t z = t / axis[2].taps / axis[1].taps, y = t / axis[2].taps % axis[1].taps, x = t % axis[2].taps;
+    const int64_t element = z * view->kernel[0] + y * view->kernel[1] + x * view->kernel[2];
+    char *to = s->gw + (base + element + m % kc * view->k) * size;
     if (view->j == 1)
       memcpy(to, from, (size_t)(valid * size));
     else

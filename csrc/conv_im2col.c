@@ -1,0 +1,198 @@
+/* Convolution as matrix product with the patches (Chellapilla et al. 2006; the matrix phi(x) of the textbooks).
+ *
+ * im2col: a row of the matrix for each output pixel, with the inputs that it meets, tap by tap. Forward convolution and
+ * the weight gradient are conv_direct.c and conv_wgrad.c on a few rows at a time, which are copied here and then read
+ * as one tap of taps * kc channels; the matrix never stands as a whole. col2im, the input gradient: the product of gy
+ * with the weights gives the gradient of the patches, whose rows are added to the pixels they came from. */
+#include "internal.h"
+
+enum { COLUMN_BYTES = 256 << 10 }; /* of the patches' gradient at a time */
+
+void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
+                const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches) {
+  const int64_t taps = fcv_walk_taps(walk), bytes = walk->kc * kernels->size;
+  fcv_indirect_taps(walk, source, box, first, count, 1, 0, pointers);
+  for (int64_t group = 0; group < walk->groups; group++)
+    for (int64_t i = 0; i < count * taps; i++, patches += bytes)
+      memcpy(patches, (const char *)pointers[i] + group * bytes, (size_t)bytes);
+}
+
+struct col2im {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  struct fcv_walk walk;  /* forward: pixels of gy, and where their taps are in gx */
+  struct fcv_walk packs; /* of the weights: k over output channels, j over input channels */
+  struct fcv_panels panels;
+  int64_t block; /* pixels at a time */
+  int64_t row;   /* elements of a pixel's patch: [tap][padded channels of all groups] */
+  int64_t thread_bytes;
+  const char *packed, *gy, *zero;
+  char *gx, *thread_memory;
+};
+
+struct unit_memory {
+  char *columns, *gy, *gx; /* [pixel][row]; an image of gy and of gx, channels last, where they are not so in memory */
+  const void **a;
+  void **c;
+  const void **taps; /* pointers into gx */
+};
+
+static int64_t lay_out(const struct col2im *d, char *base, struct unit_memory *memory) {
+  const struct fcv_geometry *g = &d->conv->geometry;
+  const int64_t size = d->kernels->size, pixels = fcv_round_up(d->block, d->kernels->mr);
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
+  int64_t bytes = 0;
+  const int64_t columns = fcv_reserve(&bytes, pixels * d->row * size);
+  const int64_t gy = fcv_reserve(&bytes, first ? g->co * fcv_product(g->out) * size : 0);
+  const int64_t gx = fcv_reserve(&bytes, first ? g->ci * fcv_product(g->in) * size : 0);
+  const int64_t a = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
+  const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
+  const int64_t taps = fcv_reserve(&bytes, pixels * fcv_walk_taps(&d->walk) * (int64_t)sizeof(void *));
+  if (base)
+    *memory = (struct unit_memory){
+        .columns = base + columns,
+        .gy = base + gy,
+        .gx = base + gx,
+        .a = (const void **)(base + a),
+        .c = (void **)(base + c),
+        .taps = (const void **)(base + taps),
+    };
+  return bytes;
+}
+
+/* The gradient of the patches of count pixels of gy. */
+static void multiply(const struct col2im *d, const char *gy, int64_t count, const struct unit_memory *memory) {
+  const struct fcv_kernels *k = d->kernels;
+  const struct fcv_geometry *g = &d->conv->geometry;
+  const int64_t size = k->size, taps = fcv_walk_taps(&d->walk), kc = d->packs.kc;
+  const int64_t padded = fcv_panels_channels(&d->panels), all = g->groups * padded;
+  for (int64_t q = 0; q < fcv_round_up(count, k->mr); q++) {
+    memory->a[q] = gy + fcv_min(q, count - 1) * g->co * size;
+    memory->c[q] = memory->columns + q * d->row * size;
+  }
+  for (int64_t p = 0; p < g->groups * d->panels.per_group; p++) {
+    const int64_t group = p / d->panels.per_group, j0 = p % d->panels.per_group * d->panels.width;
+    const int64_t width = fcv_panel_width(&d->panels, p % d->panels.per_group);
+    for (int64_t tap = 0; tap < taps; tap++) {
+      struct fcv_igemm_tile tile = {
+          .taps = 1,
+          .kc = kc,
+          .a_bytes = group * kc * size,
+          .w = d->packed + ((group * padded + j0) * taps + tap * width) * kc * size,
+          .c_bytes = (tap * all + group * padded + j0) * size,
+          .n = (int)width,
+      };
+      for (int64_t q = 0; q < count; q += k->mr) {
+        tile.a = memory->a + q;
+        tile.c = memory->c + q;
+        tile.m = (int)fcv_min(k->mr, count - q);
+        k->igemm[width / k->vl - 1](&tile);
+      }
+    }
+  }
+}
+
+/* The rows of the patches' gradient added to the pixels of gx, in order. */
+static void add_patches(const struct col2im *d, const struct fcv_source *gx, const struct fcv_box *box, int64_t first,
+                        int64_t count, const struct unit_memory *memory) {
+  const struct fcv_geometry *g = &d->conv->geometry;
+  const int64_t size = d->kernels->size, taps = fcv_walk_taps(&d->walk), ci = d->packs.nc;
+  const int64_t padded = fcv_panels_channels(&d->panels);
+  fcv_indirect_taps(&d->walk, gx, box, first, count, 1, 0, memory->taps);
+  for (int64_t i = 0; i < count * taps; i++) {
+    char *to = (char *)memory->taps[i]; /* of this thread's own image */
+    const char *from = memory->columns + (i / taps * d->row + i % taps * g->groups * padded) * size;
+    if (to == gx->zero)
+      continue;
+    for (int64_t group = 0; group < g->groups; group++)
+      d->kernels->sum_rows(1, ci, from + group * padded * size, ci, to + group * ci * size);
+  }
+}
+
+static void col2im_image(const void *context, int64_t image, int thread) {
+  const struct col2im *d = context;
+  const struct fcv_geometry *g = &d->conv->geometry;
+  const int64_t size = d->kernels->size, in = fcv_product(g->in), out = fcv_product(g->out);
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
+  struct unit_memory memory = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  const char *gy = d->gy + image * g->co * out * size;
+  char *gx = first ? memory.gx : d->gx + image * g->ci * in * size;
+  if (first) {
+    d->kernels->transpose(g->co, out, gy, out, memory.gy, g->co);
+    gy = memory.gy;
+  }
+  memset(gx, 0, (size_t)(g->ci * in * size));
+  const struct fcv_source source = fcv_source_in_place(&d->walk, gx, d->zero, size);
+  const struct fcv_box box = {.size = {1, g->out[0], g->out[1]}};
+  for (int64_t q = 0; q < out; q += d->block) {
+    const int64_t count = fcv_min(d->block, out - q);
+    multiply(d, gy + q * g->co * size, count, &memory);
+    add_patches(d, &source, &box, q, count, &memory);
+  }
+  if (first)
+    d->kernels->transpose(in, g->ci, gx, g->ci, d->gx + image * g->ci * in * size, in);
+}
+
+/* Adds bias[channel] to gx and applies the activation, as a transposed convolution wants it. */
+struct finish {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  const char *bias;
+  char *gx;
+};
+
+static void finish_image(const void *context, int64_t image, int thread) {
+  const struct finish *f = context;
+  const struct fcv_geometry *g = &f->conv->geometry;
+  const int64_t in = fcv_product(g->in), count = g->ci * in, size = f->kernels->size;
+  const int last = f->conv->layout == FCV_CHANNELS_LAST;
+  char *gx = f->gx + image * count * size;
+  (void)thread;
+  for (int64_t i = 0; f->bias && i < count; i++) {
+    const int64_t channel = last ? i % g->ci : i / in;
+    f->kernels->sum_rows(1, 1, f->bias + channel * size, 1, gx + i * size);
+  }
+  f->kernels->activation((int)f->conv->activation, f->conv->slope, count, gx, gx);
+}
+
+fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                           const void *w, const void *bias, void *gx) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  struct col2im d = {.conv = conv, .kernels = k, .gy = gy, .gx = gx};
+  if (g->n * g->ci * fcv_product(g->in) == 0)
+    return FCV_OK;
+  fcv_walk_forward(g, &d.walk);
+  d.packs = d.walk;
+  d.packs.kc = g->co / g->groups;
+  d.packs.nc = g->ci / g->groups;
+  fcv_panels(k, d.packs.nc, &d.panels);
+  const int64_t taps = fcv_walk_taps(&d.walk), padded = g->groups * fcv_panels_channels(&d.panels);
+  d.row = taps * padded;
+  d.block = fcv_max(1, fcv_min(COLUMN_BYTES / (d.row * k->size), fcv_product(g->out)));
+  d.thread_bytes = lay_out(&d, NULL, NULL);
+  const double work = (double)(g->n * fcv_product(g->out)) * (double)d.row * (double)d.packs.kc;
+  const int threads = (int)fcv_min(fcv_threads_for(work), g->n);
+
+  int64_t bytes = 0;
+  const int64_t packed_at = fcv_reserve(&bytes, padded * taps * d.packs.kc * k->size);
+  const int64_t zero_at = fcv_reserve(&bytes, 1);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  if (conv->workspace) {
+    *conv->workspace = bytes;
+    return FCV_OK;
+  }
+  char *memory = fcv_scratch_take((size_t)bytes);
+  if (!memory)
+    return FCV_NO_MEMORY;
+  d.packed = memory + packed_at;
+  d.zero = memory + zero_at; /* only an address: padding has no gradient */
+  d.thread_memory = memory + threads_at;
+  fcv_pack_weights(k, &d.packs, view, w, memory + packed_at, fcv_threads_for((double)(d.row * d.packs.kc)));
+  fcv_parallel_for(g->n, threads, col2im_image, &d);
+  if (bias || conv->activation != FCV_LINEAR)
+    fcv_parallel_for(g->n, threads, finish_image, &(struct finish){.conv = conv, .kernels = k, .bias = bias, .gx = gx});
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}
