@@ -32,7 +32,7 @@ static int winograd_applies(const struct fcv_geometry *g) {
 struct shape {
   const struct fcv_kernels *kernels;
   struct fcv_walk walk;
-  double outputs, kc, nc;
+  double outputs, kc, nc, panels;
   int pass;
 };
 
@@ -51,6 +51,7 @@ static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass) {
   if (pass == FCV_GRAD_WEIGHT)
     s.kc = (double)fcv_round_up(s.walk.kc, s.kernels->mi);
   s.nc = (double)fcv_panels_channels(&panels);
+  s.panels = (double)panels.per_group;
   return s;
 }
 
@@ -66,7 +67,8 @@ static double direct_cost(const struct shape *s) {
   if (s->pass == FCV_GRAD_WEIGHT && fcv_use_row_taps(&s->walk))
     kc = (double)fcv_round_up(x->taps * s->walk.kc, s->kernels->mi) / (double)x->taps;
   const double weights = (double)fcv_walk_taps(&s->walk) * kc * s->nc;
-  return (tiled(s, s->outputs) + PACKING) * weights;
+  const double pixels = s->pass == FCV_GRAD_WEIGHT ? 0 : FCV_PIXEL_COST * s->outputs * s->panels;
+  return (tiled(s, s->outputs) + PACKING) * weights + pixels;
 }
 
 static double toeplitz_cost(const struct shape *s) {

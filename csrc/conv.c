@@ -119,24 +119,43 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
   return FCV_OK;
 }
 
+/* body for each walk of the input gradient: one for each residue of a position modulo the stride, on each axis. */
+#define FOR_EACH_RESIDUE(g, walk, body)                                                                                \
+  do {                                                                                                                 \
+    int64_t residue[FCV_AXES];                                                                                         \
+    for (residue[0] = 0; residue[0] < fcv_min((g)->stride[0], (g)->in[0]); residue[0]++)                               \
+      for (residue[1] = 0; residue[1] < fcv_min((g)->stride[1], (g)->in[1]); residue[1]++)                             \
+        for (residue[2] = 0; residue[2] < fcv_min((g)->stride[2], (g)->in[2]); residue[2]++) {                         \
+          fcv_walk_grad_input((g), residue, &(walk));                                                                  \
+          body;                                                                                                        \
+        }                                                                                                              \
+  } while (0)
+
 fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, const void *w, const void *bias, void *gx) {
   struct fcv_conv c;
+  struct fcv_walk walk;
   struct fcv_weight_view view;
   FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c));
+  fcv_weight_view(&c, 1, &view);
   if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
     return run_full(&c, 1, gy, w, bias, gx);
-  fcv_weight_view(&c, 1, &view);
   if (c.algorithm == FCV_IM2COL)
     return fcv_conv_col2im(&c, &view, gy, w, bias, gx);
-  const int64_t *stride = c.geometry.stride;
-  int64_t residue[FCV_AXES];
-  for (residue[0] = 0; residue[0] < fcv_min(stride[0], c.geometry.in[0]); residue[0]++)
-    for (residue[1] = 0; residue[1] < fcv_min(stride[1], c.geometry.in[1]); residue[1]++)
-      for (residue[2] = 0; residue[2] < fcv_min(stride[2], c.geometry.in[2]); residue[2]++) {
-        struct fcv_walk walk;
-        fcv_walk_grad_input(&c.geometry, residue, &walk);
-        FCV_TRY(run(&c, &walk, &view, gy, w, bias, gx));
-      }
+  FOR_EACH_RESIDUE(&c.geometry, walk, FCV_TRY(run(&c, &walk, &view, gy, w, bias, gx)));
+  return FCV_OK;
+}
+
+fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count) {
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  struct fcv_walk walk;
+  FCV_TRY(check(conv));
+  *count = 0;
+  if (pass == FCV_GRAD_INPUT) {
+    FOR_EACH_RESIDUE(&conv->geometry, walk, *count += fcv_toeplitz_multiplications(k, &walk));
+  } else {
+    fcv_walk_forward(&conv->geometry, &walk);
+    *count = fcv_toeplitz_multiplications(k, &walk);
+  }
   return FCV_OK;
 }
 

@@ -141,7 +141,7 @@ static void cut(struct direct *d, int threads) {
   const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
   int64_t most = fcv_min(TILES, POINTER_BYTES / pointers);
   if (d->patches)
-    most = PATCH_BYTES / (mr * d->walk->groups * d->kc * d->kernels->size);
+    most = PATCH_BYTES / fcv_max(1, mr * d->walk->groups * d->kc * d->kernels->size);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
   if (threads > 1 && fcv_ceil_div(tiles, d->tiles) < 4 * threads)
     d->tiles = fcv_max(fcv_min(4, d->tiles), fcv_ceil_div(tiles, 4 * threads));

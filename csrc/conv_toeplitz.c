@@ -42,7 +42,8 @@ double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_wal
   struct fcv_panels panels;
   fcv_panels(kernels, block * walk->nc, &panels);
   const double rows = (double)(walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc);
-  return rows * (double)fcv_panels_channels(&panels) * (double)fcv_ceil_div(x->count, block) / (double)x->count;
+  const double each = rows * (double)fcv_panels_channels(&panels) + FCV_PIXEL_COST * (double)panels.per_group;
+  return each * (double)fcv_ceil_div(x->count, block) / (double)x->count;
 }
 
 /* The cheapest that keeps the matrices small; the shortest of equals. */
@@ -61,6 +62,15 @@ int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_w
     }
   }
   return best;
+}
+
+int64_t fcv_toeplitz_multiplications(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  if (axis[2].count == 0 || fcv_walk_taps(walk) == 0)
+    return 0;
+  const int64_t block = fcv_toeplitz_block(kernels, walk);
+  const int64_t matrix = axis[0].taps * axis[1].taps * window(&axis[2], block) * walk->kc * block * walk->nc;
+  return walk->n * axis[0].count * axis[1].count * fcv_ceil_div(axis[2].count, block) * walk->groups * matrix;
 }
 
 struct unit_memory {

@@ -224,6 +224,11 @@ static struct layout packed_layout(const struct winograd *d) {
   return layout;
 }
 
+/* The weights before their transformation, in panels. */
+static int64_t taps_bytes(const struct winograd *d) {
+  return 9 * fcv_panels_channels(&d->panels) * d->walk->kc * d->kernels->size;
+}
+
 int64_t fcv_winograd_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk, int m) {
   struct winograd d;
   start(&d, conv, walk, m);
@@ -237,7 +242,7 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
   const struct layout layout = packed_layout(&d);
   const int64_t elements = d.points * fcv_panels_channels(&d.panels) * walk->kc;
   const int threads = fcv_threads_for((double)elements);
-  char *taps = fcv_scratch_take((size_t)(9 * fcv_panels_channels(&d.panels) * walk->kc * d.kernels->size));
+  char *taps = fcv_scratch_take((size_t)taps_bytes(&d));
   if (!taps)
     return FCV_NO_MEMORY;
   fcv_pack_weights(d.kernels, walk, view, w, taps, threads);
@@ -284,7 +289,7 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   if (conv->workspace) {
-    *conv->workspace = bytes;
+    *conv->workspace = bytes + (conv->packed ? 0 : taps_bytes(&d));
     return FCV_OK;
   }
   char *memory = fcv_scratch_take((size_t)bytes);

@@ -82,6 +82,9 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
 /* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry
  * alone. FCV_INVALID where it does not apply. */
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* Multiplications of FCV_TOEPLITZ in a forward or input-gradient pass, those with the zeros beside the band included.
+ */
+fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count);
 /* Bytes of the matrix of FCV_TOEPLITZ_FULL, at most FCV_MATRIX_LIMIT where it applies; INT64_MAX where it is more. */
 enum { FCV_MATRIX_LIMIT = 1 << 30 };
 int64_t fcv_toeplitz_full_bytes(const struct fcv_geometry *geometry, int64_t element);

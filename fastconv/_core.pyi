@@ -18,8 +18,8 @@ RELU: Final[int]
 LEAKY_RELU: Final[int]
 SIGMOID: Final[int]
 TANH: Final[int]
-# The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2",
-# "winograd_4x4". Passes are numbered forward, input gradient, weight gradient.
+# The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
+# "winograd_2x2", "winograd_4x4". Passes are numbered forward, input gradient, weight gradient.
 ALGORITHMS: Final[tuple[str, ...]]
 
 def conv_forward(
@@ -61,8 +61,13 @@ def pack(
     algorithm: int,
 ) -> None: ...
 def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> int:
-    """The algorithm that is used where this one is asked for: "auto" and "winograd" become another. -1 where it does
-    not apply."""
+    """Return the algorithm that is used where this one is asked for: "auto" and "winograd" become another.
+
+    -1 where it does not apply.
+    """
+
+def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int) -> int:
+    """Count those of "toeplitz", forward or for the input gradient, with the zeros beside the band."""
 
 def workspace_bytes(
     geometry: Geometry,

@@ -55,6 +55,7 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    fcv_status fcv_multiplications_toeplitz(const fcv_conv *, fcv_pass, int64_t *)
     void fcv_set_strict(int)
     int fcv_get_strict()
     fcv_status fcv_packed_bytes(const fcv_conv *, int64_t *)
@@ -306,6 +307,17 @@ def choose(geometry, bint float64, bint channels_last, int direction, int algori
     describe(&conv, channels_last, channels_last, algorithm)
     check_pass(direction)
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
+
+
+def toeplitz_multiplications(geometry, bint float64, int direction):
+    cdef fcv_conv conv
+    cdef int64_t count
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, True, True, 0)
+    check_pass(direction)
+    check(fcv_multiplications_toeplitz(&conv, <fcv_pass>direction, &count))
+    return count
 
 
 def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_channels_last, int direction,
