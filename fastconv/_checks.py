@@ -16,8 +16,6 @@ FLOAT16: Dtype = np.dtype(np.float16)
 FLOAT32: Dtype = np.dtype(np.float32)
 FLOAT64: Dtype = np.dtype(np.float64)
 
-ALGORITHMS = ("auto", "direct")
-
 
 def _is_masked_array(value: Any) -> bool:
     # By its attribute: numpy.ma takes 9 ms to import, and who has such an array has imported it.
@@ -160,13 +158,6 @@ def channels_last(function: str, data_format: str) -> bool:
     if data_format == "channels_last":
         return True
     raise ValueError(f"{function}: data_format must be 'channels_first' or 'channels_last', got {data_format!r}")
-
-
-def check_algorithm(function: str, algorithm: str) -> None:
-    """Refuse an unknown algorithm with a ValueError."""
-    if algorithm not in ALGORITHMS:
-        known = ", ".join(map(repr, ALGORITHMS))
-        raise ValueError(f"{function}: algorithm must be one of {known}, got {algorithm!r}")
 
 
 def check_shape(function: str, name: str, array: Array, shape: tuple[int, ...], reason: str) -> None:

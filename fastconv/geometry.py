@@ -28,7 +28,9 @@ class Geometry(NamedTuple):
 
     A case with fewer axes sets the leading ones to size 1, kernel 1, stride 1, dilation 1 and padding 0. On each axis
     ``out = (in + pad_lo + pad_hi - dilation * (kernel - 1) - 1) // stride + 1``; with ``ceil_mode`` pooling, ``out`` is
-    what the last window needs. Pooling has ``in_channels == out_channels == groups``.
+    what the last window needs. Pooling has ``in_channels == out_channels == groups``. A transposed convolution is the
+    input gradient of the convolution described: `input` is its result, which ``output_padding`` may lengthen past the
+    last window.
     """
 
     batch: int
@@ -195,6 +197,158 @@ def linear_geometry(
     return geometry, input_shape[:-1] + out_features
 
 
+def conv_transpose_geometry(
+    function: str,
+    input_shape: Shape,
+    weight_shape: Shape,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    dilation: Any = 1,
+    groups: Any = 1,
+    *,
+    axes: int = 2,
+    channels_last: bool = False,
+) -> tuple[Geometry, Shape]:
+    """Geometry of the convolution whose input gradient is a transposed convolution, and the latter's output shape.
+
+    On each axis ``out = (in - 1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``.
+
+    Parameters
+    ----------
+    function : str
+        Name of the caller, for error messages.
+    input_shape : tuple of int
+        As for `conv_geometry`. It is the `output` of the geometry.
+    weight_shape : tuple of int
+        (c_in, c_out/groups, *kernel), or (*kernel, c_out/groups, c_in) with `channels_last`: the weights of that
+        convolution.
+    stride, padding, dilation
+        See the module's text. "same" gives ``in * stride`` outputs.
+    output_padding : int or tuple of int
+        Elements added at the end of each axis, fewer than the larger of stride and dilation: of the inputs from which a
+        strided convolution makes the same output, it chooses a longer one.
+    groups, axes, channels_last
+        As for `conv_geometry`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv_geometry`.
+
+    Examples
+    --------
+    >>> geometry, shape = conv_transpose_geometry("conv_transpose2d", (8, 16, 5, 5), (16, 3, 3, 3), stride=2)
+    >>> shape
+    (8, 3, 11, 11)
+    >>> geometry.input, geometry.output, geometry.in_channels, geometry.out_channels
+    ((1, 11, 11), (1, 5, 5), 3, 16)
+    """
+    return _conv_transpose_geometry(
+        function,
+        input_shape,
+        weight_shape,
+        _canonical(function, "stride", stride),
+        _canonical(function, "padding", padding),
+        _canonical(function, "output_padding", output_padding),
+        _canonical(function, "dilation", dilation),
+        _canonical(function, "groups", groups),
+        axes,
+        channels_last,
+    )
+
+
+def unfold_geometry(
+    function: str,
+    input_shape: Shape,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+    *,
+    axes: int = 2,
+) -> Geometry:
+    """Geometry of the windows that `unfold` copies from channels-first images.
+
+    Parameters
+    ----------
+    function : str
+        Name of the caller, for error messages.
+    input_shape : tuple of int
+        (n, c, *spatial); the first axis may be absent.
+    kernel_size, dilation, padding, stride
+        See the module's text.
+    axes : int
+        Number of spatial axes, 1 to 3.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `pool_geometry`, but padding may be of any size.
+
+    Examples
+    --------
+    >>> unfold_geometry("unfold", (8, 3, 10, 12), (4, 5)).output
+    (1, 7, 8)
+    """
+    return _unfold_geometry(
+        function,
+        input_shape,
+        _canonical(function, "kernel_size", kernel_size),
+        _canonical(function, "dilation", dilation),
+        _canonical(function, "padding", padding),
+        _canonical(function, "stride", stride),
+        axes,
+    )
+
+
+def fold_geometry(
+    function: str,
+    input_shape: Shape,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+    *,
+    axes: int = 2,
+) -> tuple[Geometry, Shape]:
+    """Geometry of the windows that `fold` adds up, and the shape of the channels-first images it makes.
+
+    Parameters
+    ----------
+    function : str
+        Name of the caller, for error messages.
+    input_shape : tuple of int
+        (n, c * kernel elements, windows), as `unfold` returns it; the first axis may be absent.
+    output_size : int or tuple of int
+        Spatial sizes of the images.
+    kernel_size, dilation, padding, stride, axes
+        As for `unfold_geometry`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `unfold_geometry`; also an input whose shape contradicts the windows.
+
+    Examples
+    --------
+    >>> geometry, shape = fold_geometry("fold", (8, 60, 56), (10, 12), (4, 5))
+    >>> shape
+    (8, 3, 10, 12)
+    """
+    return _fold_geometry(
+        function,
+        input_shape,
+        _canonical(function, "output_size", output_size),
+        _canonical(function, "kernel_size", kernel_size),
+        _canonical(function, "dilation", dilation),
+        _canonical(function, "padding", padding),
+        _canonical(function, "stride", stride),
+        axes,
+    )
+
+
 _AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 # Past any kernel, stride or padding in use, and small enough that sums of them stay within 64 bits.
 _LIMIT = 2**31 - 1
@@ -233,10 +387,7 @@ def _conv_geometry(
     channels_last: bool,
 ) -> tuple[Geometry, Shape]:
     batch, in_channels, sizes = _split(function, input_shape, axes, channels_last)
-    if not isinstance(groups, int) or not 1 <= groups <= _LIMIT:
-        raise ValueError(f"{function}: groups must be a positive integer, got {groups!r}")
-    if in_channels % groups:
-        raise ValueError(f"{function}: groups must divide the {in_channels} input channels, got {groups}")
+    _check_groups(function, groups, in_channels)
     out_channels, kernel = _split_weight(function, weight_shape, in_channels, groups, axes, channels_last)
     strides = _per_axis(function, "stride", stride, axes, 1)
     dilations = _per_axis(function, "dilation", dilation, axes, 1)
@@ -275,6 +426,95 @@ def _pool_geometry(
     return geometry, _output_shape(function, input_shape, channels, output, channels_last)
 
 
+@lru_cache(maxsize=1024)
+def _conv_transpose_geometry(
+    function: str,
+    input_shape: Shape,
+    weight_shape: Shape,
+    stride: _Canonical,
+    padding: _Canonical,
+    output_padding: _Canonical,
+    dilation: _Canonical,
+    groups: _Canonical,
+    axes: int,
+    channels_last: bool,
+) -> tuple[Geometry, Shape]:
+    batch, in_channels, sizes = _split(function, input_shape, axes, channels_last)
+    _check_groups(function, groups, in_channels)
+    out_channels, kernel = _split_transposed_weight(function, weight_shape, in_channels, groups, axes, channels_last)
+    strides = _per_axis(function, "stride", stride, axes, 1)
+    dilations = _per_axis(function, "dilation", dilation, axes, 1)
+    extras = _per_axis(function, "output_padding", output_padding, axes, 0)
+    whole = tuple(size * s for size, s in zip(sizes, strides, strict=True))
+    pads = _pads(function, padding, whole, kernel, strides, dilations)
+    for name, s, r, extra in zip(_AXIS_NAMES[axes], strides, dilations, extras, strict=True):
+        if extra >= max(s, r):
+            raise ValueError(
+                f"{function}: output_padding must be smaller than stride or dilation, max({s}, {r}) = {max(s, r)} for "
+                f"{name}, got {extra}"
+            )
+    if padding != "same":
+        output = _transposed_outputs(function, sizes, kernel, strides, dilations, pads, extras)
+    elif any(extras):
+        raise ValueError(f"{function}: output_padding must be 0 with padding 'same', got {output_padding!r}")
+    else:
+        output = whole
+    geometry = _geometry(batch, out_channels, in_channels, groups, output, sizes, kernel, strides, dilations, pads)
+    return geometry, _output_shape(function, input_shape, out_channels, output, channels_last)
+
+
+@lru_cache(maxsize=1024)
+def _unfold_geometry(
+    function: str,
+    input_shape: Shape,
+    kernel_size: _Canonical,
+    dilation: _Canonical,
+    padding: _Canonical,
+    stride: _Canonical,
+    axes: int,
+) -> Geometry:
+    batch, channels, sizes = _split(function, input_shape, axes, False)
+    kernel = _per_axis(function, "kernel_size", kernel_size, axes, 1)
+    strides = _per_axis(function, "stride", stride, axes, 1)
+    dilations = _per_axis(function, "dilation", dilation, axes, 1)
+    pads = _pads(function, padding, sizes, kernel, strides, dilations)
+    output = _outputs(function, sizes, kernel, strides, dilations, pads, False)
+    _output_shape(function, input_shape, channels * math.prod(kernel), output, False)
+    return _geometry(batch, channels, channels, channels, sizes, output, kernel, strides, dilations, pads)
+
+
+@lru_cache(maxsize=1024)
+def _fold_geometry(
+    function: str,
+    input_shape: Shape,
+    output_size: _Canonical,
+    kernel_size: _Canonical,
+    dilation: _Canonical,
+    padding: _Canonical,
+    stride: _Canonical,
+    axes: int,
+) -> tuple[Geometry, Shape]:
+    if len(input_shape) not in (2, 3):
+        raise ValueError(
+            f"{function}: input must have shape (n, c * kernel elements, windows) or (c * kernel elements, windows), "
+            f"got {input_shape}"
+        )
+    sizes = _per_axis(function, "output_size", output_size, axes, 1)
+    taps = math.prod(_per_axis(function, "kernel_size", kernel_size, axes, 1))
+    rows, columns = input_shape[-2:]
+    shape = (*input_shape[:-2], rows // taps, *sizes)
+    geometry = _unfold_geometry(function, shape, kernel_size, dilation, padding, stride, axes)
+    windows = math.prod(geometry.output)
+    if rows % taps or columns != windows:
+        kernel_text = "*".join(map(str, geometry.kernel[-axes:]))
+        windows_text = "*".join(map(str, geometry.output[-axes:]))
+        raise ValueError(
+            f"{function}: input must have shape (n, c*{taps}, {windows}) for {kernel_text} kernel elements and "
+            f"{windows_text} windows, got {input_shape}"
+        )
+    return geometry, shape
+
+
 def _layout(axes: int, channels_last: bool) -> tuple[str, ...]:
     letters = tuple(name[0] for name in _AXIS_NAMES[axes])
     return (*letters, "c") if channels_last else ("c", *letters)
@@ -295,6 +535,13 @@ def _split(function: str, shape: Shape, axes: int, channels_last: bool) -> tuple
         name = _AXIS_NAMES[axes][sizes.index(0)]
         raise ValueError(f"{function}: input must have a positive {name}, got shape {shape}")
     return (shape[0] if len(shape) == axes + 2 else 1), channels, sizes
+
+
+def _check_groups(function: str, groups: _Canonical, in_channels: int) -> None:
+    if not isinstance(groups, int) or not 1 <= groups <= _LIMIT:
+        raise ValueError(f"{function}: groups must be a positive integer, got {groups!r}")
+    if in_channels % groups:
+        raise ValueError(f"{function}: groups must divide the {in_channels} input channels, got {groups}")
 
 
 def _split_weight(
@@ -322,6 +569,25 @@ def _split_weight(
     if out_channels % groups:
         raise ValueError(f"{function}: groups must divide the {out_channels} output channels, got {groups}")
     return out_channels, kernel
+
+
+def _split_transposed_weight(
+    function: str, shape: Shape, in_channels: int, groups: int, axes: int, channels_last: bool
+) -> tuple[int, Shape]:
+    """Output channels and kernel size of the weight shape of a transposed convolution."""
+    if channels_last:
+        kernel, per_group, given = shape[:-2], shape[-2:-1], shape[-1:]
+    else:
+        given, per_group, kernel = shape[:1], shape[1:2], shape[2:]
+    if len(shape) != axes + 2 or given != (in_channels,):
+        kernel_letters = tuple("k" + name[0] for name in _AXIS_NAMES[axes])
+        per_group_letters = "c_out" if groups == 1 else f"c_out/{groups}"
+        last = (*kernel_letters, per_group_letters, in_channels)
+        form = _text(last if channels_last else (in_channels, per_group_letters, *kernel_letters))
+        raise ValueError(f"{function}: weight must have shape {form} for {in_channels} input channels, got {shape}")
+    if per_group == (0,) or 0 in kernel:
+        raise ValueError(f"{function}: weight must have positive c_out and kernel size, got shape {shape}")
+    return per_group[0] * groups, kernel
 
 
 def _spread(value: _Canonical, axes: int) -> _Canonical:
@@ -396,6 +662,30 @@ def _outputs(
             windows = f"ceil({room_text}/{s})" if ceil_mode else f"{room_text}//{s}"
             raise ValueError(
                 f"{function}: output {name} is {windows} + 1 = {out}; kernel_size must not exceed the padded input"
+            )
+        outputs.append(out)
+    return tuple(outputs)
+
+
+def _transposed_outputs(
+    function: str,
+    sizes: Shape,
+    kernel: Shape,
+    strides: Shape,
+    dilations: Shape,
+    pads: tuple[tuple[int, int], ...],
+    extras: Shape,
+) -> Shape:
+    outputs = []
+    names = _AXIS_NAMES[len(sizes)]
+    for name, size, k, s, r, (lo, hi), extra in zip(
+        names, sizes, kernel, strides, dilations, pads, extras, strict=True
+    ):
+        out = (size - 1) * s - lo - hi + r * (k - 1) + extra + 1
+        if out < 1:
+            raise ValueError(
+                f"{function}: output {name} is ({size} - 1)*{s} - {lo} - {hi} + {r}*({k} - 1) + {extra} + 1 = {out}; "
+                f"padding must leave at least one"
             )
         outputs.append(out)
     return tuple(outputs)

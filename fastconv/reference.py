@@ -136,6 +136,12 @@ def _grouped_weight(weight: ArrayLike, groups: int, data_format: str) -> Array:
     return w.reshape(kh, kw, ci, groups, co // groups).transpose(0, 1, 3, 2, 4)
 
 
+def _weight_as_given(grouped: Array, data_format: str) -> Array:
+    """Undo `_grouped_weight`."""
+    w = _ungrouped(grouped.transpose(0, 1, 3, 2, 4))
+    return np.ascontiguousarray(w if data_format == "channels_last" else w.transpose(3, 2, 0, 1))
+
+
 def _grouped(images: Array, groups: int) -> Array:
     """Images with their channels as [g][c]."""
     return images.reshape(*images.shape[:3], groups, images.shape[3] // groups)
@@ -217,11 +223,165 @@ def conv2d_backward(
                 gw[p, q] += np.einsum("ngo,ngc->gco", gy[:, i, j], x[:, u, v])
 
     grad_input = _as_given(_ungrouped(gx), input, data_format)
-    grad_weight = _ungrouped(gw.transpose(0, 1, 3, 2, 4))
-    if data_format != "channels_last":
-        grad_weight = grad_weight.transpose(3, 2, 0, 1)
     grad_bias = None if bias is None else gy.sum(axis=(0, 1, 2)).reshape(-1)
-    return grad_input, np.ascontiguousarray(grad_weight), grad_bias
+    return grad_input, _weight_as_given(gw, data_format), grad_bias
+
+
+# --- Transposed convolution -------------------------------------------------------------------------------------------
+
+
+def conv_transpose2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Transposed convolution: each pixel of the input stamps the kernel on the output, `stride` apart.
+
+    .. math:: y[n,\; i s + p r - b,\; j s + q r - b,\; o] = bias[o] + \sum_{i,j,p,q,c} x[n,i,j,c] \; w[p,q,o,c]
+
+    where c runs over the channels of o's group, and what falls outside the output is dropped. The weights are those of
+    the convolution from o to c whose transpose this is.
+    """
+    x, w = _grouped(_images(input, data_format), groups), _grouped_weight(weight, groups, data_format)
+    rows, columns = _transposed_axes(x.shape, w.shape[:2], stride, padding, output_padding, dilation)
+    y = np.zeros((len(x), rows.size, columns.size, groups, w.shape[3]))
+    for i, j in _every_output(rows, columns):
+        for p, u in rows.window(i):
+            for q, v in columns.window(j):
+                y[:, u, v] += np.einsum("ngc,goc->ngo", x[:, i, j], w[p, q])
+    if bias is not None:
+        y += np.asarray(bias, dtype=np.float64).reshape(groups, -1)
+    return _as_given(_ungrouped(y), input, data_format)
+
+
+def conv_transpose2d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv_transpose2d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,i,j,c] &= \sum_{p,q,o} gy[n,\; i s + p r - b,\; j s + q r - b,\; o] \; w[p,q,o,c] \\
+        gw[p,q,o,c] &= \sum_{n,i,j} x[n,i,j,c] \; gy[n,\; i s + p r - b,\; j s + q r - b,\; o] \\
+        gbias[o] &= \sum_{n,u,v} gy[n,u,v,o]
+
+    where gy is zero outside the output.
+    """
+    x, w = _grouped(_images(input, data_format), groups), _grouped_weight(weight, groups, data_format)
+    gy = _grouped(_images(grad_output, data_format), groups)
+    rows, columns = _transposed_axes(x.shape, w.shape[:2], stride, padding, output_padding, dilation)
+    gx, gw = np.zeros(x.shape), np.zeros(w.shape)
+    for i, j in _every_output(rows, columns):
+        for p, u in rows.window(i):
+            for q, v in columns.window(j):
+                gx[:, i, j] += np.einsum("ngo,goc->ngc", gy[:, u, v], w[p, q])
+                gw[p, q] += np.einsum("ngc,ngo->goc", x[:, i, j], gy[:, u, v])
+    grad_input = _as_given(_ungrouped(gx), input, data_format)
+    grad_bias = None if bias is None else gy.sum(axis=(0, 1, 2)).reshape(-1)
+    return grad_input, _weight_as_given(gw, data_format), grad_bias
+
+
+def _transposed_axes(
+    shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any
+) -> tuple[_Axis, _Axis]:
+    """Rows and columns of the convolution that is transposed; its outputs are the images of `shape`."""
+    per_axis = zip(*map(_pair, (shape[1:3], kernel, stride, padding, output_padding, dilation)), strict=True)
+    rows, columns = (_transposed_axis(*values) for values in per_axis)
+    return rows, columns
+
+
+def _transposed_axis(size: int, kernel: int, stride: int, padding: Any, output_padding: int, dilation: int) -> _Axis:
+    if padding == "same":
+        return _axis(size * stride, kernel, stride, "same", dilation, ceil_mode=False)
+    before, after = padding if isinstance(padding, tuple | list) else (0 if padding == "valid" else padding,) * 2
+    output = (size - 1) * stride + (kernel - 1) * dilation + 1 + output_padding - before - after
+    return _Axis(output, kernel, stride, dilation, before, after, size)
+
+
+# --- Windows as columns -----------------------------------------------------------------------------------------------
+
+
+def unfold(input: ArrayLike, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
+    r"""Copy each window of an image to a column.
+
+    .. math:: y[n,\; (c k_h + p) k_w + q,\; i \, o_w + j] = x[n,c,\; i s + p r - b,\; j s + q r - b]
+
+    with zero outside the image. Arrays are channels first.
+    """
+    x = _images(input, "channels_first")
+    rows, columns = _axes(x.shape, kernel_size, stride, padding, dilation)
+    y = np.zeros((len(x), x.shape[3], rows.kernel, columns.kernel, rows.outputs, columns.outputs))
+    for i, j in _every_output(rows, columns):
+        for p, u in rows.window(i):
+            for q, v in columns.window(j):
+                y[:, :, p, q, i, j] = x[:, u, v]
+    taps, windows = rows.kernel * columns.kernel, rows.outputs * columns.outputs
+    matrix = y.reshape(len(x), x.shape[3] * taps, windows)
+    return np.ascontiguousarray(matrix[0] if np.ndim(input) == 3 else matrix)
+
+
+def unfold_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+) -> Array:
+    """Gradient of sum(grad_output * unfold(input, ...)): the fold of grad_output."""
+    return fold(grad_output, np.shape(input)[-2:], kernel_size, dilation, padding, stride)
+
+
+def fold(
+    input: ArrayLike, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> Array:
+    r"""Add up columns where `unfold` takes them from.
+
+    .. math:: y[n,c,\; i s + p r - b,\; j s + q r - b] = \sum_{i,j,p,q} x[n,\; (c k_h + p) k_w + q,\; i \, o_w + j]
+
+    and drop what falls outside the image. Arrays are channels first.
+    """
+    matrix = np.asarray(input, dtype=np.float64)
+    batch = matrix if matrix.ndim == 3 else matrix[np.newaxis]
+    height, width = _pair(output_size)
+    rows, columns = _axes((len(batch), height, width, 1), kernel_size, stride, padding, dilation)
+    channels = batch.shape[1] // (rows.kernel * columns.kernel)
+    x = batch.reshape(len(batch), channels, rows.kernel, columns.kernel, rows.outputs, columns.outputs)
+    y = np.zeros((len(batch), channels, height, width))
+    for i, j in _every_output(rows, columns):
+        for p, u in rows.window(i):
+            for q, v in columns.window(j):
+                y[:, :, u, v] += x[:, :, p, q, i, j]
+    return y if matrix.ndim == 3 else y[0]
+
+
+def fold_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+) -> Array:
+    """Gradient of sum(grad_output * fold(input, ...)): the unfolding of grad_output."""
+    return unfold(grad_output, kernel_size, dilation, padding, stride)
 
 
 # --- Pooling ----------------------------------------------------------------------------------------------------------

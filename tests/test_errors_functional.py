@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+import fastconv as fc
 import fastconv.functional as F
 
 X, W, B, GY = np.ones((2, 4, 7, 6)), np.ones((8, 4, 3, 3)), np.ones(8), np.ones((2, 8, 5, 4))
@@ -66,7 +67,14 @@ class TestConv2D:
                 "weight must have shape (8, 2, kh, kw) for 4 input channels in 2 groups, got (8, 4, 3, 3)",
             ),
             ({"groups": 1.5}, TypeError, "groups must consist of integers, got 1.5"),
-            ({"algorithm": "fft"}, ValueError, "algorithm must be one of 'auto', 'direct', got 'fft'"),
+            (
+                {"algorithm": "fft"},
+                ValueError,
+                "algorithm must be one of 'auto', 'direct', 'im2col', 'toeplitz', 'toeplitz_full', 'winograd', "
+                "'winograd_2x2', 'winograd_4x4', got 'fft'",
+            ),
+            ({"algorithm": None}, ValueError, "algorithm must be one of ..., got None"),
+            ({"algorithm": ["auto"]}, ValueError, "algorithm must be one of ..., got ['auto']"),
         ],
         ids=str,
     )
@@ -208,6 +216,333 @@ class TestConv2D:
     def test_needs(self, needs):
         text = "needs must consist of 'input', 'weight', 'bias', got 'output'"
         refuses(lambda: F.conv2d_backward(GY, X, W, needs=needs), ValueError, f"conv2d_backward: {text}")
+
+
+@pytest.mark.parametrize("algorithm", ["winograd", "winograd_2x2", "winograd_4x4"])
+class TestAlgorithmConditions:
+    @pytest.mark.parametrize(
+        ("weight_shape", "options", "text"),
+        [
+            ((8, 4, 3, 3), {"stride": 2}, "needs stride 1, got (2, 2)"),
+            ((8, 4, 3, 3), {"stride": (1, 3)}, "needs stride 1, got (1, 3)"),
+            ((8, 4, 3, 3), {"dilation": (2, 1)}, "needs dilation 1, got (2, 1)"),
+            ((8, 2, 3, 3), {"groups": 2}, "needs groups 1, got 2"),
+            ((8, 4, 1, 3), {}, "needs a 3x3 kernel, got (1, 3)"),
+            ((8, 4, 5, 5), {}, "needs a 3x3 kernel, got (5, 5)"),
+        ],
+        ids=str,
+    )
+    def test_winograd(self, algorithm, weight_shape, options, text):
+        w = np.ones(weight_shape)
+        y = F.conv2d(X, w, **options)
+        text = f"algorithm {algorithm!r} {text}"
+        refuses(lambda: F.conv2d(X, w, **options, algorithm=algorithm), ValueError, f"conv2d: {text}")
+        refuses(lambda: F.prepare_conv2d(w, **options, algorithm=algorithm), ValueError, f"prepare_conv2d: {text}")
+        for needs in ("input", "weight"):
+            refuses(
+                lambda needs=needs: F.conv2d_backward(y, X, w, **options, algorithm=algorithm, needs=needs),
+                ValueError,
+                f"conv2d_backward: {text}",
+            )
+
+    def test_gradient_of_the_bias_alone_has_no_algorithm(self, algorithm):
+        y = F.conv2d(X, W, stride=2)
+        _, _, gb = F.conv2d_backward(y, X, W, B, stride=2, algorithm=algorithm, needs="bias")
+        np.testing.assert_allclose(gb, y.sum(axis=(0, 2, 3)))
+
+
+class TestFullMatrix:
+    """(3 * 512 * 512) * (4 * 512 * 512) * 4 bytes: no machine has them."""
+
+    SHAPES = (1, 3, 512, 512), (4, 3, 3, 3)
+    TEXT = "algorithm 'toeplitz_full' needs a matrix of 3298534883328 bytes, which is past the memory limit"
+
+    @pytest.fixture(autouse=True)
+    def skip_without_it(self):
+        if not fc.explain((1, 1, 3, 3), (1, 1, 3, 3)).rows[3].applies:
+            pytest.skip("the core has no toeplitz_full")
+
+    def test_matrix_past_the_memory_limit(self):
+        x, w = (np.ones(shape, np.float32) for shape in self.SHAPES)
+        refuses(
+            lambda: F.conv2d(x, w, padding=1, algorithm="toeplitz_full"),
+            ValueError,
+            f"conv2d: {self.TEXT}",
+        )
+        gy = np.ones((1, 4, 512, 512), np.float32)
+        refuses(
+            lambda: F.conv2d_backward(gy, x, w, padding=1, algorithm="toeplitz_full", needs="input"),
+            ValueError,
+            f"conv2d_backward: {self.TEXT}",
+        )
+
+    def test_weight_gradient_needs_no_matrix(self):
+        x, gy = np.ones((1, 1, 512, 512), np.float32), np.ones((1, 1, 510, 510), np.float32)
+        w = np.ones((1, 1, 3, 3), np.float32)
+        _, gw, _ = F.conv2d_backward(gy, x, w, algorithm="toeplitz_full", needs="weight")
+        np.testing.assert_array_equal(gw, np.full(w.shape, 510 * 510))
+
+
+class TestConvTranspose2D:
+    X, W, GY = np.ones((2, 4, 5, 4)), np.ones((4, 3, 3, 2)), np.ones((2, 3, 7, 5))
+
+    @pytest.mark.parametrize(
+        ("options", "error", "text"),
+        [
+            *WINDOW_OPTIONS,
+            ({"groups": 0}, ValueError, "groups must be a positive integer, got 0"),
+            ({"groups": 3}, ValueError, "groups must divide the 4 input channels, got 3"),
+            ({"output_padding": -1}, ValueError, "output_padding must be at least 0, got -1"),
+            ({"output_padding": 0.5}, TypeError, "output_padding must consist of integers, got 0.5"),
+            (
+                {"output_padding": (0, 0, 0)},
+                ValueError,
+                "output_padding must be an integer or 2 integers, got (0, 0, 0)",
+            ),
+            (
+                {"output_padding": 1},
+                ValueError,
+                "output_padding must be smaller than stride or dilation, max(1, 1) = 1 for height, got 1",
+            ),
+            (
+                {"output_padding": (1, 3), "stride": 2, "dilation": (1, 3)},
+                ValueError,
+                "output_padding must be smaller than stride or dilation, max(2, 3) = 3 for width, got 3",
+            ),
+            (
+                {"output_padding": 1, "stride": 2, "padding": "same"},
+                ValueError,
+                "output_padding must be 0 with padding 'same', got 1",
+            ),
+            (
+                {"padding": (4, 0)},
+                ValueError,
+                "output height is (5 - 1)*1 - 4 - 4 + 1*(3 - 1) + 0 + 1 = -1; padding must leave at least one",
+            ),
+            (
+                {"padding": ((0, 0), (2, 3))},
+                ValueError,
+                "output width is (4 - 1)*1 - 2 - 3 + 1*(2 - 1) + 0 + 1 = 0; padding must leave at least one",
+            ),
+        ],
+        ids=str,
+    )
+    def test_options(self, options, error, text):
+        refuses(lambda: F.conv_transpose2d(self.X, self.W, **options), error, f"conv_transpose2d: {text}")
+        refuses(
+            lambda: F.conv_transpose2d_backward(self.GY, self.X, self.W, **options),
+            error,
+            f"conv_transpose2d_backward: {text}",
+        )
+
+    @pytest.mark.parametrize(
+        ("x", "w", "b", "error", "text"),
+        [
+            (X[0, 0], W, None, ValueError, "input must have shape (n, c, h, w) or (c, h, w), got (5, 4)"),
+            (X[:, :, :0], W, None, ValueError, "input must have a positive height, got shape (2, 4, 0, 4)"),
+            (
+                X,
+                W[:3],
+                None,
+                ValueError,
+                "weight must have shape (4, c_out, kh, kw) for 4 input channels, got (3, 3, 3, 2)",
+            ),
+            (
+                X,
+                W[0],
+                None,
+                ValueError,
+                "weight must have shape (4, c_out, kh, kw) for 4 input channels, got (3, 3, 2)",
+            ),
+            (X, W[:, :0], None, ValueError, "weight must have positive c_out and kernel size, got shape (4, 0, 3, 2)"),
+            (
+                X,
+                W[..., :0],
+                None,
+                ValueError,
+                "weight must have positive c_out and kernel size, got shape (4, 3, 3, 0)",
+            ),
+            (X, W, np.ones(4), ValueError, "bias must have shape (3,) for as many output channels, got (4,)"),
+            (X + 0j, W, None, TypeError, f"input {NOT_REAL} complex128"),
+            (X, W.astype(object), None, TypeError, f"weight {NOT_REAL} object"),
+        ],
+    )
+    def test_arrays(self, x, w, b, error, text):
+        refuses(lambda: F.conv_transpose2d(x, w, b), error, f"conv_transpose2d: {text}")
+        refuses(lambda: F.conv_transpose2d_backward(self.GY, x, w, b), error, f"conv_transpose2d_backward: {text}")
+
+    def test_channels_last_weight_in_groups(self):
+        refuses(
+            lambda: F.conv_transpose2d(
+                np.ones((5, 4, 4)), np.ones((3, 2, 3, 5)), groups=2, data_format="channels_last"
+            ),
+            ValueError,
+            "conv_transpose2d: weight must have shape (kh, kw, c_out/2, 4) for 4 input channels, got (3, 2, 3, 5)",
+        )
+
+    def test_grad_output(self):
+        refuses(
+            lambda: F.conv_transpose2d_backward(self.GY[:1], self.X, self.W),
+            ValueError,
+            "conv_transpose2d_backward: grad_output must have shape (2, 3, 7, 5), that of the output, got (1, 3, 7, 5)",
+        )
+
+    def test_needs(self):
+        refuses(
+            lambda: F.conv_transpose2d_backward(self.GY, self.X, self.W, needs="output"),
+            ValueError,
+            "conv_transpose2d_backward: needs must consist of 'input', 'weight', 'bias', got 'output'",
+        )
+
+    def test_out(self):
+        refuses(
+            lambda: F.conv_transpose2d(self.X, self.W, out=self.GY[:1]),
+            ValueError,
+            "conv_transpose2d: out must have shape (2, 3, 7, 5), got (1, 3, 7, 5)",
+        )
+
+    def test_output_past_any_memory(self):
+        refuses(
+            lambda: F.conv_transpose2d(np.ones((1, 2, 2)), np.ones((1, 1, 1, 1)), stride=2**31 - 1),
+            MemoryError,
+            "conv_transpose2d: output of shape (1, 2147483648, 2147483648) has 4611686018427387904 elements, past any "
+            "memory",
+        )
+
+
+class TestUnfold:
+    @pytest.mark.parametrize(
+        ("options", "error", "text"),
+        [
+            *(option for option in WINDOW_OPTIONS if "data_format" not in option[0]),
+            ({"kernel_size": 0}, ValueError, "kernel_size must be at least 1, got 0"),
+            ({"kernel_size": 1.0}, TypeError, "kernel_size must consist of integers, got 1.0"),
+            (
+                {"kernel_size": (2, 9)},
+                ValueError,
+                "output width is (6 + 0 + 0 - 9)//1 + 1 = -2; kernel_size must not exceed the padded input",
+            ),
+        ],
+        ids=str,
+    )
+    def test_options(self, options, error, text):
+        options = {"kernel_size": 2, **options}
+        columns = np.ones((1, 8, 25))
+        refuses(lambda: F.unfold(IMAGE, **options), error, f"unfold: {text}")
+        refuses(lambda: F.unfold_backward(columns, IMAGE, **options), error, f"unfold_backward: {text}")
+        refuses(lambda: F.fold(columns, 6, **options), error, f"fold: {text}")
+        refuses(lambda: F.fold_backward(IMAGE, columns, 6, **options), error, f"fold_backward: {text}")
+
+    def test_input_of_unfold(self):
+        refuses(
+            lambda: F.unfold(np.ones((6, 6)), 2),
+            ValueError,
+            "unfold: input must have shape (n, c, h, w) or (c, h, w), got (6, 6)",
+        )
+        refuses(lambda: F.unfold(IMAGE + 0j, 2), TypeError, f"unfold: input {NOT_REAL} complex128")
+
+    @pytest.mark.parametrize("shape", [(1, 7, 25), (1, 8, 24), (8, 26)], ids=str)
+    def test_input_of_fold(self, shape):
+        for call, name in (
+            (lambda: F.fold(np.ones(shape), 6, 2), "fold"),
+            (lambda: F.fold_backward(IMAGE, np.ones(shape), 6, 2), "fold_backward"),
+        ):
+            refuses(
+                call,
+                ValueError,
+                f"{name}: input must have shape (n, c*4, 25) for 2*2 kernel elements and 5*5 windows, got {shape}",
+            )
+
+    def test_axes_of_the_input_of_fold(self):
+        refuses(
+            lambda: F.fold(np.ones(3), 6, 2),
+            ValueError,
+            "fold: input must have shape (n, c * kernel elements, windows) or (c * kernel elements, windows), got (3,)",
+        )
+
+    @pytest.mark.parametrize(
+        ("size", "error", "text"),
+        [
+            (0, ValueError, "output_size must be at least 1, got 0"),
+            ((6, 6, 6), ValueError, "output_size must be an integer or 2 integers, got (6, 6, 6)"),
+            (None, TypeError, "output_size must consist of integers, got None"),
+        ],
+    )
+    def test_output_size(self, size, error, text):
+        refuses(lambda: F.fold(np.ones((1, 8, 25)), size, 2), error, f"fold: {text}")
+
+    def test_grad_output(self):
+        refuses(
+            lambda: F.unfold_backward(np.ones((1, 8, 24)), IMAGE, 2),
+            ValueError,
+            "unfold_backward: grad_output must have shape (1, 8, 25), that of the output, got (1, 8, 24)",
+        )
+        refuses(
+            lambda: F.fold_backward(IMAGE[0], np.ones((1, 8, 25)), 6, 2),
+            ValueError,
+            "fold_backward: grad_output must have shape (1, 2, 6, 6), that of the output, got (2, 6, 6)",
+        )
+
+
+class TestPrepareConv2D:
+    @pytest.mark.parametrize(
+        ("options", "error", "text"),
+        [
+            *WINDOW_OPTIONS,
+            ({"groups": 0}, ValueError, "groups must be a positive integer, got 0"),
+            ({"groups": 1.5}, TypeError, "groups must consist of integers, got 1.5"),
+            ({"groups": 3}, ValueError, "groups must divide the 8 output channels, got 3"),
+            ({"algorithm": "fft"}, ValueError, "algorithm must be one of ..., got 'fft'"),
+            (
+                {"activation": "swish"},
+                ValueError,
+                "activation must be one of None, 'relu', 'sigmoid', 'tanh', got 'swish'",
+            ),
+        ],
+        ids=str,
+    )
+    def test_options_are_refused_at_once(self, options, error, text):
+        refuses(lambda: F.prepare_conv2d(W, B, **options), error, f"prepare_conv2d: {text}")
+
+    @pytest.mark.parametrize(
+        ("w", "b", "error", "text"),
+        [
+            (W[0], B, ValueError, "weight must have four axes, got shape (4, 3, 3)"),
+            (W[:0], B, ValueError, "weight must have positive c_out and kernel size, got shape (0, 4, 3, 3)"),
+            (W, B[:7], ValueError, "bias must have shape (8,) for as many output channels, got (7,)"),
+            (W + 0j, B, TypeError, f"weight {NOT_REAL} complex128"),
+            (W, B + 0j, TypeError, f"bias {NOT_REAL} complex128"),
+        ],
+    )
+    def test_arrays_are_refused_at_once(self, w, b, error, text):
+        refuses(lambda: F.prepare_conv2d(w, b), error, f"prepare_conv2d: {text}")
+
+    @pytest.mark.parametrize(
+        ("x", "error", "text"),
+        [
+            (
+                X[:, :3],
+                ValueError,
+                "weight must have shape (8, 3, kh, kw) for 3 input channels, got (8, 4, 3, 3)",
+            ),
+            (X[0, 0], ValueError, "input must have shape (n, c, h, w) or (c, h, w), got (7, 6)"),
+            (
+                X[..., :1],
+                ValueError,
+                "output width is (1 + 0 + 0 - 3)//1 + 1 = -1; kernel_size must not exceed the padded input",
+            ),
+            (X + 0j, TypeError, f"input {NOT_REAL} complex128"),
+        ],
+    )
+    def test_input_is_refused_at_the_call(self, x, error, text):
+        refuses(lambda: F.prepare_conv2d(W, B)(x), error, f"prepare_conv2d: {text}")
+
+    def test_out(self):
+        refuses(
+            lambda: F.prepare_conv2d(W)(X, out=GY[:1]),
+            ValueError,
+            "prepare_conv2d: out must have shape (2, 8, 5, 4), got (1, 8, 5, 4)",
+        )
 
 
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])

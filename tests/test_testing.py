@@ -30,8 +30,14 @@ class TestErrorBound:
         smallest_product = 1.0
         assert error_bound(reference.conv2d(x, w), 16 * 9, np.float32).max() < smallest_product
 
+    def test_winograd_is_bounded_by_the_largest_sum(self):
+        bound = error_bound([[1.0, 4.0]], 10, algorithm="winograd_2x2")
+        np.testing.assert_allclose(bound, 4 * 10 * 4 * np.finfo(np.float32).eps)
+        assert bound.shape == (1, 2)
+        assert error_bound(np.ones((0, 3)), 10, algorithm="winograd_4x4").shape == (0, 3)
+
     def test_unknown_algorithm(self):
-        with pytest.raises(ValueError, match=r"error_bound: algorithm must be one of direct, got 'fft'"):
+        with pytest.raises(ValueError, match=r"error_bound: algorithm must be one of direct, .*, auto, got 'fft'"):
             error_bound(1.0, 1, algorithm="fft")
 
 

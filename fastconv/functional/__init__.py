@@ -20,12 +20,22 @@ from fastconv.functional.activations import (
     tanh_backward,
 )
 from fastconv.functional.conv import conv2d, conv2d_backward
+from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
     "conv2d",
     "conv2d_backward",
+    "prepare_conv2d",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "unfold",
+    "unfold_backward",
+    "fold",
+    "fold_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "avg_pool2d",

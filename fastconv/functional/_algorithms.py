@@ -1,0 +1,161 @@
+"""Algorithms of convolution by name: where each applies, and the number that the core knows it by."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _core
+from fastconv._checks import FLOAT32, FLOAT64
+from fastconv._checks import channels_last as is_channels_last
+from fastconv.geometry import Geometry, Shape, conv_geometry
+
+NAMES = _core.ALGORITHMS
+AUTO, DIRECT = NAMES.index("auto"), NAMES.index("direct")
+# The passes, in words and by the core's numbers.
+DIRECTIONS = ("forward", "input", "weight")
+FORWARD, GRAD_INPUT, GRAD_WEIGHT = range(3)
+
+# Every algorithm applies to it.
+_SMALLEST = Geometry(1, 1, 1, 1, (1, 3, 3), (1, 1, 1), (1, 3, 3), (1, 1, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0))
+
+
+class Case(NamedTuple):
+    """What the choice of an algorithm may depend on."""
+
+    geometry: Geometry
+    float64: bool
+    channels_last: bool
+    direction: int
+
+
+def case_of(
+    function: str,
+    input_shape: Shape,
+    weight_shape: Shape,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+    dtype: DTypeLike = "float32",
+    direction: str = "forward",
+) -> Case:
+    """Read a case as users write it, see `fastconv.explain`; a TypeError or ValueError where it is none."""
+    last = is_channels_last(function, data_format)
+    kind = np.dtype(dtype)
+    if kind not in (FLOAT32, FLOAT64):
+        raise TypeError(f"{function}: dtype must be float32 or float64, got {kind}")
+    if direction not in DIRECTIONS:
+        raise ValueError(f"{function}: direction must be one of {', '.join(map(repr, DIRECTIONS))}, got {direction!r}")
+    shapes = tuple(map(int, input_shape)), tuple(map(int, weight_shape))
+    geometry, _ = conv_geometry(function, *shapes, stride, padding, dilation, groups, channels_last=last)
+    return Case(geometry, kind == FLOAT64, last, DIRECTIONS.index(direction))
+
+
+# What "auto" means for the cases of a tuning table that was loaded.
+_tuned: Mapping[Case, int] = {}
+
+
+def use_tuning(table: Mapping[Case, str]) -> None:
+    """Make "auto" take these algorithms for exactly these cases, and its own choice for all others."""
+    global _tuned
+    _tuned = {case: NAMES.index(name) for case, name in table.items()}
+
+
+def is_tuned(case: Case) -> bool:
+    """Whether a tuning table decides what "auto" takes."""
+    return _tuned.get(case) == _number(case, "auto")
+
+
+def check_name(function: str, algorithm: str) -> None:
+    """Refuse an unknown algorithm with a ValueError."""
+    if algorithm not in NAMES:
+        raise ValueError(f"{function}: algorithm must be one of {', '.join(map(repr, NAMES))}, got {algorithm!r}")
+
+
+def unmet_condition(geometry: Geometry, algorithm: str) -> str | None:
+    """Say which condition of an algorithm a geometry does not meet, as in "needs stride 1, got (2, 2)"."""
+    if not algorithm.startswith("winograd"):
+        return None
+    if geometry.kernel != (1, 3, 3):
+        return f"needs a 3x3 kernel, got {geometry.kernel[1:]}"
+    if geometry.stride != (1, 1, 1):
+        return f"needs stride 1, got {geometry.stride[1:]}"
+    if geometry.dilation != (1, 1, 1):
+        return f"needs dilation 1, got {geometry.dilation[1:]}"
+    return None if geometry.groups == 1 else f"needs groups 1, got {geometry.groups}"
+
+
+def refusal(case: Case, algorithm: str) -> str | None:
+    """Say why an algorithm cannot be used; None where it can."""
+    geometry = case.geometry
+    unmet = unmet_condition(geometry, algorithm)
+    if unmet is not None or _number(case, algorithm) >= 0:
+        return unmet
+    if algorithm in available():
+        elements = geometry.in_channels * math.prod(geometry.input) * geometry.out_channels * math.prod(geometry.output)
+        size = elements * (8 if case.float64 else 4)
+        return f"needs a matrix of {size} bytes, which is past the memory limit"
+    return f"is not available in this build; available are {', '.join(map(repr, available()))}"
+
+
+def number(
+    function: str, algorithm: str, geometry: Geometry, float64: bool, channels_last: bool, direction: int
+) -> int:
+    """Find the number of the algorithm to ask the core for.
+
+    "auto" is AUTO, for the core to decide, but for the cases that were tuned.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or the algorithm does not apply; the text says which condition fails.
+    """
+    if algorithm == "auto" and not _tuned:
+        return AUTO
+    check_name(function, algorithm)
+    case = Case(geometry, float64, channels_last, direction)
+    chosen = _number(case, algorithm)
+    if chosen < 0:
+        raise ValueError(f"{function}: algorithm {algorithm!r} {refusal(case, algorithm)}")
+    return chosen
+
+
+def choose(case: Case, algorithm: str) -> str:
+    """Name of the algorithm that computes a case where `algorithm`, which applies, is asked for."""
+    return NAMES[_core.choose(*case, _number(case, algorithm))]
+
+
+def available() -> tuple[str, ...]:
+    """Names of the algorithms that the core has."""
+    chosen = (_core.choose(_SMALLEST, False, True, FORWARD, number) for number in range(len(NAMES)))
+    return tuple(name for name, number in zip(NAMES, chosen, strict=True) if number >= 0)
+
+
+def workspace_bytes(case: Case, algorithm: str) -> int:
+    """Scratch memory of a call, with the number of threads in force."""
+    geometry, float64, channels_last, direction = case
+    weight_channels_last = channels_last
+    return _core.workspace_bytes(
+        geometry, float64, channels_last, weight_channels_last, direction, _number(case, algorithm)
+    )
+
+
+def toeplitz_multiplications(case: Case) -> int:
+    """Products of "toeplitz", whose blocks the core cuts to the width of its vectors."""
+    return _core.toeplitz_multiplications(case.geometry, case.float64, case.direction)
+
+
+def _number(case: Case, algorithm: str) -> int:
+    """Find the number of an algorithm; -1 where it does not apply."""
+    if algorithm == "auto":
+        number = _tuned.get(case, AUTO)
+        return AUTO if _core.get_strict() and NAMES[number].startswith("winograd") else number
+    # A weight gradient has no matrix of weights: the Toeplitz algorithms are the direct one there.
+    if case.direction == GRAD_WEIGHT and algorithm.startswith("toeplitz"):
+        return DIRECT
+    return _core.choose(*case, NAMES.index(algorithm))
