@@ -1,87 +1,59 @@
-"""The benchmark's rows, as data: a new row is a new line here."""
+"""The rows of the comparison with torch, as data: a new row is a new line here."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
-Direction = Literal["forward", "input gradient", "weight gradient"]
-
-
-@dataclass(frozen=True)
-class Conv:
-    """One convolution; `size` is the height and width of the input."""
-
-    batch: int
-    size: int
-    in_channels: int
-    out_channels: int
-    kernel: int
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-    groups: int = 1
-    dtype: str = "float32"
-    direction: Direction = "forward"
-
-    @property
-    def output_size(self) -> int:
-        """Height and width of the output."""
-        reach = self.dilation * (self.kernel - 1) + 1
-        return (self.size + 2 * self.padding - reach) // self.stride + 1
-
-    @property
-    def work(self) -> float:
-        """Floating-point operations of the direct method, products with padding included."""
-        taps = self.kernel**2 * self.in_channels // self.groups
-        return 2.0 * self.batch * self.output_size**2 * self.out_channels * taps
-
-    @property
-    def name(self) -> str:
-        """For example "16x28x28 128->128 3x3"."""
-        parts = [
-            f"{self.batch}x{self.size}x{self.size} {self.in_channels}->{self.out_channels} {self.kernel}x{self.kernel}"
-        ]
-        parts += [f"s{self.stride}"] * (self.stride > 1) + [f"d{self.dilation}"] * (self.dilation > 1)
-        parts += [f"g{self.groups}"] * (self.groups > 1) + [self.dtype] * (self.dtype != "float32")
-        return " ".join([*parts, self.direction])
+from fastconv.bench import Case
 
 
 @dataclass(frozen=True)
 class MaxPool:
-    """One max pooling of square windows."""
+    """One max pooling of square windows in float32."""
 
     batch: int
     size: int
     channels: int
     kernel: int
     stride: int
-    dtype: str = "float32"
 
     @property
-    def work(self) -> float:
+    def work(self) -> int:
         """Bytes read."""
-        return float(self.batch * self.size**2 * self.channels * (4 if self.dtype == "float32" else 8))
+        return self.batch * self.size**2 * self.channels * 4
 
-    @property
-    def name(self) -> str:
-        """For example "32x56x56x64 max pool 2x2"."""
+    def __str__(self) -> str:
         window = f"max pool {self.kernel}x{self.kernel}" + f" s{self.stride}" * (self.stride != self.kernel)
         return f"{self.batch}x{self.size}x{self.size}x{self.channels} {window}"
 
 
-Case = Conv | MaxPool
-
 # The layers of a ResNet that issue 2 asks for.
 LAYERS = [
-    Conv(16, 28, 128, 128, 3, padding=1),
-    Conv(16, 14, 256, 256, 3, padding=1),
-    Conv(1, 56, 64, 64, 3, padding=1),
-    Conv(1, 56, 64, 256, 1),
+    Case((16, 28, 28, 128), 128, 3, padding=1),
+    Case((16, 14, 14, 256), 256, 3, padding=1),
+    Case((1, 56, 56, 64), 64, 3, padding=1),
+    Case((1, 56, 56, 64), 256, 1),
 ]
 
-CASES: list[Case] = [
+# The layers that issue 3 adds for Winograd's and the Toeplitz algorithm.
+MORE_LAYERS = [
+    Case((16, 56, 56, 64), 64, 3, padding=1),
+    Case((16, 7, 7, 512), 512, 3, padding=1),
+    Case((64, 32, 32, 1), 6, 5, padding=0),
+    Case((256, 28, 28, 1), 8, 7, stride=2, padding=3),
+]
+
+CASES: list[Case | MaxPool] = [
     *LAYERS,
-    *[replace(layer, direction="weight gradient") for layer in LAYERS],
+    *MORE_LAYERS,
+    *[replace(layer, direction="weight") for layer in LAYERS],
     MaxPool(32, 56, 64, 2, 2),
     *[replace(layer, dtype="float64") for layer in LAYERS],
-    *[replace(layer, direction="input gradient") for layer in LAYERS],
+    *[replace(layer, direction="input") for layer in LAYERS],
 ]
+
+
+def title(case: Case | MaxPool) -> str:
+    """Return what the table calls a case, for example "16x28x28x128, 128 filters 3x3, weight gradient"."""
+    if isinstance(case, MaxPool):
+        return str(case)
+    kind = [] if case.direction == "forward" else [f"{case.direction} gradient"]
+    return ", ".join([str(case), *kind, *[case.dtype] * (case.dtype != "float32")])

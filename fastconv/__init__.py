@@ -8,7 +8,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from fastconv import functional
-from fastconv._config import default_threads, get_num_threads, set_num_threads, show_config
+from fastconv._config import (
+    default_threads,
+    get_num_threads,
+    get_precision,
+    set_num_threads,
+    set_precision,
+    show_config,
+)
 
 if TYPE_CHECKING:
     from fastconv import (
@@ -24,9 +31,12 @@ if TYPE_CHECKING:
         plot,
         reference,
         testing,
+        toeplitz,
         utils,
     )
+    from fastconv.explanation import explain
     from fastconv.models import Sequential, load_model
+    from fastconv.tuning import load_tuning, tune
 
 __version__ = "0.1.0"
 
@@ -47,12 +57,24 @@ __all__ = [
     "plot",
     "reference",
     "testing",
+    "toeplitz",
     "get_num_threads",
     "set_num_threads",
+    "get_precision",
+    "set_precision",
+    "explain",
+    "tune",
+    "load_tuning",
     "show_config",
 ]
 
-_MODULE_OF = {"Sequential": "fastconv.models", "load_model": "fastconv.models"}
+_MODULE_OF = {
+    "Sequential": "fastconv.models",
+    "load_model": "fastconv.models",
+    "explain": "fastconv.explanation",
+    "tune": "fastconv.tuning",
+    "load_tuning": "fastconv.tuning",
+}
 
 
 def __getattr__(name: str) -> Any:

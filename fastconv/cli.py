@@ -1,19 +1,23 @@
-"""The command ``fastconv``: train, evaluate, look at and use networks without writing Python."""
+"""The command ``fastconv``: train, evaluate, look at and use networks, measure layers, without writing Python."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 
 import fastconv
-from fastconv import _image_data, _report, demo, plot, utils, zoo
+from fastconv import _image_data, _report, bench, demo, plot, utils, zoo
 from fastconv._image_data import ImageData
+from fastconv.archive import atomic_file
 from fastconv.callbacks import ModelCheckpoint
 from fastconv.models import Sequential, load_model
 
+WRONG_RESULT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 BEST_GUESSES = 5
@@ -36,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0; or 2 after a line on stderr that says what the user can mend; or 130 after Ctrl-C.
+        0; or 1 where ``bench`` met a wrong result; or 2 after a line on stderr that says what the user can mend; or
+        130 after Ctrl-C.
 
     Examples
     --------
@@ -46,14 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        status: int | None = arguments.run(arguments)
     except KeyboardInterrupt:
         print(f"fastconv {arguments.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
     except (OSError, ValueError, ImportError, NotImplementedError, MemoryError) as error:
         print(f"fastconv {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return USER_ERROR
-    return 0
+    return status or 0
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,9 +106,69 @@ def _parser() -> Parser:
     command.add_argument("model", metavar="MODEL", help=f"{', '.join(zoo.RECIPES)}, a .json file or a saved model")
     command.set_defaults(run=_summary)
 
+    _add_bench(commands.add_parser("bench", help="the algorithms side by side, on this machine"))
+
     command = commands.add_parser("info", help="what fastconv runs on: instruction set, threads, compiler")
     command.set_defaults(run=lambda arguments: fastconv.show_config())
     return parser
+
+
+def _add_bench(command: argparse.ArgumentParser) -> None:
+    layer = command.add_argument_group("a layer of your own, in place of the built-in table")
+    layer.add_argument("--shape", type=_sizes(4), metavar="NxHxWxC", help="its input")
+    layer.add_argument("--filters", type=_at_least(1), metavar="N", help="default: as many as input channels")
+    layer.add_argument("--kernel", type=_sizes(2), metavar="K|KHxKW", help="default: 3")
+    layer.add_argument("--stride", type=_sizes(2), metavar="S|SHxSW", help="default: 1")
+    layer.add_argument("--dilation", type=_sizes(2), metavar="D|DHxDW", help="default: 1")
+    layer.add_argument("--padding", type=_padding, metavar="P|PHxPW|same|valid", help="default: same")
+    layer.add_argument("--groups", type=_at_least(1), metavar="N", help="default: 1")
+    command.add_argument("--sweep", choices=bench.SWEEPS, help="curves over what varies, of --shape or a layer of ours")
+    command.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default: %(default)s")
+    command.add_argument("--direction", choices=bench.DIRECTIONS, default="forward", help="default: %(default)s")
+    command.add_argument(
+        "--data-format",
+        choices=["channels_last", "channels_first"],
+        default="channels_last",
+        help="of fastconv's arrays; default: %(default)s",
+    )
+    command.add_argument("--algorithms", type=_names, metavar="A,B", help=f"out of {', '.join(bench.ALGORITHMS)}")
+    peers = ", ".join(bench.PEERS)
+    command.add_argument("--against", type=_names, default=[], metavar="A,B", help=f"other libraries, out of {peers}")
+    command.add_argument("--threads", type=_at_least(1), metavar="N", help="default: all that this process may use")
+    command.add_argument(
+        "--seconds", type=float, default=bench.SECONDS, metavar="S", help="for all timing; default: %(default)g"
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write every number")
+    command.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png or .svg")
+    command.set_defaults(run=_bench)
+
+
+def _sizes(count: int) -> Callable[[str], tuple[int, ...]]:
+    """Read sizes such as 5x3; of two that are equal one is enough."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        parts = text.split("x")
+        if count == 2 and len(parts) == 1:
+            parts *= 2
+        if len(parts) != count or not all(part.isdecimal() and int(part) >= 1 for part in parts):
+            form = "one number or two, as in 3 or 5x3" if count == 2 else "four numbers as in 8x28x28x64"
+            raise argparse.ArgumentTypeError(f"must be {form}, from 1 on, got {text!r}")
+        return tuple(map(int, parts))
+
+    return parse
+
+
+def _padding(text: str) -> str | tuple[int, ...]:
+    if text in ("same", "valid"):
+        return text
+    parts = text.split("x")
+    if len(parts) > 2 or not all(map(str.isdecimal, parts)):
+        raise argparse.ArgumentTypeError(f"must be same, valid, one number or two as in 2x1, got {text!r}")
+    return tuple(map(int, parts))
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name for name in text.split(",") if name))
 
 
 def _at_least(minimum: int) -> Callable[[str], int]:
@@ -182,6 +247,54 @@ def _summary(arguments: argparse.Namespace) -> None:
     model.summary()
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    for option, file in (("--json", arguments.json), ("--plot", arguments.plot)):
+        _check_folder(option, file)
+    if arguments.plot is not None:
+        plot.check_installed()
+        if arguments.plot.suffix.lower() not in (".png", ".svg"):
+            raise ValueError(f"--plot must name a .png or .svg file, got {arguments.plot}")
+    cases, swept = _bench_cases(arguments)
+    report = bench.run(
+        cases,
+        arguments.algorithms,
+        arguments.against,
+        threads=arguments.threads,
+        seconds=arguments.seconds,
+        swept=swept,
+    )
+    print(report.as_text())
+    if arguments.json is not None:
+        with atomic_file(arguments.json) as stream:
+            stream.write(json.dumps(report.as_dict(), indent=1).encode() + b"\n")
+    if arguments.plot is not None:
+        plot.save(plot.benchmark(report.as_dict()), arguments.plot)
+    return 0 if report.all_right else WRONG_RESULT
+
+
+def _bench_cases(arguments: argparse.Namespace) -> tuple[Sequence[bench.Case], tuple[str, list[int]] | None]:
+    """Return what to measure: the table, the user's own layer, or a sweep with its name and values."""
+    given = {
+        option: value
+        for option in ("shape", "filters", "kernel", "stride", "dilation", "padding", "groups")
+        if (value := getattr(arguments, option)) is not None
+    }
+    how = {"dtype": arguments.dtype, "direction": arguments.direction, "data_format": arguments.data_format}
+    if not given and not arguments.sweep:
+        return [replace(layer, **how) for layer in bench.LAYERS], None
+    if "shape" not in given:
+        if not arguments.sweep:
+            raise ValueError(f"--{next(iter(given))} must come with --shape, got none")
+        given["shape"] = bench.SWEPT_LAYER.shape
+    case = bench.Case(**{"filters": given["shape"][-1], "kernel": 3} | given | how)
+    if not arguments.sweep:
+        return [case], None
+    if arguments.sweep == "kernel" and arguments.kernel:
+        raise ValueError(f"--kernel must be left out with --sweep kernel, got {arguments.kernel}")
+    values, cases = zip(*bench.sweep(case, arguments.sweep, arguments.filters), strict=True)
+    return cases, (arguments.sweep, list(values))
+
+
 def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
     """Return the model, compiled, and its default epochs and batch size."""
     if name.endswith(".json"):
@@ -229,8 +342,12 @@ def _literally(path: Path) -> str:
 
 def _prepare_outputs(save: Path | None, plots: Path | None) -> None:
     """Find out before the training, not after it, what could not be written."""
-    if save is not None and not save.resolve().parent.is_dir():
-        raise FileNotFoundError(f"--save must name a file in an existing folder, got {save}")
+    _check_folder("--save", save)
     if plots is not None:
         plot.check_installed()
         plots.mkdir(parents=True, exist_ok=True)
+
+
+def _check_folder(option: str, file: Path | None) -> None:
+    if file is not None and not file.resolve().parent.is_dir():
+        raise FileNotFoundError(f"{option} must name a file in an existing folder, got {file}")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fastconv import _core
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, CSRC = ROOT / "fastconv", ROOT / "csrc"
 KERNELS = CSRC / "kernels"
@@ -75,7 +77,10 @@ class TestPython:
     def test_only_functions_and_configuration_import_the_core(self):
         users = {name for name, path in MODULES.items() if "fastconv._core" in imports(path)}
         assert users
-        assert {name for name in users if not belongs(name, "fastconv.functional")} == {"fastconv._config"}
+        assert {name for name in users if not belongs(name, "fastconv.functional")} == {
+            "fastconv._config",
+            "fastconv.bench.own",
+        }
 
     def test_functions_import_the_level_below_only(self):
         below = {"fastconv._core", "fastconv._checks", "fastconv.geometry"}
@@ -157,6 +162,16 @@ class TestC:
         """dispatch.c chooses one, threads.c sets its floating-point mode; no other file asks which there is."""
         users = files_with(r"__(AVX|SSE|FMA|ARM|aarch64|x86_64|i386)|\b_mm\w*|immintrin|arm_neon|cpu_supports")
         assert {name for name in users if not name.startswith("kernels/")} <= {"dispatch.c", "threads.c"}
+
+    def test_choose_c_decides_about_every_algorithm(self):
+        algorithms = re.search(r"enum \{([^}]*)\} fcv_algorithm;", code(CSRC / "fastconv.h"))[1]
+        names = re.findall(r"FCV_\w+", algorithms)
+        assert [name.removeprefix("FCV_").lower() for name in names] == [*_core.ALGORITHMS, "algorithms"]
+        choose = code(CSRC / "choose.c")
+        assert [name for name in names[:-1] if not re.search(rf"case {name}:", choose)] == []
+
+    def test_only_choose_c_knows_of_precision(self):
+        assert files_with(r"fcv_[gs]et_strict") == {"choose.c", "fastconv.h"}
 
     def test_only_threads_c_knows_openmp(self):
         assert files_with(r"#\s*pragma\s+omp|\bomp_\w+|omp\.h|_OPENMP") == {"threads.c"}

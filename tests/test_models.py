@@ -97,9 +97,13 @@ def test_call_and_predict_agree_with_the_layers_one_by_one(rng: np.random.Genera
 def test_predict_gives_the_same_bits_for_every_batch_size(rng: np.random.Generator) -> None:
     model = textbook()
     x = rng.integers(0, 255, (37, 28, 28, 1)).astype(np.uint8)
-    expected = model.predict(x, batch_size=37)
+    # Without "strict" the algorithm may depend on the size of the batch.
+    with fc.set_precision("strict"):
+        expected = model.predict(x, batch_size=37)
+        for size in (1, 8, 36, 100):
+            np.testing.assert_array_equal(model.predict(x, batch_size=size), expected)
     for size in (1, 8, 36, 100):
-        np.testing.assert_array_equal(model.predict(x, batch_size=size), expected)
+        np.testing.assert_allclose(model.predict(x, batch_size=size), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_predict_of_nothing_is_empty() -> None:

@@ -1,0 +1,103 @@
+"""How far `auto` is from the best algorithm, over random geometries: the check behind the costs in csrc/choose.c.
+
+Run ``python bench/auto.py`` for 200 geometries, forward, one thread, or for instance
+``python bench/auto.py --direction weight --count 50 --seed 1``.
+"""
+
+import argparse
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+import fastconv as fc
+from fastconv import _core
+from fastconv.geometry import Geometry
+
+DIRECTIONS = ("forward", "input", "weight")
+LEAST_MULTIPLICATIONS, MOST_MULTIPLICATIONS = 2e5, 3e8
+
+
+def geometries(count: int, seed: int) -> Iterator[Geometry]:
+    """Draw layers as networks have them: sizes, channels, batches over usual ranges, evenly in the logarithm."""
+    draw = random.Random(seed)
+    while count:
+        size, kernel = round(4 * 2 ** draw.uniform(0, 5.5)), draw.choice((1, 3, 3, 3, 5, 7))
+        stride, dilation = draw.choice((1, 1, 1, 2)), draw.choice((1, 1, 1, 1, 2))
+        channels = [round(2 ** draw.uniform(0, 8.5)) for _ in range(2)]
+        batch, padding = round(2 ** draw.uniform(0, 6)), draw.choice((0, dilation * (kernel // 2)))
+        out = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        if out < 1:
+            continue
+        work = batch * out**2 * kernel**2 * channels[0] * channels[1]
+        if LEAST_MULTIPLICATIONS <= work <= MOST_MULTIPLICATIONS:
+            count -= 1
+            pads = (0, padding, padding)
+            yield Geometry(
+                *(batch, *channels, 1, (1, size, size), (1, out, out), (1, kernel, kernel)),
+                *((1, stride, stride), (1, dilation, dilation), pads, pads),
+            )
+
+
+def calls(g: Geometry, direction: str) -> Callable[[int], None]:
+    """Return a function of the algorithm's number that computes this pass, channels last, float32."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((g.batch, *g.input, g.in_channels), np.float32)
+    w = rng.standard_normal((*g.kernel, g.in_channels, g.out_channels), np.float32)
+    y = rng.standard_normal((g.batch, *g.output, g.out_channels), np.float32)
+    if direction == "forward":
+        return lambda algorithm: _core.conv_forward(g, True, True, x, w, None, y, 0, 0.0, algorithm)
+    if direction == "input":
+        return lambda algorithm: _core.conv_grad_input(g, True, True, y, w, x, algorithm)
+    return lambda algorithm: _core.conv_grad_weight(g, True, True, x, y, w, algorithm)
+
+
+def medians(call: Callable[[int], None], algorithms: list[int], rounds: int) -> list[float]:
+    """Measure the seconds of each algorithm in interleaved rounds."""
+    times: list[list[float]] = [[] for _ in algorithms]
+    for algorithm in algorithms:
+        call(algorithm)
+    for _ in range(rounds):
+        for algorithm, samples in zip(algorithms, times, strict=True):
+            start = time.perf_counter()
+            call(algorithm)
+            samples.append(time.perf_counter() - start)
+    return [statistics.median(samples) for samples in times]
+
+
+def main() -> None:
+    """Print the ten geometries where `auto` loses most, and how many lose more than 10%."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--direction", choices=DIRECTIONS, default="forward")
+    options = parser.parse_args()
+    fc.set_num_threads(options.threads)
+    direction = DIRECTIONS.index(options.direction)
+    names = _core.ALGORITHMS
+    rows = []
+    for g in tqdm(list(geometries(options.count, options.seed)), leave=False):
+        # toeplitz_full is there to be looked at, and is not fast anywhere.
+        numbers = [names.index(n) for n in ("direct", "im2col", "toeplitz", "winograd_2x2", "winograd_4x4")]
+        able = [n for n in numbers if _core.choose(g, False, True, direction, n) == n]
+        chosen = _core.choose(g, False, True, direction, 0)
+        times = dict(zip(able, medians(calls(g, options.direction), able, options.rounds), strict=True))
+        best = min(able, key=lambda n, times=times: times[n])
+        rows.append((times[chosen] / times[best], g, names[chosen], names[best], times[chosen] * 1e3))
+    rows.sort(key=lambda row: -row[0])
+    print(f"auto against the best, {options.direction}, {len(rows)} random geometries, seed {options.seed}:")
+    median = statistics.median(row[0] for row in rows)
+    print(f"  more than 10% slower: {sum(row[0] > 1.1 for row in rows)}; median ratio {median:.3f}")
+    for ratio, g, chosen, best, ms in rows[:10]:
+        layer = f"{g.batch}x{g.input[1]}x{g.input[2]} {g.in_channels}->{g.out_channels} {g.kernel[1]}x{g.kernel[2]}"
+        form = f"s{g.stride[1]} d{g.dilation[1]} p{g.pad_lo[1]}"
+        print(f"  {ratio:5.2f}  {layer} {form}: {chosen} {ms:.3f} ms, best {best}")
+
+
+if __name__ == "__main__":
+    main()
