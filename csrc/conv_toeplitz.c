@@ -142,8 +142,10 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
   const int64_t size = k->size, channels = d->walk->groups * d->walk->nc, values = d->block * d->walk->nc;
   const int64_t first = unit * d->most, pixels = fcv_min(d->most, d->pixels - first);
   const int activation = d->conv->activation;
-  /* Channels last, one group: a block's values are neighbours in y, the kernel stores them there. */
-  const int in_place = d->conv->layout == FCV_CHANNELS_LAST && d->walk->groups == 1 && d->walk->axis[2].out_step == 1;
+  /* Channels last, one group: a block's values are neighbours in y, the kernel stores them there. Not where another
+   * kernel applies the activation to them: the outputs of two blocks would get it twice. */
+  const int in_place = d->conv->layout == FCV_CHANNELS_LAST && d->walk->groups == 1 && d->walk->axis[2].out_step == 1 &&
+                       fcv_fused((fcv_activation)activation);
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_indirect_taps(&d->blocks, &d->source, &d->box, first, pixels, k->mr, 1, memory.a);
