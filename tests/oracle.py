@@ -10,7 +10,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 import fastconv as fc
-from fastconv import _core
+from fastconv import _core, reference
+from fastconv.testing import error_bound
 
 Array = NDArray[Any]
 
@@ -170,6 +171,26 @@ LARGE = [
 ]
 
 
+# What Winograd's algorithm applies to. A block of tiles has 2 MiB, about 100 tiles of 64 -> 64 channels (8 MiB in the
+# weight gradient), a stage of channels-first images 4 MiB; tiles are 2 or 4 pixels wide.
+ONES = ((1, 1), (1, 1))
+WINOGRAD_LARGE = [
+    LargeConv2D(1, (56, 56), 64, 64, (3, 3), padding=ONES),
+    LargeConv2D(3, (15, 13), 48, 80, (3, 3), padding=ONES),
+    LargeConv2D(2, (7, 7), 130, 33, (3, 3)),
+    LargeConv2D(9, (14, 14), 48, 33, (3, 3), padding=ONES),  # blocks that span images
+    LargeConv2D(40, (6, 7), 33, 20, (3, 3), padding=ONES),  # several images in a block
+    LargeConv2D(1, (12, 11), 256, 130, (3, 3), padding=((0, 2), (2, 1))),
+    LargeConv2D(2, (13, 10), 520, 17, (3, 3), padding=ONES),
+    LargeConv2D(1, (70, 69), 3, 5, (3, 3), padding=((2, 0), (0, 3))),
+    LargeConv2D(1, (3, 300), 17, 18, (3, 3), padding=ONES),
+    LargeConv2D(1, (300, 3), 18, 17, (3, 3)),
+    LargeConv2D(1, (140, 131), 64, 9, (3, 3), padding=ONES),  # several stages of an image
+    LargeConv2D(1, (131, 140), 9, 64, (3, 3), padding=((0, 1), (4, 0))),  # the same for its gradient
+    LargeConv2D(33, (28, 27), 48, 8, (3, 3), padding=ONES),  # several stages of whole images
+]
+
+
 class Solved(NamedTuple):
     """Small integers for a case, with outputs and gradients, in float64 and channels last."""
 
@@ -194,6 +215,32 @@ def solved(case: LargeConv2D) -> Solved:
     y = matmul.forward() + b
     gy = small_integers(rng, y.shape)
     return Solved(x, w, b, gy, y, matmul.grad_input(gy), matmul.grad_weight(gy), gy.sum(axis=(0, 1, 2)))
+
+
+ALGORITHMS = ("direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4")
+WINOGRAD = ALGORITHMS[4:]
+
+
+class Bounds(NamedTuple):
+    """How far rounding may take each element of a convolution and of its gradients by input and weight."""
+
+    y: Array
+    gx: Array
+    gw: Array
+
+
+def conv_bounds(
+    algorithm: str, dtype: Any, x: Array, w: Array, b: Array | None, gy: Array, options: dict[str, Any]
+) -> Bounds:
+    """Bound an algorithm's errors; arguments as conv2d and conv2d_backward take them."""
+    x, w, gy = np.abs(x), np.abs(w), np.abs(gy)
+    b = None if b is None else np.abs(b)
+    gx, gw, _ = reference.conv2d_backward(gy, x, w, b, **options)
+    sums = Bounds(reference.conv2d(x, w, b, **options), gx, gw)
+    last = options["data_format"] == "channels_last"
+    ci, co = x.shape[-1 if last else -3], w.shape[-1 if last else 0]
+    terms = w.size // co + 1, w.size // ci, gy.size // co
+    return Bounds(*(error_bound(total, number, dtype, algorithm) for total, number in zip(sums, terms, strict=True)))
 
 
 def image_as(array: Array, data_format: str, dtype: Any) -> Array:

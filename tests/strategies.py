@@ -61,14 +61,37 @@ class Pool2D:
 
 @st.composite
 def conv2d(draw: st.DrawFn, dtypes: tuple[type, ...] = (np.float32, np.float64)) -> Conv2D:
-    kernel = draw(_two(st.integers(1, 7)))
-    stride, dilation = draw(_two(st.integers(1, 3))), draw(_two(st.integers(1, 3)))
+    kernel, stride, dilation = (
+        draw(_two(st.integers(1, 7))),
+        draw(_two(st.integers(1, 3))),
+        draw(_two(st.integers(1, 3))),
+    )
+    return draw(_conv2d(kernel, stride, dilation, draw(_channels()), 7, dtypes))
+
+
+@st.composite
+def winograd_conv2d(draw: st.DrawFn, dtypes: tuple[type, ...] = (np.float32, np.float64)) -> Conv2D:
+    """Draw what Winograd's algorithm applies to: outputs from one pixel to a few tiles, parts of tiles included."""
+    channels = 1, draw(st.sampled_from(CHANNELS)), draw(st.sampled_from(CHANNELS))
+    return draw(_conv2d((3, 3), (1, 1), (1, 1), channels, 10, dtypes))
+
+
+@st.composite
+def _conv2d(
+    draw: st.DrawFn,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    channels: tuple[int, int, int],
+    spare: int,
+    dtypes: tuple[type, ...],
+) -> Conv2D:
+    """Draw the rest: padding, sizes, and how the arguments are written."""
     even = _two(st.integers(0, 4)).map(lambda pads: tuple((pad, pad) for pad in pads))
     padding = draw(st.one_of(st.sampled_from(["same", "valid"]), even, _two(_two(st.integers(0, 4)))))
-    sizes = tuple(
-        draw(_size(reach, pad)) for reach, pad in zip(_reaches(kernel, dilation), _total_pads(padding), strict=True)
-    )
-    groups, per_group, co_per_group = draw(_channels())
+    reaches, pads = _reaches(kernel, dilation), _total_pads(padding)
+    sizes = tuple(draw(_size(reach, pad, spare)) for reach, pad in zip(reaches, pads, strict=True))
+    groups, per_group, co_per_group = channels
     ci, co = groups * per_group, groups * co_per_group
     data_format = draw(st.sampled_from(["channels_first", "channels_last"]))
     weight_shape = (*kernel, per_group, co) if data_format == "channels_last" else (co, per_group, *kernel)
@@ -145,10 +168,10 @@ def _total_pads(padding: Any) -> tuple[int | None, ...]:
     return tuple(map(sum, padding))
 
 
-def _size(reach: int, pad: int | None) -> st.SearchStrategy[int]:
+def _size(reach: int, pad: int | None, spare: int = 7) -> st.SearchStrategy[int]:
     """Input sizes that hold one to a few windows; the smallest is the window itself, or less by the padding."""
     smallest = 1 if pad is None else max(reach - pad, 1)
-    return st.integers(smallest, smallest + 7)
+    return st.integers(smallest, smallest + spare)
 
 
 @st.composite

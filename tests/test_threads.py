@@ -11,6 +11,7 @@ from oracle import assert_same_bits
 
 import fastconv as fc
 import fastconv.functional as F
+from fastconv import _core
 
 
 def normal(*shape):
@@ -25,6 +26,10 @@ X_LAST, W_LAST, GY_LAST = (
     W.transpose(2, 3, 1, 0).copy(),
     GY.transpose(0, 2, 3, 1).copy(),
 )
+# Many images, each with a full Toeplitz matrix of 2 MB; and few channels, for blocks of a row.
+SMALL, GRAD_SMALL = normal(64, 8, 7, 7), normal(64, 33, 7, 7)
+THIN, THIN_WEIGHT, GRAD_THIN = normal(9, 3, 61, 59), normal(6, 3, 5, 5), normal(9, 6, 57, 55)
+COLUMNS, GRAD_LARGER = normal(4, 33 * 9, 28 * 28), normal(4, 33, 57, 57)
 POOLED = normal(4, 33, 14, 14)
 ROWS, ROW_WEIGHT, GRAD_ROWS = normal(300, 130), normal(65, 130), normal(300, 65)
 LONG, GRAD_LONG = normal(200_000), normal(200_001)[1:]
@@ -43,6 +48,33 @@ OPERATIONS = {
     "conv2d_backward, stride 2": lambda: F.conv2d_backward(GY[:, :, :13, :13].copy(), X, W, B, stride=2),
     "conv2d_backward, float64": lambda: F.conv2d_backward(GY.astype(float), X, W, B, padding=1),
     "conv2d_backward, depthwise": lambda: F.conv2d_backward(GY[:, :33], X, W[:33, :1], B[:33], padding=1, groups=33),
+    "conv2d, direct": lambda: F.conv2d(X, W, B, padding=1, algorithm="direct"),
+    "conv2d, im2col": lambda: F.conv2d(X, W, B, padding=1, algorithm="im2col"),
+    "conv2d, toeplitz": lambda: F.conv2d(THIN, THIN_WEIGHT, B[:6], algorithm="toeplitz"),
+    "conv2d, toeplitz_full": lambda: F.conv2d(SMALL, W[:33, :8], padding=1, algorithm="toeplitz_full"),
+    "conv2d, winograd_2x2": lambda: F.conv2d(X, W, B, padding=1, algorithm="winograd_2x2"),
+    "conv2d, winograd_4x4": lambda: F.conv2d(X, W, B, padding=1, algorithm="winograd_4x4"),
+    "conv2d, winograd_4x4, channels last": lambda: F.conv2d(
+        X_LAST, W_LAST, B, padding=1, algorithm="winograd_4x4", **LAST
+    ),
+    "conv2d_backward, direct": lambda: F.conv2d_backward(GY, X, W, B, padding=1, algorithm="direct"),
+    "conv2d_backward, im2col": lambda: F.conv2d_backward(GY, X, W, B, padding=1, algorithm="im2col"),
+    "conv2d_backward, toeplitz": lambda: F.conv2d_backward(GRAD_THIN, THIN, THIN_WEIGHT, B[:6], algorithm="toeplitz"),
+    "conv2d_backward, toeplitz_full": lambda: F.conv2d_backward(
+        GRAD_SMALL, SMALL, W[:33, :8], B[:33], padding=1, algorithm="toeplitz_full"
+    ),
+    "conv2d_backward, winograd_2x2": lambda: F.conv2d_backward(GY, X, W, B, padding=1, algorithm="winograd_2x2"),
+    "conv2d_backward, winograd_4x4": lambda: F.conv2d_backward(GY, X, W, B, padding=1, algorithm="winograd_4x4"),
+    "conv2d_backward, winograd_4x4, channels last": lambda: F.conv2d_backward(
+        GY_LAST, X_LAST, W_LAST, B, padding=1, algorithm="winograd_4x4", **LAST
+    ),
+    "prepare_conv2d": lambda: F.prepare_conv2d(W, B, padding=1, activation="relu")(X),
+    "conv_transpose2d": lambda: F.conv_transpose2d(GY, W, B[:33], stride=2),
+    "conv_transpose2d_backward": lambda: F.conv_transpose2d_backward(GRAD_LARGER, GY, W, B[:33], stride=2),
+    "unfold": lambda: F.unfold(X, 3, padding=1),
+    "unfold_backward": lambda: F.unfold_backward(COLUMNS, X, 3, padding=1),
+    "fold": lambda: F.fold(COLUMNS, 28, 3, padding=1),
+    "fold_backward": lambda: F.fold_backward(X, COLUMNS, 28, 3, padding=1),
     "max_pool2d": lambda: F.max_pool2d(X, 2, return_indices=True),
     "max_pool2d, channels last": lambda: F.max_pool2d(X_LAST, 3, 2, return_indices=True, **LAST),
     "max_pool2d_backward": lambda: F.max_pool2d_backward(POOLED, X, 2),
@@ -80,6 +112,13 @@ def assert_all_same_bits(actual, expected, label):
 
 def test_every_operation_is_among_them():
     assert {name.split(",")[0] for name in OPERATIONS} == set(F.__all__)
+
+
+@pytest.mark.parametrize("function", ["conv2d", "conv2d_backward"])
+def test_every_algorithm_is_among_them(function):
+    """Others than these two, which stand for one of the others."""
+    names = {f"{function}, {algorithm}" for algorithm in _core.ALGORITHMS if algorithm not in ("auto", "winograd")}
+    assert names <= OPERATIONS.keys()
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

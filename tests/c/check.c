@@ -23,7 +23,9 @@ static int array_count;
 
 static char current[512] = "before the first case";
 static int64_t case_count;
-static struct sigaction previous_fault;
+static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE};
+enum { FAULTS = sizeof faults / sizeof *faults };
+static struct sigaction previous_faults[FAULTS];
 
 void *array_new(size_t bytes) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -148,7 +150,9 @@ void fail(const char *format, ...) {
 /* Returns into the faulting instruction under the previous handler: the default one, or a sanitizer's. */
 static void on_fault(int signal) {
   print_case();
-  sigaction(signal, &previous_fault, NULL);
+  for (int i = 0; i < FAULTS; i++)
+    if (faults[i] == signal)
+      sigaction(signal, &previous_faults[i], NULL);
 }
 
 void expect_status(fcv_status status, fcv_status expected, const char *call) {
@@ -172,7 +176,8 @@ void expect_near(const char *what, fcv_dtype dtype, int64_t count, const void *d
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 int run_tests(const char *name, void (*run)(void)) {
-  sigaction(SIGSEGV, &(struct sigaction){.sa_handler = on_fault}, &previous_fault);
+  for (int i = 0; i < FAULTS; i++)
+    sigaction(faults[i], &(struct sigaction){.sa_handler = on_fault}, &previous_faults[i]);
   if (__sanitizer_set_death_callback)
     __sanitizer_set_death_callback(print_case);
   for (int i = 0; fcv_isa_name(i) != NULL; i++) {

@@ -45,6 +45,11 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(3, 1, 64, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more output gradient than that */
     FLAT(1, 512, 20, 1, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* pixels a power of two apart, in float */
     FLAT(1, 256, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
+    FLAT(1, 3, 4, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* Winograd: one pixel */
+    FLAT(2, 5, 17, 1, 13, 7, 3, 3, 1, 1, 1, 1, 0, 2, 3, 1),   /* parts of tiles, four paddings */
+    FLAT(7, 40, 33, 1, 14, 14, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* blocks of tiles that span images */
+    FLAT(2, 1, 5, 1, 20, 45, 3, 5, 2, 2, 1, 1, 1, 2, 0, 1),   /* Toeplitz: blocks of a row, the last a part */
+    FLAT(1, 4, 6, 2, 9, 40, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2),    /* the same in groups, dilated */
     {2, 3, 4, 1, {1, 1, 20}, {0}, {1, 1, 4}, {1, 1, 3}, {1, 1, 2}, {0, 0, 2}, {0, 0, 1}}, /* 1-D */
     {2, 3, 4, 1, {5, 6, 7}, {0}, {2, 3, 3}, {1, 2, 1}, {2, 1, 1}, {1, 1, 0}, {0, 1, 2}},  /* 3-D */
     {1, 4, 4, 4, {6, 5, 4}, {0}, {3, 3, 3}, {2, 1, 2}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}},  /* 3-D, depthwise */
@@ -104,6 +109,16 @@ static void random_axis(struct fcv_geometry *g, int axis, int64_t most, int64_t 
   } while (g->out[axis] < 1);
 }
 
+/* One axis of what Winograd's algorithm applies to. */
+static void random_winograd_axis(struct fcv_geometry *g, int axis) {
+  g->kernel[axis] = 3, g->stride[axis] = g->dilation[axis] = 1;
+  do {
+    g->in[axis] = between(1, 11);
+    g->pad_lo[axis] = between(0, 4), g->pad_hi[axis] = between(0, 4);
+    g->out[axis] = out_size(g, axis);
+  } while (g->out[axis] < 1);
+}
+
 static const struct fcv_geometry point = {
     .groups = 1, .in = {1, 1, 1}, .out = {1, 1, 1}, .kernel = {1, 1, 1}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
 
@@ -116,7 +131,11 @@ void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry
     const int64_t most = i % 8 == 1 ? 80 : 12;
     g.ci = g.groups * between(1, most);
     g.co = g.groups * between(1, most);
-    for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++) random_axis(&g, axis, most > 12 ? 7 : 12, 3, 4);
+    for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++)
+      if (i % 4 == 2 && g.groups == 1)
+        random_winograd_axis(&g, axis);
+      else
+        random_axis(&g, axis, most > 12 ? 7 : 12, 3, 4);
     run(&g);
   }
 }
@@ -131,6 +150,24 @@ void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry
     for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++) random_axis(&g, axis, 14, i % 3 == 0 ? 3 : 1, -1);
     run(&g);
   }
+}
+
+enum { FULL_MATRIX = 1 << 18 };
+
+bool runs_with(const struct fcv_geometry *g, fcv_algorithm algorithm) {
+  if (algorithm == FCV_WINOGRAD)
+    return false; /* one of the next two */
+  if (algorithm == FCV_TOEPLITZ_FULL) {
+    int64_t elements = g->ci * g->co;
+    for (int axis = 0; axis < FCV_AXES; axis++) elements *= g->in[axis] * g->out[axis];
+    return elements <= FULL_MATRIX;
+  }
+  if (algorithm < FCV_WINOGRAD_2X2)
+    return true;
+  bool applies = g->groups == 1 && g->in[0] == 1 && g->out[0] == 1 && g->kernel[0] == 1;
+  for (int axis = 1; axis < FCV_AXES; axis++)
+    applies = applies && g->kernel[axis] == 3 && g->stride[axis] == 1 && g->dilation[axis] == 1;
+  return applies;
 }
 
 const char *describe(const struct fcv_geometry *g) {

@@ -4,9 +4,14 @@
 
 #include "../../csrc/fastconv.h"
 
+#include <stdbool.h>
+
 /* Calls run for each; random_cases of them are drawn after random_seed. */
 void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
 void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
+
+/* Whether a test runs an algorithm on it: where it applies, and its matrix is small. */
+bool runs_with(const struct fcv_geometry *g, fcv_algorithm algorithm);
 
 /* "2x8x9x3 -> 5, kernel 1x3x3, ..." into a static buffer. */
 const char *describe(const struct fcv_geometry *g);

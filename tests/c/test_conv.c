@@ -1,4 +1,4 @@
-/* Convolution and its three gradients against their formulas, for every layout, type and thread count. */
+/* Convolution and its three gradients against their formulas, for every algorithm, layout, type and thread count. */
 #include "check.h"
 #include "geometries.h"
 #include "naive.h"
@@ -12,7 +12,7 @@ enum { RANDOM_CASES = 60, THREADS = 3 };
 /* One geometry: data and expected results, channels last. */
 struct problem {
   struct fcv_geometry geometry;
-  double *x, *w, *bias, *gy;
+  double *x, *w, *bias, *x_bias, *gy;           /* x_bias: of the input gradient as a transposed convolution */
   double *y, *gx, *gw, *gb;                     /* expected */
   double *y_size, *gx_size, *gw_size, *gb_size; /* sums of absolute values of the terms */
 };
@@ -21,6 +21,7 @@ static void problem_make(struct problem *p, const struct fcv_geometry *g) {
   p->geometry = *g;
   const int64_t x = x_count(g), w = w_count(g), y = y_count(g);
   p->x = random_values(x), p->w = random_values(w), p->bias = random_values(g->co), p->gy = random_values(y);
+  p->x_bias = random_values(g->ci);
   p->y = allocated((size_t)y * sizeof(double)), p->y_size = allocated((size_t)y * sizeof(double));
   p->gx = allocated((size_t)x * sizeof(double)), p->gx_size = allocated((size_t)x * sizeof(double));
   p->gw = allocated((size_t)w * sizeof(double)), p->gw_size = allocated((size_t)w * sizeof(double));
@@ -32,17 +33,27 @@ static void problem_make(struct problem *p, const struct fcv_geometry *g) {
 }
 
 static void problem_free(struct problem *p) {
-  double *all[] = {p->x,  p->w,  p->bias,   p->gy,      p->y,       p->gx,
+  double *all[] = {p->x,  p->w,  p->bias,   p->x_bias,  p->gy,      p->y,      p->gx,
                    p->gw, p->gb, p->y_size, p->gx_size, p->gw_size, p->gb_size};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
 /* What rounding allows of each sum of `terms` terms, in any order, of which both sides made an error: each of the
  * terms + 1 operations errs by epsilon / 2 of what it adds at most. A product that is flushed to zero errs by smallest.
- */
-static double *bounds(fcv_dtype dtype, int64_t count, int64_t terms, const double *size) {
+ *
+ * Winograd's algorithm mixes the inputs of a tile, so that all of them, at most 1 here, count in each sum; its factor
+ * is a few times what was measured. */
+static double *bounds(const struct fcv_conv *conv, fcv_pass pass, int64_t count, int64_t terms, const double *size) {
+  enum { WINOGRAD_FACTOR = 24 };
   double *bound = allocated((size_t)count * sizeof(double));
-  for (int64_t i = 0; i < count; i++) bound[i] = (double)(terms + 1) * (epsilon(dtype) * size[i] + smallest(dtype));
+  fcv_algorithm used;
+  EXPECT_OK(fcv_choose(conv, pass, &used));
+  const bool winograd = used == FCV_WINOGRAD_2X2 || used == FCV_WINOGRAD_4X4;
+  const double eps = epsilon(conv->dtype), least = smallest(conv->dtype);
+  for (int64_t i = 0; i < count; i++) {
+    const double sum = winograd ? (double)WINOGRAD_FACTOR * (double)(terms + 1) : size[i];
+    bound[i] = (double)(terms + 1) * (eps * sum + least);
+  }
   return bound;
 }
 
@@ -75,29 +86,71 @@ static void *array_in(fcv_dtype dtype, int64_t count, const int64_t *order, cons
     }                                                                                                                  \
   } while (0)
 
-static void check_forward(const struct problem *p, struct fcv_conv *conv, const int64_t *y_order, const void *x,
+/* Expected sums and their bounds become those of sums + bias (which may be NULL), then of the activation. No activation
+ * is steeper than 1; its own value errs by 4 units in the last place at most. */
+static void expect_activation(const struct fcv_conv *conv, int64_t count, int64_t channels, const double *bias,
+                              double *want, double *bound) {
+  for (int64_t i = 0; i < count; i++) {
+    const double b = bias == NULL ? 0 : bias[i % channels];
+    want[i] = naive_activation(conv->activation, conv->slope, want[i] + b);
+    bound[i] += epsilon(conv->dtype) * fabs(b);
+    if (conv->activation != FCV_LINEAR)
+      bound[i] += 4 * epsilon(conv->dtype) * fabs(want[i]) + smallest(conv->dtype);
+  }
+}
+
+static double *copied(int64_t count, const double *values) {
+  double *copy = allocated((size_t)count * sizeof(double));
+  memcpy(copy, values, (size_t)count * sizeof(double));
+  return copy;
+}
+
+/* With weights packed beforehand no weight is read, and the bits are the same. */
+static void check_packed(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, const void *y) {
+  struct fcv_conv with_packed = *conv;
+  int64_t bytes;
+  const size_t y_bytes = (size_t)y_count(&conv->geometry) * element_size(conv->dtype);
+  EXPECT_OK(fcv_packed_bytes(conv, &bytes));
+  void *packed = array_new((size_t)bytes), *again = array_new(y_bytes);
+  EXPECT_OK(fcv_pack(conv, w, bias, packed));
+  array_protect(packed);
+  with_packed.packed = packed;
+  EXPECT_OK(fcv_conv_forward(&with_packed, x, NULL, bias, again));
+  if (memcmp(y, again, y_bytes) != 0)
+    fail("packed weights change bits");
+}
+
+/* Asked for its workspace, a pass touches no array: each is NULL. */
+static void check_workspace(const struct fcv_conv *conv) {
+  struct fcv_conv asks = *conv;
+  int64_t bytes[FCV_PASSES] = {-1, -1, -1};
+  asks.workspace = &bytes[FCV_FORWARD];
+  EXPECT_OK(fcv_conv_forward(&asks, NULL, NULL, NULL, NULL));
+  asks.workspace = &bytes[FCV_GRAD_INPUT];
+  EXPECT_OK(fcv_conv_grad_input(&asks, NULL, NULL, NULL, NULL));
+  asks.workspace = &bytes[FCV_GRAD_WEIGHT];
+  EXPECT_OK(fcv_conv_grad_weight(&asks, NULL, NULL, NULL));
+  for (fcv_pass pass = FCV_FORWARD; pass < FCV_PASSES; pass++)
+    if (bytes[pass] < 0)
+      fail("pass %d has a workspace of %lld bytes", (int)pass, (long long)bytes[pass]);
+}
+
+static void check_forward(const struct problem *p, const struct fcv_conv *conv, const int64_t *y_order, const void *x,
                           const void *w, bool with_bias) {
   const struct fcv_geometry *g = &p->geometry;
-  const int64_t count = y_count(g), terms = w_count(g) / g->co + 1;
-  const double eps = epsilon(conv->dtype);
+  const int64_t count = y_count(g);
   void *bias = with_bias ? array_of(conv->dtype, g->co, p->bias) : NULL, *y = NULL;
-  double *size = allocated((size_t)count * sizeof(double)), *want = allocated((size_t)count * sizeof(double));
-  for (int64_t i = 0; i < count; i++) size[i] = p->y_size[i] + (with_bias ? fabs(p->bias[i % g->co]) : 0);
-  double *bound = bounds(conv->dtype, count, terms, size);
-  for (int64_t i = 0; i < count; i++) {
-    const double sum = p->y[i] + (with_bias ? p->bias[i % g->co] : 0);
-    want[i] = naive_activation(conv->activation, conv->slope, sum);
-    /* No activation is steeper than 1; its own value errs by 4 units in the last place at most. */
-    if (conv->activation != FCV_LINEAR)
-      bound[i] += 4 * eps * fabs(want[i]) + smallest(conv->dtype);
-  }
+  double *want = copied(count, p->y), *bound = bounds(conv, FCV_FORWARD, count, w_count(g) / g->co, p->y_size);
+  expect_activation(conv, count, g->co, with_bias ? p->bias : NULL, want, bound);
   FOR_THREADS(y, (size_t)count * element_size(conv->dtype), fcv_conv_forward(conv, x, w, bias, y));
   expect_near("y", conv->dtype, count, y, y_order, want, bound);
-  free(size), free(want), free(bound);
+  check_packed(conv, x, w, bias, y);
+  free(want), free(bound);
 }
 
 static void check_gradients(const struct problem *p, const struct fcv_conv *conv, const int64_t *x_order,
-                            const int64_t *w_order, const int64_t *y_order, const void *x, const void *w) {
+                            const int64_t *w_order, const int64_t *y_order, const void *x, const void *w,
+                            bool with_bias) {
   const struct fcv_geometry *g = &p->geometry;
   const fcv_dtype dtype = conv->dtype;
   const size_t size = element_size(dtype);
@@ -105,20 +158,46 @@ static void check_gradients(const struct problem *p, const struct fcv_conv *conv
   const void *gy = array_in(dtype, y_count(g), y_order, p->gy);
   void *gx = NULL, *gw = NULL, *gb = NULL;
 
-  double *bound = bounds(dtype, x_count(g), taps * g->co / g->groups, p->gx_size);
-  FOR_THREADS(gx, (size_t)x_count(g) * size, fcv_conv_grad_input(conv, gy, w, gx));
-  expect_near("gx", dtype, x_count(g), gx, x_order, p->gx, bound);
-  free(bound);
+  /* With the bias and the activation, a transposed convolution. */
+  void *bias = with_bias ? array_of(dtype, g->ci, p->x_bias) : NULL;
+  double *want = copied(x_count(g), p->gx);
+  double *bound = bounds(conv, FCV_GRAD_INPUT, x_count(g), taps * g->co / g->groups, p->gx_size);
+  expect_activation(conv, x_count(g), g->ci, with_bias ? p->x_bias : NULL, want, bound);
+  FOR_THREADS(gx, (size_t)x_count(g) * size, fcv_conv_grad_input(conv, gy, w, bias, gx));
+  expect_near("gx", dtype, x_count(g), gx, x_order, want, bound);
+  free(want), free(bound);
 
-  bound = bounds(dtype, w_count(g), pixels, p->gw_size);
+  bound = bounds(conv, FCV_GRAD_WEIGHT, w_count(g), pixels, p->gw_size);
   FOR_THREADS(gw, (size_t)w_count(g) * size, fcv_conv_grad_weight(conv, x, gy, gw));
   expect_near("gw", dtype, w_count(g), gw, w_order, p->gw, bound);
   free(bound);
 
-  bound = bounds(dtype, g->co, pixels, p->gb_size);
+  const struct fcv_conv direct = {.geometry = *g, .dtype = dtype, .layout = conv->layout, .algorithm = FCV_DIRECT};
+  bound = bounds(&direct, FCV_GRAD_WEIGHT, g->co, pixels, p->gb_size);
   FOR_THREADS(gb, (size_t)g->co * size, fcv_conv_grad_bias(conv, gy, gb));
   expect_near("gb", dtype, g->co, gb, NULL, p->gb, bound);
   free(bound);
+}
+
+static void run_layouts(const struct problem *p, struct fcv_conv *conv, bool with_bias) {
+  const struct fcv_geometry *g = &p->geometry;
+  int64_t *x_order = pixel_order(conv->layout, g->n, g->in, g->ci);
+  int64_t *y_order = pixel_order(conv->layout, g->n, g->out, g->co);
+  int64_t *w_order = weight_order(conv->weight_layout, g);
+  for (conv->algorithm = FCV_AUTO; conv->algorithm < FCV_ALGORITHMS; conv->algorithm++) {
+    if (!runs_with(g, conv->algorithm))
+      continue;
+    case_begin("conv %s, f%d, channels %s, weights %s, algorithm %d, activation %d, %s bias", describe(g),
+               conv->dtype ? 64 : 32, conv->layout ? "last" : "first", conv->weight_layout ? "last" : "first",
+               (int)conv->algorithm, (int)conv->activation, with_bias ? "with" : "no");
+    const void *x = array_in(conv->dtype, x_count(g), x_order, p->x);
+    const void *w = array_in(conv->dtype, w_count(g), w_order, p->w);
+    check_workspace(conv);
+    check_forward(p, conv, y_order, x, w, with_bias);
+    check_gradients(p, conv, x_order, w_order, y_order, x, w, with_bias);
+    arrays_free();
+  }
+  free(x_order), free(y_order), free(w_order);
 }
 
 static void run_geometry(const struct fcv_geometry *g) {
@@ -131,19 +210,7 @@ static void run_geometry(const struct fcv_geometry *g) {
                             .weight_layout = combination & 4 ? FCV_CHANNELS_LAST : FCV_CHANNELS_FIRST,
                             .activation = (fcv_activation)random_below(FCV_ACTIVATIONS),
                             .slope = 0.25};
-    const bool with_bias = random_below(2);
-    case_begin("conv %s, f%d, channels %s, weights %s, activation %d, %s bias", describe(g), conv.dtype ? 64 : 32,
-               conv.layout ? "last" : "first", conv.weight_layout ? "last" : "first", (int)conv.activation,
-               with_bias ? "with" : "no");
-    int64_t *x_order = pixel_order(conv.layout, g->n, g->in, g->ci);
-    int64_t *y_order = pixel_order(conv.layout, g->n, g->out, g->co);
-    int64_t *w_order = weight_order(conv.weight_layout, g);
-    const void *x = array_in(conv.dtype, x_count(g), x_order, p.x);
-    const void *w = array_in(conv.dtype, w_count(g), w_order, p.w);
-    check_forward(&p, &conv, y_order, x, w, with_bias);
-    check_gradients(&p, &conv, x_order, w_order, y_order, x, w);
-    free(x_order), free(y_order), free(w_order);
-    arrays_free();
+    run_layouts(&p, &conv, random_below(2));
   }
   problem_free(&p);
 }

@@ -1,4 +1,4 @@
-/* Instruction sets, refused geometries, subnormal numbers, concurrent callers and forked children. */
+/* Instruction sets, refused geometries and algorithms, subnormal numbers, concurrent callers and forked children. */
 #include "check.h"
 #include "geometries.h"
 #include "naive.h"
@@ -26,7 +26,8 @@ static const struct fcv_conv example = {.geometry = {.n = 2,
                                                      .pad_lo = {0, 1, 1},
                                                      .pad_hi = {0, 1, 1}},
                                         .layout = FCV_CHANNELS_FIRST,
-                                        .weight_layout = FCV_CHANNELS_FIRST};
+                                        .weight_layout = FCV_CHANNELS_FIRST,
+                                        .algorithm = FCV_DIRECT};
 
 static float *floats(int64_t count) {
   double *values = random_values(count);
@@ -102,15 +103,75 @@ static void check_refused(void) {
     memcpy((char *)&pool.geometry + refused[i].field, &refused[i].value, sizeof refused[i].value);
     case_begin("refused convolution: %s", describe(&conv.geometry));
     EXPECT(FCV_INVALID, fcv_conv_forward(&conv, NULL, NULL, NULL, NULL));
-    EXPECT(FCV_INVALID, fcv_conv_grad_input(&conv, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_conv_grad_input(&conv, NULL, NULL, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_conv_grad_weight(&conv, NULL, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_conv_grad_bias(&conv, NULL, NULL));
+    int64_t packed;
+    EXPECT(FCV_INVALID, fcv_packed_bytes(&conv, &packed));
+    EXPECT(FCV_INVALID, fcv_pack(&conv, NULL, NULL, NULL));
     case_begin("refused pooling: %s", describe(&pool.geometry));
     EXPECT(FCV_INVALID, fcv_max_pool_forward(&pool, NULL, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_max_pool_backward(&pool, NULL, NULL, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_avg_pool_forward(&pool, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_avg_pool_backward(&pool, NULL, NULL));
   }
+}
+
+/* Winograd's algorithm outside of its conditions, and numbers that are none of an algorithm. */
+static void check_refused_algorithms(void) {
+  static const struct {
+    size_t field;
+    int64_t value;
+  } changes[] = {{offsetof(struct fcv_geometry, groups), 2},
+                 {offsetof(struct fcv_geometry, kernel[1]), 5},
+                 {offsetof(struct fcv_geometry, kernel[2]), 1},
+                 {offsetof(struct fcv_geometry, stride[1]), 2},
+                 {offsetof(struct fcv_geometry, dilation[2]), 2}};
+  const fcv_algorithm numbers[] = {FCV_WINOGRAD, FCV_WINOGRAD_2X2, FCV_WINOGRAD_4X4, FCV_ALGORITHMS};
+  for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++) {
+      struct fcv_conv conv = example;
+      struct fcv_geometry *g = &conv.geometry;
+      conv.algorithm = numbers[k];
+      memcpy((char *)g + changes[i].field, &changes[i].value, sizeof changes[i].value);
+      for (int axis = 1; axis < FCV_AXES; axis++)
+        g->out[axis] = (g->in[axis] + 2 - g->dilation[axis] * (g->kernel[axis] - 1) - 1) / g->stride[axis] + 1;
+      case_begin("refused algorithm %d: %s", (int)conv.algorithm, describe(g));
+      fcv_algorithm chosen;
+      int64_t packed;
+      for (fcv_pass pass = FCV_FORWARD; pass < FCV_PASSES; pass++)
+        EXPECT(FCV_INVALID, fcv_choose(&conv, pass, &chosen));
+      EXPECT(FCV_INVALID, fcv_conv_forward(&conv, NULL, NULL, NULL, NULL));
+      EXPECT(FCV_INVALID, fcv_conv_grad_input(&conv, NULL, NULL, NULL, NULL));
+      EXPECT(FCV_INVALID, fcv_conv_grad_weight(&conv, NULL, NULL, NULL));
+      EXPECT(FCV_INVALID, fcv_packed_bytes(&conv, &packed));
+      EXPECT(FCV_INVALID, fcv_pack(&conv, NULL, NULL, NULL));
+    }
+}
+
+/* Strict: an algorithm that rounds more than direct convolution is not chosen, but used where it is asked for. */
+static void check_strict(void) {
+  case_begin("strict choice");
+  struct fcv_conv conv = example;
+  conv.geometry.ci = conv.geometry.co = 64;
+  for (int strict = 0; strict <= 1; strict++)
+    for (conv.dtype = FCV_F32; conv.dtype <= FCV_F64; conv.dtype++)
+      for (fcv_pass pass = FCV_FORWARD; pass < FCV_PASSES; pass++) {
+        fcv_algorithm chosen;
+        fcv_set_strict(strict);
+        if (fcv_get_strict() != strict)
+          fail("strict is %d after it was set to %d", fcv_get_strict(), strict);
+        conv.algorithm = FCV_AUTO;
+        EXPECT_OK(fcv_choose(&conv, pass, &chosen));
+        const bool winograd = chosen == FCV_WINOGRAD_2X2 || chosen == FCV_WINOGRAD_4X4;
+        if (chosen == FCV_AUTO || chosen == FCV_WINOGRAD || (winograd && (strict || conv.dtype == FCV_F64)))
+          fail("pass %d, f%d, strict %d: %d is chosen", (int)pass, conv.dtype ? 64 : 32, strict, (int)chosen);
+        conv.algorithm = FCV_WINOGRAD_4X4;
+        EXPECT_OK(fcv_choose(&conv, pass, &chosen));
+        if (chosen != FCV_WINOGRAD_4X4)
+          fail("%d is chosen for %d", (int)chosen, (int)conv.algorithm);
+      }
+  fcv_set_strict(0);
 }
 
 /* Subnormal numbers are zero inside an operation, whatever the thread, and what they were for the caller. */
@@ -192,6 +253,8 @@ static void check_callers_and_forks(void) {
 static void run(void) {
   check_isas();
   check_refused();
+  check_refused_algorithms();
+  check_strict();
   check_subnormals();
   check_callers_and_forks();
   case_begin("thread counts");

@@ -37,14 +37,15 @@ void *__wrap_aligned_alloc(size_t align, size_t size) { return fails() ? NULL : 
 struct operands {
   struct fcv_conv conv;
   struct fcv_pool pool;
-  void *x, *w, *y, *gx, *gw, *gb;
+  void *x, *w, *packed, *y, *gx, *gw, *gb;
   int64_t *index;
 };
 
 typedef fcv_status operation(struct operands *o);
 static fcv_status forward(struct operands *o) { return fcv_conv_forward(&o->conv, o->x, o->w, NULL, o->y); }
-static fcv_status grad_input(struct operands *o) { return fcv_conv_grad_input(&o->conv, o->y, o->w, o->gx); }
+static fcv_status grad_input(struct operands *o) { return fcv_conv_grad_input(&o->conv, o->y, o->w, NULL, o->gx); }
 static fcv_status grad_weight(struct operands *o) { return fcv_conv_grad_weight(&o->conv, o->x, o->y, o->gw); }
+static fcv_status pack(struct operands *o) { return fcv_pack(&o->conv, o->w, NULL, o->packed); }
 static fcv_status grad_bias(struct operands *o) { return fcv_conv_grad_bias(&o->conv, o->y, o->gb); }
 static fcv_status max_pool(struct operands *o) { return fcv_max_pool_forward(&o->pool, o->x, o->y, o->index); }
 static fcv_status max_pool_grad(struct operands *o) {
@@ -53,8 +54,9 @@ static fcv_status max_pool_grad(struct operands *o) {
 static fcv_status avg_pool(struct operands *o) { return fcv_avg_pool_forward(&o->pool, o->x, o->y); }
 static fcv_status avg_pool_grad(struct operands *o) { return fcv_avg_pool_backward(&o->pool, o->y, o->gx); }
 
-static operation *const convolutions[] = {forward, grad_input, grad_weight, grad_bias};
-static operation *const pools[] = {max_pool, max_pool_grad, avg_pool, avg_pool_grad};
+enum { OPERATIONS = 5 };
+static operation *const convolutions[OPERATIONS] = {forward, grad_input, grad_weight, grad_bias, pack};
+static operation *const pools[OPERATIONS] = {max_pool, max_pool_grad, avg_pool, avg_pool_grad};
 
 static void run_operation(operation *op, struct operands *o) {
   for (int n = 0;; n++) {
@@ -73,21 +75,35 @@ static void run_operation(operation *op, struct operands *o) {
   }
 }
 
+static void run_combination(const struct fcv_geometry *g, operation *const *operations, struct operands *o) {
+  double *values = random_values(x_count(g) + w_count(g));
+  o->x = array_of(FCV_F32, x_count(g), values), o->w = array_of(FCV_F32, w_count(g), values);
+  free(values);
+  o->y = array_for(FCV_F32, y_count(g)), o->gx = array_for(FCV_F32, x_count(g));
+  o->gw = array_for(FCV_F32, w_count(g)), o->gb = array_for(FCV_F32, g->co);
+  o->index = array_new((size_t)y_count(g) * sizeof(int64_t));
+  int64_t packed = 0;
+  if (operations == convolutions)
+    EXPECT_OK(fcv_packed_bytes(&o->conv, &packed));
+  o->packed = array_new((size_t)packed);
+  for (int i = 0; i < OPERATIONS && operations[i] != NULL; i++) run_operation(operations[i], o);
+  arrays_free();
+}
+
 static void run_geometry(const struct fcv_geometry *g, operation *const *operations, const char *name) {
   for (int combination = 0; combination < 4; combination++) {
     const fcv_layout layout = combination & 1 ? FCV_CHANNELS_LAST : FCV_CHANNELS_FIRST;
     struct operands o = {.conv = {.geometry = *g, .layout = layout, .weight_layout = layout},
                          .pool = {.geometry = *g, .layout = layout, .count_include_pad = 1}};
     fcv_set_threads(combination & 2 ? 2 : 1);
-    case_begin("%s with failing allocations, %s, channels %s", name, describe(g), layout ? "last" : "first");
-    double *values = random_values(x_count(g) + w_count(g));
-    o.x = array_of(FCV_F32, x_count(g), values), o.w = array_of(FCV_F32, w_count(g), values);
-    free(values);
-    o.y = array_for(FCV_F32, y_count(g)), o.gx = array_for(FCV_F32, x_count(g));
-    o.gw = array_for(FCV_F32, w_count(g)), o.gb = array_for(FCV_F32, g->co);
-    o.index = array_new((size_t)y_count(g) * sizeof(int64_t));
-    for (int i = 0; i < 4; i++) run_operation(operations[i], &o);
-    arrays_free();
+    for (fcv_algorithm algorithm = FCV_DIRECT; algorithm < FCV_ALGORITHMS; algorithm++) {
+      if (operations == convolutions ? !runs_with(g, algorithm) : algorithm != FCV_DIRECT)
+        continue;
+      o.conv.algorithm = algorithm;
+      case_begin("%s with failing allocations, %s, channels %s, algorithm %d", name, describe(g),
+                 layout ? "last" : "first", (int)algorithm);
+      run_combination(g, operations, &o);
+    }
   }
 }
 
