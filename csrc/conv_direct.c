@@ -230,13 +230,10 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = fcv_max(*conv->workspace, bytes);
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   char *zero = memory + zero_at;
   d.thread_memory = memory + threads_at;
 

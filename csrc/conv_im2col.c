@@ -179,13 +179,10 @@ fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_
   const int64_t packed_at = fcv_reserve(&bytes, padded * taps * d.packs.kc * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, 1);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = bytes;
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   d.packed = memory + packed_at;
   d.zero = memory + zero_at; /* only an address: padding has no gradient */
   d.thread_memory = memory + threads_at;

@@ -276,13 +276,10 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   const int64_t zero_at = fcv_reserve(&bytes, d.kc * k->size);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = fcv_max(*conv->workspace, bytes);
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   d.packed = memory + packed_at;
   d.bias = bias ? memory + bias_at : NULL;
   d.thread_memory = memory + threads_at;

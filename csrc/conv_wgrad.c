@@ -142,13 +142,10 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t stage_at = fcv_reserve(&bytes, staged ? stage.bytes : 0);
   const int64_t patches_at = fcv_reserve(&bytes, patches ? most * patch + k->mi * k->size : 0);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = bytes;
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   char *zero = memory + zero_at;
   d.sums.data = memory + sums_at;
   d.sums.gw = gw;

@@ -62,20 +62,59 @@ static void point_rows(char *base, int points, int64_t point_bytes, void **row) 
   for (int e = 0; e < points; e++) row[e] = base + e * point_bytes;
 }
 
-static void transform_input(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const struct fcv_kernels *k = d->kernels;
+/* One side of the products: windows of a source, transformed to rows of a point's matrix, [point][most][pitch]. */
+struct side {
+  const struct winograd *d;
+  const struct fcv_source *source;
+  int64_t y_shift, x_shift, channels, pitch;
+  int size; /* of a window */
+  char *to;
+  fcv_winograd_fn *transform;
+};
+
+static void transform_tiles(const void *context, int64_t unit, int thread) {
+  const struct side *s = context;
+  const struct winograd *d = s->d;
+  const int64_t row = s->pitch * d->kernels->size;
   const void *pixel[POINTS];
-  void *v[POINTS];
+  void *to[POINTS];
   (void)thread;
-  point_rows(d->v, d->points, d->most * d->v_pitch * k->size, v);
-  struct fcv_winograd_tile tile = {.channels = d->walk->kc, .from = pixel, .to = v};
+  point_rows(s->to, d->points, d->most * row, to);
+  struct fcv_winograd_tile tile = {.channels = s->channels, .from = pixel, .to = to};
   for (int64_t t = unit * TILES_OF_UNIT; t < fcv_min(d->count, (unit + 1) * TILES_OF_UNIT); t++) {
     const struct tile at = tile_of(d, t);
-    window(&d->source, at.image, at.y + d->walk->axis[1].shift, at.x + d->walk->axis[2].shift, d->alpha, pixel);
-    tile.to_bytes = t * d->v_pitch * k->size;
-    k->winograd_input[d->which](&tile);
+    window(s->source, at.image, at.y + s->y_shift, at.x + s->x_shift, s->size, pixel);
+    tile.to_bytes = t * row;
+    s->transform(&tile);
   }
+}
+
+/* V = B^T d B */
+static struct side input_side(const struct winograd *d) {
+  return (struct side){
+      .d = d,
+      .source = &d->source,
+      .y_shift = d->walk->axis[1].shift,
+      .x_shift = d->walk->axis[2].shift,
+      .channels = d->walk->kc,
+      .pitch = d->v_pitch,
+      .size = d->alpha,
+      .to = d->v,
+      .transform = d->kernels->winograd_input[d->which],
+  };
+}
+
+/* The weight gradient's: M = A gy A^T in place of V U */
+static struct side grad_output_side(const struct winograd *d) {
+  return (struct side){
+      .d = d,
+      .source = &d->gy_source,
+      .channels = d->walk->nc,
+      .pitch = d->m_pitch,
+      .size = d->m,
+      .to = d->mm,
+      .transform = d->kernels->winograd_grad_output[d->which],
+  };
 }
 
 /* M[e] = V[e] U[e] for one point and panel. */
@@ -235,21 +274,26 @@ int64_t fcv_winograd_packed_bytes(const struct fcv_conv *conv, const struct fcv_
   return packed_layout(&d).bytes;
 }
 
+/* taps: scratch of taps_bytes. */
+static void pack_into(const struct winograd *d, const struct fcv_weight_view *view, const void *w, const void *bias,
+                      char *taps, char *packed) {
+  const struct layout layout = packed_layout(d);
+  const int threads = fcv_threads_for((double)(d->points * fcv_panels_channels(&d->panels) * d->walk->kc));
+  fcv_pack_weights(d->kernels, d->walk, view, w, taps, threads);
+  fcv_parallel_for(d->panels.per_group, threads, transform_weights,
+                   &(struct weights){.d = d, .packed = taps, .u = packed + layout.u});
+  if (bias)
+    memcpy(packed + layout.bias, bias, (size_t)(d->walk->nc * d->kernels->size));
+}
+
 fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed) {
   struct winograd d;
   start(&d, conv, walk, m);
-  const struct layout layout = packed_layout(&d);
-  const int64_t elements = d.points * fcv_panels_channels(&d.panels) * walk->kc;
-  const int threads = fcv_threads_for((double)elements);
   char *taps = fcv_scratch_take((size_t)taps_bytes(&d));
   if (!taps)
     return FCV_NO_MEMORY;
-  fcv_pack_weights(d.kernels, walk, view, w, taps, threads);
-  fcv_parallel_for(d.panels.per_group, threads, transform_weights,
-                   &(struct weights){.d = &d, .packed = taps, .u = packed + layout.u});
-  if (bias)
-    memcpy(packed + layout.bias, bias, (size_t)(walk->nc * d.kernels->size));
+  pack_into(&d, view, w, bias, taps, packed);
   fcv_scratch_give(taps);
   return FCV_OK;
 }
@@ -283,32 +327,28 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
   int64_t bytes = 0;
   const struct layout layout = packed_layout(&d);
   const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
+  const int64_t taps_at = fcv_reserve(&bytes, conv->packed ? 0 : taps_bytes(&d));
   const int64_t v_at = fcv_reserve(&bytes, d.points * d.most * d.v_pitch * k->size);
   const int64_t m_at = fcv_reserve(&bytes, d.points * d.most * d.m_pitch * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = bytes + (conv->packed ? 0 : taps_bytes(&d));
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   d.v = memory + v_at;
   d.mm = memory + m_at;
   d.thread_memory = memory + threads_at;
 
-  const fcv_status status = conv->packed ? FCV_OK : fcv_winograd_pack(conv, walk, view, m, w, bias, memory + packed_at);
-  if (status != FCV_OK) {
-    fcv_scratch_give(memory);
-    return status;
-  }
+  if (!conv->packed)
+    pack_into(&d, view, w, bias, memory + taps_at, memory + packed_at);
   const char *packed = conv->packed ? conv->packed : memory + packed_at;
   d.u = packed + layout.u;
   d.bias = bias ? packed + layout.bias : NULL;
   memset(memory + zero_at, 0, (size_t)pixel);
   d.source = fcv_source_in_place(walk, x, memory + zero_at, k->size);
+  const struct side input = input_side(&d);
   for (int64_t b = 0; b < boxes; b++) {
     if (staged) {
       fcv_stage_box(&stage, walk, b, &d.box);
@@ -318,30 +358,13 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
     }
     for (d.first = 0; d.first < d.tiles; d.first += d.most) {
       d.count = fcv_min(d.most, d.tiles - d.first);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_input, &d);
+      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
       fcv_parallel_for(d.points * d.panels.per_group, threads, multiply, &d);
       fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_output, &d);
     }
   }
   fcv_scratch_give(memory);
   return FCV_OK;
-}
-
-/* The weight gradient's side of a block: M[e] = (A gy A^T)[e] in place of V U. */
-static void transform_grad_output(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const struct fcv_kernels *k = d->kernels;
-  const void *pixel[PIXELS];
-  void *m[POINTS];
-  (void)thread;
-  point_rows(d->mm, d->points, d->most * d->m_pitch * k->size, m);
-  struct fcv_winograd_tile tile = {.channels = d->walk->nc, .from = pixel, .to = m};
-  for (int64_t t = unit * TILES_OF_UNIT; t < fcv_min(d->count, (unit + 1) * TILES_OF_UNIT); t++) {
-    const struct tile at = tile_of(d, t);
-    window(&d->gy_source, at.image, at.y, at.x, d->m, pixel);
-    tile.to_bytes = t * d->m_pitch * k->size;
-    k->winograd_grad_output[d->which](&tile);
-  }
 }
 
 /* dU[e] += V[e]^T M[e] for one point and panel. */
@@ -424,13 +447,10 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   const int64_t stage_at = fcv_reserve(&bytes, boxes > 0 ? stage.bytes : 0);
   const int64_t gy_stage_at = fcv_reserve(&bytes, gy_stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  if (conv->workspace) {
-    *conv->workspace = bytes;
-    return FCV_OK;
-  }
-  char *memory = fcv_scratch_take((size_t)bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
-    return FCV_NO_MEMORY;
+    return FCV_OK;
   d.sums.data = memory + sums_at;
   taps.data = memory + taps_at;
   taps.gw = gw;
@@ -442,6 +462,7 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   memset(memory + zero_at, 0, (size_t)fcv_max(pixel, gy_pixel));
   d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
   d.gy_source = fcv_source_in_place(&gy_walk, gy, memory + zero_at, k->size);
+  const struct side input = input_side(&d), grad_output = grad_output_side(&d);
   for (int64_t b = 0; b < boxes; b++) {
     if (staged) {
       fcv_stage_box(&stage, &walk, b, &d.box);
@@ -452,8 +473,8 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
     }
     for (d.first = 0; d.first < d.tiles; d.first += d.most) {
       d.count = fcv_min(d.most, d.tiles - d.first);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_input, &d);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_grad_output, &d);
+      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
+      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &grad_output);
       fcv_parallel_for(d.points * d.panels.per_group, threads, sum_point, &d);
     }
   }

@@ -39,6 +39,8 @@ int fcv_threads_for(double work);
 /* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
 void *fcv_scratch_take(size_t bytes);
 void fcv_scratch_give(void *memory);
+/* A pass's workspace of this size. Where conv only asks for the size, it is noted and *memory stays NULL. */
+fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memory);
 /* One block for several arrays: reserves bytes in it, 64-byte aligned, and returns where they begin. */
 static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {
   const int64_t begin = *total;

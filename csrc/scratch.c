@@ -92,3 +92,13 @@ void fcv_scratch_trim(void) {
   pthread_mutex_unlock(&lock);
   while (olds) free(old[--olds]);
 }
+
+fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memory) {
+  *memory = NULL;
+  if (conv->workspace) {
+    *conv->workspace = fcv_max(*conv->workspace, bytes);
+    return FCV_OK;
+  }
+  *memory = fcv_scratch_take((size_t)bytes);
+  return *memory ? FCV_OK : FCV_NO_MEMORY;
+}

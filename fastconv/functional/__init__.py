@@ -8,14 +8,10 @@ which takes the gradient of the output and then the arguments of ``name``.
 from fastconv.functional.activations import (
     leaky_relu,
     leaky_relu_backward,
-    log_softmax,
-    log_softmax_backward,
     relu,
     relu_backward,
     sigmoid,
     sigmoid_backward,
-    softmax,
-    softmax_backward,
     tanh,
     tanh_backward,
 )
@@ -24,6 +20,7 @@ from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
