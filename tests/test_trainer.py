@@ -274,6 +274,15 @@ class _InterruptUpdate(SGD):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as at a terminal: a shell starts its background jobs with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_finishes_the_update_and_leaves_a_usable_model(images: Images) -> None:
     handler = signal.getsignal(signal.SIGINT)
     stopped, reference = network(), network()
