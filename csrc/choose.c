@@ -1,5 +1,5 @@
-/* Which algorithm a pass uses: by its geometry alone, so that the same call gives the same bits everywhere. Never by
- * timing.
+/* Which algorithm a pass uses: by its geometry and the width of vectors and tiles alone, never by timing or the number
+ * of threads, so that the same call gives the same bits on every run.
  *
  * auto takes the algorithm of least cost, counted in multiply-adds at the kernels' full speed, padding of tiles and
  * vectors included; what is not a multiply-add counts as so many of them. The factors come from one core of a Zen 4

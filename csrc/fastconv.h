@@ -79,8 +79,8 @@ fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, cons
 /* gb[co] = sum of gy over images and pixels. */
 fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void *gb);
 
-/* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry
- * alone. FCV_INVALID where it does not apply. */
+/* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry and
+ * the instruction set. FCV_INVALID where it does not apply. */
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* Multiplications of FCV_TOEPLITZ in a forward or input-gradient pass, those with the zeros beside the band included.
  */
