@@ -100,6 +100,10 @@ class Layer(Configurable):
         """Return shape and initializer of every trained weight for an input of `input_shape`."""
         return {}
 
+    def state_specs(self, input_shape: Shape) -> dict[str, WeightSpec]:
+        """Return shape and initializer of every entry of `state`, what is kept but not trained by gradients."""
+        return {}
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, Any]:
         """Return the output and what `_backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} must define _forward")
@@ -134,6 +138,9 @@ class Layer(Configurable):
             if name not in self.params:
                 self.params[name] = spec.initializer(spec.shape, self.dtype)
             self._checked(name, spec)
+        for name, spec in self.state_specs(tuple(input_shape)).items():
+            if name not in self.state:
+                self.state[name] = spec.initializer(spec.shape, self.dtype)
         self._specs = specs
 
     def __call__(self, x: ArrayLike, training: bool = False) -> Array:

@@ -1,0 +1,96 @@
+"""Every operation of fastconv by its formula, in float64: slow, short and complete. Read these files first.
+
+Functions have the names, arguments and results of `fastconv.functional`; only what concerns speed (``algorithm``,
+``out``, ``needs``, ``indices``, ``output``) is left out. Whatever comes in, arithmetic and results are float64. The
+tests hold the fast code to it, and it to hand-worked cases, torch and SciPy; it shares no code with the rest of the
+package.
+
+Inside, arrays are channels last, and the letters of the formulas are
+
+====== ===================================== ====== =====================================
+``n``  image of the batch                    ``s``  stride
+``i j``  output row, column                  ``r``  dilation
+``u v``  input row, column                   ``b``  padding before the first row, column
+``p q``  kernel row, column (a tap)          ``g``  group of channels
+``c o``  input channel, output channel       ``gx`` gradient by x; ``gy``, ``gw`` likewise
+====== ===================================== ====== =====================================
+
+so that output row ``i`` meets input row ``u = i*s + p*r - b`` at tap ``p``, and columns go likewise.
+
+Examples
+--------
+The edges of a step, found by the difference of neighbours:
+
+>>> import numpy as np
+>>> from fastconv import reference
+>>> image = np.array([[[0, 0, 5, 5, 0]]])
+>>> difference = np.array([[[[-1, 1]]]])
+>>> reference.conv2d(image, difference)
+array([[[ 0.,  5.,  0., -5.]]])
+"""
+
+from fastconv.reference.activations import (
+    leaky_relu,
+    leaky_relu_backward,
+    log_softmax,
+    log_softmax_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    softmax,
+    softmax_backward,
+    tanh,
+    tanh_backward,
+)
+from fastconv.reference.convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
+from fastconv.reference.linear import linear, linear_backward
+from fastconv.reference.losses import (
+    binary_crossentropy,
+    binary_crossentropy_backward,
+    categorical_crossentropy,
+    categorical_crossentropy_backward,
+    mean_squared_error,
+    mean_squared_error_backward,
+    sparse_categorical_crossentropy,
+    sparse_categorical_crossentropy_backward,
+)
+from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
+
+__all__ = [
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "unfold",
+    "unfold_backward",
+    "fold",
+    "fold_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "linear",
+    "linear_backward",
+    "relu",
+    "relu_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh",
+    "tanh_backward",
+    "softmax",
+    "softmax_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "categorical_crossentropy",
+    "categorical_crossentropy_backward",
+    "sparse_categorical_crossentropy",
+    "sparse_categorical_crossentropy_backward",
+    "binary_crossentropy",
+    "binary_crossentropy_backward",
+    "mean_squared_error",
+    "mean_squared_error_backward",
+]
