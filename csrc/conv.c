@@ -94,7 +94,7 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   else if (packs_plain(&c))
     *bytes = plain_layout(&c).bytes;
   else
-    *bytes = fcv_direct_packed_bytes(fcv_kernels(c.dtype), &walk);
+    *bytes = fcv_direct_packed_bytes(&c, &walk);
   return FCV_OK;
 }
 
@@ -115,7 +115,7 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
       memcpy((char *)packed + plain.bias, bias, (size_t)(c.geometry.co * size));
     return FCV_OK;
   }
-  fcv_direct_pack(fcv_kernels(c.dtype), &walk, &view, w, bias, packed);
+  fcv_direct_pack(&c, &walk, &view, w, bias, packed);
   return FCV_OK;
 }
 

@@ -73,6 +73,10 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
+/* Whether a channel meets itself only and direct convolution has kernels for it. */
+static inline int fcv_is_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  return conv->algorithm != FCV_IM2COL && walk->groups > 1 && walk->kc == 1 && walk->nc == 1;
+}
 /* gy itself, pixel by pixel. */
 void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
 void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
@@ -167,8 +171,8 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
  * NULL. */
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
-int64_t fcv_direct_packed_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
-void fcv_direct_pack(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
  */
@@ -217,5 +221,8 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* conv_wgrad_depthwise.c */
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw);
 
 #endif
