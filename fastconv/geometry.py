@@ -600,9 +600,13 @@ def _spread(value: _Canonical, axes: int) -> _Canonical:
 def _per_axis(function: str, name: str, value: _Canonical, axes: int, minimum: int) -> Shape:
     values = _spread(value, axes)
     if not isinstance(values, tuple) or len(values) != axes or not all(isinstance(item, int) for item in values):
-        raise ValueError(f"{function}: {name} must be an integer or {axes} integers, got {value!r}")
+        raise ValueError(f"{function}: {name} must be an integer or {_several(axes, 'integer')}, got {value!r}")
     _check_range(function, name, value, values, minimum)
     return values
+
+
+def _several(axes: int, noun: str) -> str:
+    return f"a tuple of one {noun}" if axes == 1 else f"{axes} {noun}s"
 
 
 def _check_range(function: str, name: str, value: _Canonical, numbers: Shape, minimum: int) -> None:
@@ -628,8 +632,8 @@ def _pads(
     pairs = tuple((item, item) if isinstance(item, int) else item for item in _spread(padding, axes))
     if len(pairs) != axes or not all(map(_is_pair, pairs)):
         raise ValueError(
-            f"{function}: padding must be an integer, {axes} integers, {axes} pairs (before, after), 'valid' or "
-            f"'same', got {padding!r}"
+            f"{function}: padding must be an integer, {_several(axes, 'integer')}, "
+            f"{_several(axes, 'pair')} (before, after), 'valid' or 'same', got {padding!r}"
         )
     for pair in pairs:
         _check_range(function, "padding", padding, pair, 0)
