@@ -30,6 +30,7 @@ static int winograd_applies(const struct fcv_geometry *g) {
 
 /* A pass as the kernels see it: its walk, and the channels of w with the padding of panels (and of tiles of mi). */
 struct shape {
+  const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_walk walk;
   double outputs, kc, nc, panels;
@@ -38,7 +39,7 @@ struct shape {
 
 static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass) {
   const int64_t residue[FCV_AXES] = {0};
-  struct shape s = {.kernels = fcv_kernels(conv->dtype), .pass = pass};
+  struct shape s = {.conv = conv, .kernels = fcv_kernels(conv->dtype), .pass = pass};
   struct fcv_panels panels;
   if (pass == FCV_GRAD_INPUT)
     fcv_walk_grad_input(&conv->geometry, residue, &s.walk);
@@ -72,7 +73,7 @@ static double direct_cost(const struct shape *s) {
 }
 
 static double toeplitz_cost(const struct shape *s) {
-  const int64_t block = fcv_toeplitz_block(s->kernels, &s->walk);
+  const int64_t block = fcv_toeplitz_block(s->conv, &s->walk);
   const double products = fcv_toeplitz_cost(s->kernels, &s->walk, block);
   return (TOEPLITZ * s->outputs + MATRIX * (double)block) * products;
 }
@@ -100,7 +101,7 @@ static fcv_algorithm best(const struct fcv_conv *conv, fcv_pass pass) {
   fcv_algorithm algorithm = FCV_DIRECT;
   double least = direct_cost(&s);
   if (pass != FCV_GRAD_WEIGHT && conv->geometry.groups == 1 && toeplitz_cost(&s) < least &&
-      fcv_toeplitz_block(s.kernels, &s.walk) > 1) {
+      fcv_toeplitz_block(s.conv, &s.walk) > 1) {
     algorithm = FCV_TOEPLITZ;
     least = toeplitz_cost(&s);
   }

@@ -146,15 +146,14 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
 }
 
 fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count) {
-  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct fcv_walk walk;
   FCV_TRY(check(conv));
   *count = 0;
   if (pass == FCV_GRAD_INPUT) {
-    FOR_EACH_RESIDUE(&conv->geometry, walk, *count += fcv_toeplitz_multiplications(k, &walk));
+    FOR_EACH_RESIDUE(&conv->geometry, walk, *count += fcv_toeplitz_multiplications(conv, &walk));
   } else {
     fcv_walk_forward(&conv->geometry, &walk);
-    *count = fcv_toeplitz_multiplications(k, &walk);
+    *count = fcv_toeplitz_multiplications(conv, &walk);
   }
   return FCV_OK;
 }

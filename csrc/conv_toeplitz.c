@@ -46,9 +46,12 @@ double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_wal
   return each * (double)fcv_ceil_div(x->count, block) / (double)x->count;
 }
 
-/* The cheapest that keeps the matrices small; the shortest of equals. */
-int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
+/* The cheapest that keeps the matrices small, the shortest of equals; or what the caller sets. */
+int64_t fcv_toeplitz_block(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const struct fcv_kernels *kernels = fcv_kernels(conv->dtype);
   const struct fcv_axis *x = &walk->axis[2];
+  if (conv->block)
+    return fcv_min(conv->block, x->count);
   int64_t best = 1;
   double least = fcv_toeplitz_cost(kernels, walk, 1);
   for (int64_t block = 2; block <= fcv_min(LONGEST, x->count); block++) {
@@ -64,11 +67,11 @@ int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_w
   return best;
 }
 
-int64_t fcv_toeplitz_multiplications(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
+int64_t fcv_toeplitz_multiplications(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis;
   if (axis[2].count == 0 || fcv_walk_taps(walk) == 0)
     return 0;
-  const int64_t block = fcv_toeplitz_block(kernels, walk);
+  const int64_t block = fcv_toeplitz_block(conv, walk);
   const int64_t matrix = axis[0].taps * axis[1].taps * window(&axis[2], block) * walk->kc * block * walk->nc;
   return walk->n * axis[0].count * axis[1].count * fcv_ceil_div(axis[2].count, block) * walk->groups * matrix;
 }
@@ -249,7 +252,7 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
     return fcv_conv_direct(conv, walk, view, x, w, bias, y); /* nothing but the bias */
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct toeplitz d = {.conv = conv, .kernels = k, .walk = walk, .y = y};
-  d.block = fcv_toeplitz_block(k, walk);
+  d.block = fcv_toeplitz_block(conv, walk);
   walk_blocks(walk, d.block, &d.blocks);
   fcv_panels(k, d.blocks.nc, &d.panels);
   d.taps = axis[0].taps * axis[1].taps;

@@ -57,6 +57,7 @@ struct fcv_conv {
   fcv_activation activation; /* applied to y by fcv_conv_forward; FCV_LINEAR for none */
   double slope;              /* of FCV_LEAKY_RELU below zero */
   fcv_algorithm algorithm;
+  int64_t block;      /* of FCV_TOEPLITZ: outputs at a time, at most a row; 0: chosen by the geometry */
   const void *packed; /* what fcv_pack wrote: w and the values of bias are then not read; or NULL */
   int64_t *workspace; /* not NULL: nothing is computed, *workspace gets the bytes of scratch that it would take */
 };
@@ -135,5 +136,10 @@ int fcv_get_threads(void);         /* 1 in a forked child whose parent had start
 int fcv_has_openmp(void);
 size_t fcv_scratch_bytes(void); /* scratch memory kept for later calls */
 void fcv_scratch_trim(void);    /* gives it back */
+/* Memory for the arrays of results, aligned to 64 bytes and kept for later ones when it is given back. */
+void *fcv_array_take(size_t bytes); /* NULL where there is none */
+void fcv_array_give(void *memory);  /* NULL does nothing */
+size_t fcv_array_bytes(void);       /* kept */
+void fcv_array_trim(void);
 
 #endif

@@ -173,8 +173,8 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
  * 25 cycles of 16 lanes for a pixel of 2 -> 6 channels, 3x3. */
 enum { FCV_PIXEL_COST = 300 };
 /* How many neighbouring outputs of a row share a window, and the cost of one output then, in multiply-adds. */
-int64_t fcv_toeplitz_block(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
-int64_t fcv_toeplitz_multiplications(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
+int64_t fcv_toeplitz_block(const struct fcv_conv *conv, const struct fcv_walk *walk);
+int64_t fcv_toeplitz_multiplications(const struct fcv_conv *conv, const struct fcv_walk *walk);
 double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,

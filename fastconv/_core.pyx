@@ -4,7 +4,7 @@ fastconv.functional; what is checked here is that no call can leave an array."""
 
 import os
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 
 cdef extern from "fastconv.h" nogil:
@@ -42,6 +42,7 @@ cdef extern from "fastconv.h" nogil:
         fcv_activation activation
         double slope
         fcv_algorithm algorithm
+        int64_t block
         const void *packed
         int64_t *workspace
     struct fcv_pool:
@@ -79,6 +80,10 @@ cdef extern from "fastconv.h" nogil:
     int fcv_has_openmp()
     size_t fcv_scratch_bytes()
     void fcv_scratch_trim()
+    void *fcv_array_take(size_t)
+    void fcv_array_give(void *)
+    size_t fcv_array_bytes()
+    void fcv_array_trim()
 
 cdef extern from *:
     """
@@ -212,11 +217,11 @@ cdef fcv_layout layout_of(bint channels_last):
 
 cdef int describe(fcv_conv *conv, bint channels_last, bint weight_channels_last, int algorithm) except -1:
     """All of conv but geometry and dtype, which are read first."""
-    if not 0 <= algorithm < FCV_ALGORITHMS:
+    if not 0 <= algorithm % 256 < FCV_ALGORITHMS:
         raise ValueError(f"_core: algorithm must be a known number, got {algorithm}")
     conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
     conv.activation, conv.slope = FCV_LINEAR, 0
-    conv.algorithm = <fcv_algorithm>algorithm
+    conv.algorithm, conv.block = <fcv_algorithm>(algorithm % 256), algorithm // 256
     conv.packed, conv.workspace = NULL, NULL
     return 0
 
@@ -573,3 +578,30 @@ if os.environ.get("FASTCONV_ISA"):
         select_isa(os.environ["FASTCONV_ISA"])
     except ValueError as error:
         raise ImportError(str(error)) from None
+
+
+cdef class Block:
+    cdef void *memory
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        if size < 0:
+            raise ValueError(f"_core: size must not be negative, got {size}")
+        self.memory = fcv_array_take(<size_t>size)
+        self.size = size
+        if self.memory == NULL:
+            raise MemoryError(f"fastconv: no memory for an array of {size} bytes")
+
+    def __dealloc__(self):
+        fcv_array_give(self.memory)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
+
+
+def array_bytes():
+    return fcv_array_bytes()
+
+
+def array_trim():
+    fcv_array_trim()

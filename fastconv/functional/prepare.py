@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, output_buffer, to_array, to_arrays
+from fastconv._memory import empty
 from fastconv.functional import _algorithms
 from fastconv.functional._algorithms import AUTO, FORWARD
 from fastconv.functional._conv import activation_number
@@ -120,7 +121,7 @@ class PreparedConv2D:
         w = np.ascontiguousarray(self._weight, dtype)
         b = None if self._bias is None else np.ascontiguousarray(self._bias, dtype)
         last = self._last
-        packed = np.empty(_core.packed_elements(geometry, w.itemsize == 8, last, last, algorithm), dtype)
+        packed = empty((_core.packed_elements(geometry, w.itemsize == 8, last, last, algorithm),), dtype)
         _core.pack(geometry, last, last, w, b, packed, algorithm)
         return packed
 
