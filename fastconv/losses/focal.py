@@ -1,13 +1,12 @@
 """Cross-entropies that count little where a prediction is already right (Lin et al. 2017, arXiv:1708.02002)."""
 
-import math
-
 import numpy as np
 
 import fastconv.functional as F
+from fastconv._numbers import not_negative, unit
 from fastconv.activations import Sigmoid
 from fastconv.losses.base import Array
-from fastconv.losses.probabilistic import EPSILON, Crossentropy, SoftmaxCrossentropy, check_smoothing, smoothed
+from fastconv.losses.probabilistic import EPSILON, Crossentropy, SoftmaxCrossentropy, smoothed
 
 
 class CategoricalFocalCrossentropy(SoftmaxCrossentropy):
@@ -33,10 +32,10 @@ class CategoricalFocalCrossentropy(SoftmaxCrossentropy):
     def __init__(
         self, alpha: float = 0.25, gamma: float = 2.0, from_logits: bool = False, label_smoothing: float = 0.0
     ) -> None:
-        self.alpha = _finite(self.name, "alpha", alpha)
-        self.gamma = _finite(self.name, "gamma", gamma)
+        self.alpha = not_negative(f"{self.name}: alpha", alpha)
+        self.gamma = not_negative(f"{self.name}: gamma", gamma)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = check_smoothing(self.name, label_smoothing)
+        self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
     def _targets(self, y_true: Array, y_pred: Array) -> Array:
         return smoothed(self._same_shape(y_true, y_pred), self.label_smoothing, y_pred.shape[-1])
@@ -87,10 +86,10 @@ class BinaryFocalCrossentropy(Crossentropy):
         label_smoothing: float = 0.0,
     ) -> None:
         self.apply_class_balancing = bool(apply_class_balancing)
-        self.alpha = _finite(self.name, "alpha", alpha)
-        self.gamma = _finite(self.name, "gamma", gamma)
+        self.alpha = not_negative(f"{self.name}: alpha", alpha)
+        self.gamma = not_negative(f"{self.name}: gamma", gamma)
         self.from_logits = bool(from_logits)
-        self.label_smoothing = check_smoothing(self.name, label_smoothing)
+        self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
     def _targets(self, y_true: Array, y_pred: Array) -> Array:
         return smoothed(self._same_shape(y_true, y_pred), self.label_smoothing, 2)
@@ -131,9 +130,3 @@ def _complement(log_p: Array) -> Array:
     """Return ``1 - p``; a logarithm that rounding left above 0 counts as 0."""
     complement: Array = np.maximum(-np.expm1(log_p), 0)
     return complement
-
-
-def _finite(loss: str, argument: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{loss}: {argument} must be finite and not negative, got {value!r}")
-    return float(value)

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 import fastconv.functional as F
+from fastconv._numbers import unit
 from fastconv.activations import ActivationFunction, Sigmoid, Softmax
 from fastconv.losses.base import Array, Loss
 
@@ -79,7 +80,7 @@ class CategoricalCrossentropy(SoftmaxCrossentropy):
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
         self.from_logits = bool(from_logits)
-        self.label_smoothing = check_smoothing(self.name, label_smoothing)
+        self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
     def _targets(self, y_true: Array, y_pred: Array) -> Array:
         return smoothed(self._same_shape(y_true, y_pred), self.label_smoothing, y_pred.shape[-1])
@@ -157,7 +158,7 @@ class BinaryCrossentropy(Crossentropy):
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
         self.from_logits = bool(from_logits)
-        self.label_smoothing = check_smoothing(self.name, label_smoothing)
+        self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
     def _targets(self, y_true: Array, y_pred: Array) -> Array:
         return smoothed(self._same_shape(y_true, y_pred), self.label_smoothing, 2)
@@ -210,13 +211,6 @@ class KLDivergence(Loss):
 def smoothed(targets: Array, label_smoothing: float, classes: int) -> Array:
     """Return targets moved towards ``1 / classes``."""
     return targets * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else targets
-
-
-def check_smoothing(loss: str, value: float) -> float:
-    """Return `label_smoothing` as a float from 0 to 1, or refuse it."""
-    if not 0 <= value <= 1:
-        raise ValueError(f"{loss}: label_smoothing must be from 0 to 1, got {value!r}")
-    return float(value)
 
 
 def _normalize(y_pred: Array) -> Array:

@@ -1,8 +1,7 @@
 """Losses of numbers: the mean over the last axis of what `fastconv.functional` computes of each."""
 
-import math
-
 import fastconv.functional as F
+from fastconv._numbers import positive
 from fastconv.losses.base import Array, Loss
 
 
@@ -60,9 +59,7 @@ class Huber(Loss):
     name = "huber"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not 0 < delta < math.inf:
-            raise ValueError(f"huber: delta must be finite and greater than 0, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = positive("huber: delta", delta)
 
     def _values(self, targets: Array, y_pred: Array) -> Array:
         return _mean(F.huber_loss(y_pred, targets, "none", self.delta))
