@@ -113,7 +113,7 @@ def l1_loss(input: ArrayLike, target: ArrayLike, reduction: Reduction = "mean") 
 def l1_loss_backward(
     grad_output: ArrayLike, input: ArrayLike, target: ArrayLike, reduction: Reduction = "mean"
 ) -> Array:
-    r"""Gradient of `l1_loss` by its input: the sign of :math:`x - t`, 0 where they are equal.
+    r"""Gradient of `l1_loss` by its input: the sign of :math:`x - t`, 0 where they are equal or NaN.
 
     Parameters, results and errors are those of `mse_loss_backward`.
 
@@ -392,8 +392,10 @@ def _absolute(x: Array, t: Array) -> Array:
 
 
 def _absolute_slope(x: Array, t: Array) -> Array:
+    # np.sign takes four times as long.
     error = _error(x, t)
-    return np.sign(error, out=error)
+    above, below = np.asarray(error > 0).view(np.int8), np.asarray(error < 0).view(np.int8)
+    return np.subtract(above, below, out=error)
 
 
 def _huber(x: Array, t: Array, delta: float) -> Array:
