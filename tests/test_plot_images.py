@@ -66,7 +66,7 @@ class TestGuesses:
             np.testing.assert_allclose([bar.get_width() for bar in bars.patches], probabilities[number][best])
             assert colours(bars.patches) == [VERMILION, BLUE, VERMILION, VERMILION, VERMILION]
             assert picture.get_title() == f"✗ {names[labels[number]]}"
-        assert "4 images with the right class, 0 recognised" in figure.get_suptitle()
+        assert "4 images, 0 recognised" in figure.get_suptitle()
 
     def test_right_guesses_are_ticked(self, rng):
         model, images = classifier(), rng.random((2, 6, 6, 3))
@@ -85,7 +85,7 @@ class TestGuesses:
     def test_many_images_are_cut_and_counted(self, rng):
         figure = plot.guesses(classifier(), rng.random((30, 6, 6, 3)), np.zeros(30, int))
         assert len(figure.axes) == 48
-        assert figure.get_suptitle().startswith("24 of 30 images with the right class")
+        assert figure.get_suptitle().startswith("24 of 30 images, ")
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -21,6 +21,7 @@ PathLike = str | os.PathLike[str]
 
 # Okabe and Ito's colours for the colour-blind; what they tell apart differs in dash, marker or wording too.
 BLUE, VERMILION = "#0072B2", "#D55E00"
+NEUTRAL = "#999999"
 # Black, grey and white carry values in signed pictures, so the gaps between the maps have a colour.
 GAP = "#BFD7EA"
 SIGNED_LEGEND = "black negative, grey zero, white positive"
@@ -108,7 +109,7 @@ def draw_signed(axes: Axes, tiles: Array) -> AxesImage:
 
 
 def draw_picture(axes: Axes, picture: Array) -> None:
-    """Draw red, green and blue from 0 to 1, shape (h, w, 3), without ticks or frame."""
+    """Draw red, green and blue from 0 to 1, shape (h, w, 3), in a thin frame, for what is white at the border."""
     axes.imshow(picture, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
+    axes.spines[:].set(visible=True, color=NEUTRAL, linewidth=0.5)

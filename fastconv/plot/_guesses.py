@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv.plot import _network
-from fastconv.plot._drawing import BLUE, VERMILION, Array, PathLike, draw_picture, finished, new_figure
+from fastconv.plot._drawing import BLUE, NEUTRAL, VERMILION, Array, PathLike, draw_picture, finished, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from fastconv.trainer import Trainer
 
 BEST, PER_ROW, MOST_IMAGES = 5, 3, 24
-NEUTRAL = "#999999"
 # Inches, of one image with its bars.
-CELL_WIDTH, CELL_HEIGHT, LEAST_WIDTH = 3.2, 1.35, 4.0
+CELL_WIDTH, CELL_HEIGHT, LEAST_WIDTH = 3.2, 1.35, 4.5
 
 
 def guesses(
@@ -106,7 +105,7 @@ def _title(shown: int, available: int, probabilities: Array, right: Array | None
     if right is None:
         return title
     hits = np.count_nonzero(probabilities.argmax(axis=1) == right[:shown])
-    return f"{title} with the right class, {hits} recognised\nbars: the right class blue, others vermilion"
+    return f"{title}, {hits} recognised; over each its right class\nbars: the right class blue, others vermilion"
 
 
 def _draw_image(axes: Axes, picture: Array, shares: Array, label: int | None, names: Sequence[str]) -> None:
