@@ -12,6 +12,11 @@ from fastconv.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU,
 pytest.importorskip("matplotlib")
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    fc.utils.set_random_seed(0)
+
+
 def small_model(data_format: str = "channels_last") -> fc.Sequential:
     shape = (8, 8, 2) if data_format == "channels_last" else (2, 8, 8)
     return fc.Sequential(

@@ -170,7 +170,7 @@ def receptive_field(
         raise ValueError(f"receptive_field: unit must lie within {maps[0]}x{maps[1]}, got {(row, column)}")
     picture = _network.as_pictures(batch, _network.channels_last(model.layers))[0]
     figure = new_figure(5.5, 5.0)
-    _draw_frame(figure.subplots(), picture, field.first((row, column)), field.size)
+    _draw_frame(figure.subplots(), picture, _first_pixel(field, (row, column)), field.size)
     figure.suptitle(
         f"{name}, unit ({row}, {column}) of {maps[0]}x{maps[1]}\n"
         f"sees {field.size[0]}x{field.size[1]} pixels, in steps of {field.stride[0]}x{field.stride[1]}",
@@ -190,6 +190,10 @@ def _chosen_field(
         known = ", ".join(fields) or "none"
         raise ValueError(f"{function}: layer must name one whose output is a map, out of {known}, got {layer!r}")
     return name, fields[name]
+
+
+def _first_pixel(field: Field, unit: tuple[int, int]) -> tuple[int, int]:
+    return field.start[0] + unit[0] * field.stride[0], field.start[1] + unit[1] * field.stride[1]
 
 
 def _output(model: Sequential, name: str, batch: Array) -> Array:
@@ -220,7 +224,7 @@ def _crop(picture: Array, field: Field, unit: Array) -> Array:
     from matplotlib.colors import to_rgb
 
     crop = picture
-    for axis, (first, size) in enumerate(zip(field.first((unit[0], unit[1])), field.size, strict=True)):
+    for axis, (first, size) in enumerate(zip(_first_pixel(field, (unit[0], unit[1])), field.size, strict=True)):
         length = picture.shape[axis]
         if size >= length:
             continue

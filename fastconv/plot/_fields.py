@@ -13,15 +13,14 @@ Pair = tuple[int, int]
 
 
 class Field(NamedTuple):
-    """Pixels seen along (height, width): unit ``i`` sees `size` of them from ``start + i * stride`` on."""
+    """Pixels seen along (height, width): unit ``i`` sees `size` of them from ``start + i * stride`` on.
+
+    Those with negative numbers, and those beyond the image, are padding.
+    """
 
     size: Pair
     stride: Pair
     start: Pair
-
-    def first(self, unit: Pair) -> Pair:
-        """Return row and column of the first pixel that a unit sees; negative ones are padding."""
-        return self.start[0] + unit[0] * self.stride[0], self.start[1] + unit[1] * self.stride[1]
 
 
 def receptive_fields(model: Sequential, input_shape: tuple[int, ...]) -> dict[str, Field]:
