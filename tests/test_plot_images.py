@@ -197,6 +197,7 @@ class TestActivatingCrops:
 
     def test_crops_are_the_windows_with_the_largest_values(self, data_format, rng):
         images = rng.random((70, 6, 6, 3))
+        images[:66] *= 0.9
         model = classifier(data_format)
         np.abs(model.layers[0].params["kernel"], out=model.layers[0].params["kernel"])
         figure = plot.activating_crops(model, oriented(images, data_format), "edges", channels=[2, 0], count=3)

@@ -198,13 +198,11 @@ def _first_pixel(field: Field, unit: tuple[int, int]) -> tuple[int, int]:
 
 def _output(model: Sequential, name: str, batch: Array) -> Array:
     """Return what a layer makes of a batch, channels last."""
-    layers = model.layers
-    until = 1 + next(index for index, layer in enumerate(layers) if layer.name == name)
+    until = 1 + next(index for index, layer in enumerate(model.layers) if layer.name == name)
     values = batch
-    for layer in layers[:until]:
+    for layer in model.layers[:until]:
         values = layer.forward(values)
-    # Of layers that know no data format the one before decides.
-    return values if _network.channels_last(layers[:until][::-1]) else np.moveaxis(values, 1, -1)
+    return values if _network.channels_last(model.layers) else np.moveaxis(values, 1, -1)
 
 
 def _strongest(model: Sequential, name: str, batch: Array) -> tuple[Array, Array]:
