@@ -338,7 +338,7 @@ class Trainer(ABC):
             Shape ``(n, ...)``; `n` may be 0. For several inputs, a list of arrays or a dict by their names.
         batch_size : int, optional
             How many samples to compute at once. By default so many that input and output of each layer stay in cache
-            together, 1 MiB for each thread.
+            together, 2 MiB for each thread.
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar.
 

@@ -8,8 +8,9 @@ from fastconv.layers.base import Layer, LayerOptions, Shape
 
 Size = tuple[int | None, int | None]
 
-# Stands for an unknown height or width while output sizes are computed: larger than any window.
-_UNKNOWN = 2**30
+# Stands for an unknown size while output sizes are computed: larger than any window, and small enough that the number
+# of elements stays within bounds.
+_UNKNOWN = 2**15
 
 
 class ImageLayer(Layer):
