@@ -492,6 +492,18 @@ def test_a_model_is_a_layer() -> None:
     assert model.count_params() == 9 + 4
 
 
+def test_a_graph_can_be_built_on_a_trained_model(rng: np.random.Generator) -> None:
+    base = fc.Sequential([Dense(3, input_shape=(2,), name="kept")])
+    model = fc.Model(base.inputs, Dense(1, name="new")(base.outputs[0]))
+    assert model.get_layer("kept") is base.layers[0]
+    base.trainable = False
+    model.compile("sgd", "mse")
+    before = base.get_weights()
+    model.fit(rng.random((4, 2)), rng.random((4, 1)), verbose=0)
+    for old, new in zip(before, base.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_an_unbuilt_sequential_is_built_when_it_is_called() -> None:
     inner = fc.Sequential([Flatten(), Dense(2)])
     x = Input((3, 4))
