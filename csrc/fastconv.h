@@ -57,6 +57,7 @@ struct fcv_conv {
   fcv_activation activation; /* applied to y by fcv_conv_forward; FCV_LINEAR for none */
   double slope;              /* of FCV_LEAKY_RELU below zero */
   fcv_algorithm algorithm;
+  int64_t block;      /* of FCV_TOEPLITZ: outputs at a time, at most a row; 0: chosen by the geometry */
   const void *packed; /* what fcv_pack wrote: w and the values of bias are then not read; or NULL */
   int64_t *workspace; /* not NULL: nothing is computed, *workspace gets the bytes of scratch that it would take */
 };
@@ -82,6 +83,9 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
 /* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry and
  * the instruction set. FCV_INVALID where it does not apply. */
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* The time that a pass is expected to take by conv->algorithm, in multiply-adds at the kernels' full speed: what
+ * FCV_AUTO compares. 0 where there is no estimate: FCV_TOEPLITZ_FULL, several groups, nothing to compute. */
+double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass);
 /* Multiplications of FCV_TOEPLITZ in a forward or input-gradient pass, those with the zeros beside the band included.
  */
 fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count);
@@ -135,5 +139,10 @@ int fcv_get_threads(void);         /* 1 in a forked child whose parent had start
 int fcv_has_openmp(void);
 size_t fcv_scratch_bytes(void); /* scratch memory kept for later calls */
 void fcv_scratch_trim(void);    /* gives it back */
+/* Memory for the arrays of results, aligned to 64 bytes and kept for later ones when it is given back. */
+void *fcv_array_take(size_t bytes); /* NULL where there is none */
+void fcv_array_give(void *memory);  /* NULL does nothing */
+size_t fcv_array_bytes(void);       /* kept */
+void fcv_array_trim(void);
 
 #endif

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._memory import empty
+
 Array = NDArray[Any]
 Dtype = np.dtype[Any]
 
@@ -127,7 +129,7 @@ def output_buffer(
     """
     ready = FLOAT32 if result == FLOAT16 else result
     if out is None:
-        return np.empty(shape, ready)
+        return empty(shape, ready)
     if not isinstance(out, np.ndarray) or _is_masked_array(out):
         raise TypeError(f"{function}: {name} must be an ndarray, got {type(out).__name__}")
     if out.dtype != result:
@@ -138,7 +140,7 @@ def output_buffer(
         raise ValueError(f"{function}: {name} must be writable, got a read-only array")
     usable = out.dtype == ready and out.flags.c_contiguous and out.flags.aligned
     if not usable or any(array is not None and np.may_share_memory(out, array) for array in inputs):
-        return np.empty(shape, ready)
+        return empty(shape, ready)
     return out
 
 

@@ -4,7 +4,7 @@ fastconv.functional; what is checked here is that no call can leave an array."""
 
 import os
 
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 
 cdef extern from "fastconv.h" nogil:
@@ -42,6 +42,7 @@ cdef extern from "fastconv.h" nogil:
         fcv_activation activation
         double slope
         fcv_algorithm algorithm
+        int64_t block
         const void *packed
         int64_t *workspace
     struct fcv_pool:
@@ -55,6 +56,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    double fcv_expected_cost(const fcv_conv *, fcv_pass)
+    int FCV_MATRIX_LIMIT
     fcv_status fcv_multiplications_toeplitz(const fcv_conv *, fcv_pass, int64_t *)
     void fcv_set_strict(int)
     int fcv_get_strict()
@@ -79,6 +82,10 @@ cdef extern from "fastconv.h" nogil:
     int fcv_has_openmp()
     size_t fcv_scratch_bytes()
     void fcv_scratch_trim()
+    void *fcv_array_take(size_t)
+    void fcv_array_give(void *)
+    size_t fcv_array_bytes()
+    void fcv_array_trim()
 
 cdef extern from *:
     """
@@ -97,6 +104,7 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
 )
@@ -212,11 +220,11 @@ cdef fcv_layout layout_of(bint channels_last):
 
 cdef int describe(fcv_conv *conv, bint channels_last, bint weight_channels_last, int algorithm) except -1:
     """All of conv but geometry and dtype, which are read first."""
-    if not 0 <= algorithm < FCV_ALGORITHMS:
+    if not 0 <= algorithm % 256 < FCV_ALGORITHMS:
         raise ValueError(f"_core: algorithm must be a known number, got {algorithm}")
     conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
     conv.activation, conv.slope = FCV_LINEAR, 0
-    conv.algorithm = <fcv_algorithm>algorithm
+    conv.algorithm, conv.block = <fcv_algorithm>(algorithm % 256), algorithm // 256
     conv.packed, conv.workspace = NULL, NULL
     return 0
 
@@ -309,12 +317,21 @@ def choose(geometry, bint float64, bint channels_last, int direction, int algori
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
 
 
-def toeplitz_multiplications(geometry, bint float64, int direction):
+def expected_cost(geometry, bint float64, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return fcv_expected_cost(&conv, <fcv_pass>direction)
+
+
+def toeplitz_multiplications(geometry, bint float64, int direction, int algorithm):
     cdef fcv_conv conv
     cdef int64_t count
     read_geometry(geometry, &conv.geometry)
     conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, True, True, 0)
+    describe(&conv, True, True, algorithm)
     check_pass(direction)
     check(fcv_multiplications_toeplitz(&conv, <fcv_pass>direction, &count))
     return count
@@ -340,7 +357,8 @@ def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_chan
     return bytes
 
 
-def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None):
+def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None,
+                    int activation=0):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
@@ -351,6 +369,7 @@ def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy,
     cdef void *pgx = arrays.numbers(gx, x_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    activate(&conv, activation, 0.0)
     with nogil:
         status = fcv_conv_grad_input(&conv, pgy, pw, pb, pgx)
     check(status)
@@ -573,3 +592,30 @@ if os.environ.get("FASTCONV_ISA"):
         select_isa(os.environ["FASTCONV_ISA"])
     except ValueError as error:
         raise ImportError(str(error)) from None
+
+
+cdef class Block:
+    cdef void *memory
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Py_ssize_t size):
+        if size < 0:
+            raise ValueError(f"_core: size must not be negative, got {size}")
+        self.memory = fcv_array_take(<size_t>size)
+        self.size = size
+        if self.memory == NULL:
+            raise MemoryError(f"fastconv: no memory for an array of {size} bytes")
+
+    def __dealloc__(self):
+        fcv_array_give(self.memory)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
+
+
+def array_bytes():
+    return fcv_array_bytes()
+
+
+def array_trim():
+    fcv_array_trim()

@@ -79,6 +79,7 @@ class TestPython:
         assert users
         assert {name for name in users if not belongs(name, "fastconv.functional")} == {
             "fastconv._config",
+            "fastconv._memory",
             "fastconv.bench.own",
         }
 
@@ -91,7 +92,7 @@ class TestPython:
 
     @pytest.mark.parametrize("name", ["fastconv.geometry", "fastconv._checks", "fastconv.testing"])
     def test_module_stands_alone(self, name):
-        assert package_imports(MODULES[name]) == set()
+        assert package_imports(MODULES[name]) <= {"fastconv._memory"}
 
     def test_reference_stands_alone_and_nothing_but_tests_uses_it(self):
         for name, path in MODULES.items():

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, check_shape, deliver, output_buffer, to_arrays
+from fastconv._memory import empty_like
 
 
 def relu(input: ArrayLike, inplace: bool = False) -> Array:
@@ -302,7 +302,7 @@ def _forward(function: str, activation: int, slope: float, input: Any, inplace: 
 def _backward(function: str, activation: int, slope: float, grad_output: Any, name: str, saved: Any) -> Array:
     (gy, s), dtype = to_arrays(function, ("grad_output", name), (grad_output, saved))
     check_shape(function, "grad_output", gy, s.shape, f", that of {name}")
-    gx = np.empty_like(s)
+    gx = empty_like(s)
     _core.activation_backward(activation, slope, s, gy, gx)
     return deliver(gx, None, dtype)
 

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
 from fastconv._checks import Array, check_shape, deliver, to_array, to_arrays
+from fastconv._memory import empty_like
 
 
 def softmax(input: ArrayLike, dim: int = -1, *, dtype: DTypeLike | None = None) -> Array:
@@ -194,7 +195,7 @@ def _softmax(function: str, logarithm: bool, input: Any, dim: int, dtype: DTypeL
     (x,), result = to_arrays(function, ("input",), (input,))
     axis = _axis(function, dim, x.ndim)
     rows = _rows(x, axis)
-    y = np.empty_like(rows)
+    y = empty_like(rows)
     if y.size:
         _core.softmax_forward(logarithm, rows.shape[-1], rows, y)
     return deliver(_unrows(y, axis, x.shape), None, result)
@@ -209,7 +210,7 @@ def _softmax_backward(
     check_shape(function, "grad_output", gy, y.shape, f", that of {name}")
     axis = _axis(function, dim, y.ndim)
     y_rows, gy_rows = _rows(y, axis), _rows(gy, axis)
-    gx = np.empty_like(y_rows)
+    gx = empty_like(y_rows)
     if gx.size:
         _core.softmax_backward(logarithm, gx.shape[-1], y_rows, gy_rows, gx)
     return deliver(_unrows(gx, axis, y.shape), None, result)

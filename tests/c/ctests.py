@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path("tests/c")
-ALLOCATORS = ("malloc", "calloc", "realloc", "aligned_alloc")
+ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign")
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
 # Fresh memory holds NaN in both types, so that a result that depends on it is seen.
 ENVIRONMENT = {

@@ -250,6 +250,38 @@ static void check_callers_and_forks(void) {
   for (int i = 0; i < CALLERS; i++) free(callers[i].x), free(callers[i].w), free(callers[i].y), free(callers[i].want);
 }
 
+/* Memory of results: whole, aligned, one for each taker, and taken again within a quarter of its size. */
+static void check_arrays(void) {
+  enum { ARRAYS = 70 };
+  unsigned char *array[ARRAYS];
+  case_begin("memory of results");
+  for (int i = 0; i < ARRAYS; i++) {
+    const size_t bytes = (size_t)1 << (i % 23);
+    array[i] = fcv_array_take(bytes);
+    if (array[i] == NULL || (uintptr_t)array[i] % 64 != 0)
+      fail("array of %zu bytes is at %p", bytes, (void *)array[i]);
+    memset(array[i], i, bytes);
+  }
+  for (int i = 0; i < ARRAYS; i++) {
+    const size_t bytes = (size_t)1 << (i % 23);
+    if (array[i][0] != i || array[i][bytes - 1] != i)
+      fail("array %d was written by another", i);
+    fcv_array_give(array[i]);
+  }
+  void *large = fcv_array_take(1000);
+  fcv_array_trim();
+  fcv_array_give(large);
+  void *small = fcv_array_take(700), *fitting = fcv_array_take(900);
+  if (small == large || fitting != large)
+    fail("1000 bytes were%s taken for 700 and %s for 900", small == large ? "" : " not", fitting == large ? "" : "not");
+  fcv_array_give(small), fcv_array_give(fitting), fcv_array_give(NULL);
+  if (fcv_array_take(SIZE_MAX) != NULL)
+    fail("there are SIZE_MAX bytes");
+  fcv_array_trim();
+  if (fcv_array_bytes() != 0)
+    fail("%zu bytes are kept after trimming", fcv_array_bytes());
+}
+
 static void run(void) {
   check_isas();
   check_refused();
@@ -264,6 +296,7 @@ static void run(void) {
   fcv_scratch_trim();
   if (fcv_scratch_bytes() != 0)
     fail("%zu bytes are kept after trimming", fcv_scratch_bytes());
+  check_arrays();
 }
 
 int main(void) { return run_tests("interface", run); }

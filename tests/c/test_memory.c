@@ -28,11 +28,13 @@ static bool fails(void) {
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
+int __real_posix_memalign(void **memory, size_t align, size_t size);
 void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
 void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
 void *__wrap_realloc(void *old, size_t size) { return fails() ? NULL : __real_realloc(old, size); }
-void *__wrap_aligned_alloc(size_t align, size_t size) { return fails() ? NULL : __real_aligned_alloc(align, size); }
+int __wrap_posix_memalign(void **memory, size_t align, size_t size) {
+  return fails() ? ENOMEM : __real_posix_memalign(memory, align, size);
+}
 
 struct operands {
   struct fcv_conv conv;
