@@ -349,7 +349,7 @@ def fold_geometry(
     )
 
 
-_AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+AXIS_NAMES = {1: ("width",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 # Past any kernel, stride or padding in use, and small enough that sums of them stay within 64 bits.
 _LIMIT = 2**31 - 1
 _MAX_ELEMENTS = 2**59
@@ -416,7 +416,7 @@ def _pool_geometry(
     strides = kernel if stride == () else _per_axis(function, "stride", stride, axes, 1)
     dilations = _per_axis(function, "dilation", dilation, axes, 1)
     pads = _pads(function, padding, sizes, kernel, strides, dilations)
-    for name, k, pad in zip(_AXIS_NAMES[axes], kernel, pads, strict=True):
+    for name, k, pad in zip(AXIS_NAMES[axes], kernel, pads, strict=True):
         if max(pad) > k // 2 and padding != "same":
             raise ValueError(
                 f"{function}: padding must be at most half of kernel_size, {k}//2 = {k // 2} for {name}, got {max(pad)}"
@@ -447,7 +447,7 @@ def _conv_transpose_geometry(
     extras = _per_axis(function, "output_padding", output_padding, axes, 0)
     whole = tuple(size * s for size, s in zip(sizes, strides, strict=True))
     pads = _pads(function, padding, whole, kernel, strides, dilations)
-    for name, s, r, extra in zip(_AXIS_NAMES[axes], strides, dilations, extras, strict=True):
+    for name, s, r, extra in zip(AXIS_NAMES[axes], strides, dilations, extras, strict=True):
         if extra >= max(s, r):
             raise ValueError(
                 f"{function}: output_padding must be smaller than stride or dilation, max({s}, {r}) = {max(s, r)} for "
@@ -516,7 +516,7 @@ def _fold_geometry(
 
 
 def _layout(axes: int, channels_last: bool) -> tuple[str, ...]:
-    letters = tuple(name[0] for name in _AXIS_NAMES[axes])
+    letters = tuple(name[0] for name in AXIS_NAMES[axes])
     return (*letters, "c") if channels_last else ("c", *letters)
 
 
@@ -532,7 +532,7 @@ def _split(function: str, shape: Shape, axes: int, channels_last: bool) -> tuple
     image = shape[-axes - 1 :]
     channels, sizes = (image[-1], image[:-1]) if channels_last else (image[0], image[1:])
     if 0 in sizes:
-        name = _AXIS_NAMES[axes][sizes.index(0)]
+        name = AXIS_NAMES[axes][sizes.index(0)]
         raise ValueError(f"{function}: input must have a positive {name}, got shape {shape}")
     return (shape[0] if len(shape) == axes + 2 else 1), channels, sizes
 
@@ -548,7 +548,7 @@ def _split_weight(
     function: str, shape: Shape, in_channels: int, groups: int, axes: int, channels_last: bool
 ) -> tuple[int, Shape]:
     """Output channels and kernel size of a weight shape."""
-    kernel_letters = tuple("k" + name[0] for name in _AXIS_NAMES[axes])
+    kernel_letters = tuple("k" + name[0] for name in AXIS_NAMES[axes])
     per_group = in_channels // groups
 
     def form(out_channels: int | str) -> str:
@@ -580,7 +580,7 @@ def _split_transposed_weight(
     else:
         given, per_group, kernel = shape[:1], shape[1:2], shape[2:]
     if len(shape) != axes + 2 or given != (in_channels,):
-        kernel_letters = tuple("k" + name[0] for name in _AXIS_NAMES[axes])
+        kernel_letters = tuple("k" + name[0] for name in AXIS_NAMES[axes])
         per_group_letters = "c_out" if groups == 1 else f"c_out/{groups}"
         last = (*kernel_letters, per_group_letters, in_channels)
         form = _text(last if channels_last else (in_channels, per_group_letters, *kernel_letters))
@@ -600,9 +600,13 @@ def _spread(value: _Canonical, axes: int) -> _Canonical:
 def _per_axis(function: str, name: str, value: _Canonical, axes: int, minimum: int) -> Shape:
     values = _spread(value, axes)
     if not isinstance(values, tuple) or len(values) != axes or not all(isinstance(item, int) for item in values):
-        raise ValueError(f"{function}: {name} must be an integer or {axes} integers, got {value!r}")
+        raise ValueError(f"{function}: {name} must be an integer or {_several(axes, 'integer')}, got {value!r}")
     _check_range(function, name, value, values, minimum)
     return values
+
+
+def _several(axes: int, noun: str) -> str:
+    return f"a tuple of one {noun}" if axes == 1 else f"{axes} {noun}s"
 
 
 def _check_range(function: str, name: str, value: _Canonical, numbers: Shape, minimum: int) -> None:
@@ -628,8 +632,8 @@ def _pads(
     pairs = tuple((item, item) if isinstance(item, int) else item for item in _spread(padding, axes))
     if len(pairs) != axes or not all(map(_is_pair, pairs)):
         raise ValueError(
-            f"{function}: padding must be an integer, {axes} integers, {axes} pairs (before, after), 'valid' or "
-            f"'same', got {padding!r}"
+            f"{function}: padding must be an integer, {_several(axes, 'integer')}, "
+            f"{_several(axes, 'pair')} (before, after), 'valid' or 'same', got {padding!r}"
         )
     for pair in pairs:
         _check_range(function, "padding", padding, pair, 0)
@@ -650,7 +654,7 @@ def _outputs(
     ceil_mode: bool,
 ) -> Shape:
     outputs = []
-    names = _AXIS_NAMES[len(sizes)]
+    names = AXIS_NAMES[len(sizes)]
     for name, size, k, s, r, (lo, hi) in zip(names, sizes, kernel, strides, dilations, pads, strict=True):
         room = size + lo + hi - r * (k - 1) - 1
         out = (-(-room // s) if ceil_mode else room // s) + 1
@@ -677,7 +681,7 @@ def _transposed_outputs(
     extras: Shape,
 ) -> Shape:
     outputs = []
-    names = _AXIS_NAMES[len(sizes)]
+    names = AXIS_NAMES[len(sizes)]
     for name, size, k, s, r, (lo, hi), extra in zip(
         names, sizes, kernel, strides, dilations, pads, extras, strict=True
     ):

@@ -15,8 +15,15 @@ from fastconv.functional.activations import (
     tanh,
     tanh_backward,
 )
-from fastconv.functional.conv import conv2d, conv2d_backward
-from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
+from fastconv.functional.conv import conv1d, conv1d_backward, conv2d, conv2d_backward, conv3d, conv3d_backward
+from fastconv.functional.conv_transpose import (
+    conv_transpose1d,
+    conv_transpose1d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+    conv_transpose3d,
+    conv_transpose3d_backward,
+)
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
@@ -24,11 +31,19 @@ from fastconv.functional.softmax import log_softmax, log_softmax_backward, softm
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv3d",
+    "conv3d_backward",
     "prepare_conv2d",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "conv_transpose3d",
+    "conv_transpose3d_backward",
     "unfold",
     "unfold_backward",
     "fold",

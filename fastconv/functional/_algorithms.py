@@ -82,10 +82,12 @@ def unmet_condition(geometry: Geometry, algorithm: str) -> str | None:
     if not algorithm.startswith("winograd"):
         return None
     if geometry.kernel != (1, 3, 3):
-        return f"needs a 3x3 kernel, got {geometry.kernel[1:]}"
-    if geometry.stride != (1, 1, 1):
+        return f"needs a 3x3 kernel, got {geometry.kernel if geometry.kernel[0] > 1 else geometry.kernel[1:]}"
+    if geometry.input[0] != 1 or geometry.output[0] != 1:
+        return f"needs images of depth 1, got depth {geometry.input[0]} and an output of depth {geometry.output[0]}"
+    if geometry.stride[1:] != (1, 1):
         return f"needs stride 1, got {geometry.stride[1:]}"
-    if geometry.dilation != (1, 1, 1):
+    if geometry.dilation[1:] != (1, 1):
         return f"needs dilation 1, got {geometry.dilation[1:]}"
     return None if geometry.groups == 1 else f"needs groups 1, got {geometry.groups}"
 

@@ -11,7 +11,7 @@ from fastconv._checks import Array, channels_last, check_shape, deliver, output_
 from fastconv._memory import empty
 from fastconv.functional import _algorithms
 from fastconv.functional._algorithms import AUTO, FORWARD
-from fastconv.functional.conv import activation_number
+from fastconv.functional._conv import activation_number
 from fastconv.geometry import Geometry, conv_geometry
 
 # Packed copies of the weights that are kept: one for each algorithm and dtype in use, which are rarely more than two.

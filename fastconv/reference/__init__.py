@@ -15,7 +15,8 @@ Inside, arrays are channels last, and the letters of the formulas are
 ``c o``  input channel, output channel       ``gx`` gradient by x; ``gy``, ``gw`` likewise
 ====== ===================================== ====== =====================================
 
-so that output row ``i`` meets input row ``u = i*s + p*r - b`` at tap ``p``, and columns go likewise.
+so that output row ``i`` meets input row ``u = i*s + p*r - b`` at tap ``p``, and columns go likewise. Of volumes, output
+slice ``h`` meets input slice ``t`` at tap ``d``; signals have columns alone.
 
 Examples
 --------
@@ -43,7 +44,20 @@ from fastconv.reference.activations import (
     tanh,
     tanh_backward,
 )
-from fastconv.reference.convolution import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
+from fastconv.reference.convolution import (
+    conv1d,
+    conv1d_backward,
+    conv2d,
+    conv2d_backward,
+    conv3d,
+    conv3d_backward,
+    conv_transpose1d,
+    conv_transpose1d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+    conv_transpose3d,
+    conv_transpose3d_backward,
+)
 from fastconv.reference.linear import linear, linear_backward
 from fastconv.reference.losses import (
     binary_crossentropy,
@@ -59,10 +73,18 @@ from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
+    "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv3d",
+    "conv3d_backward",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "conv_transpose3d",
+    "conv_transpose3d_backward",
     "unfold",
     "unfold_backward",
     "fold",

@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution."""
+"""Convolution and transposed convolution over one, two and three axes."""
 
 from typing import Any
 
@@ -24,6 +24,50 @@ from fastconv.reference._windows import (
     window_axis,
     windows_over,
 )
+
+
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Convolution of signals, one row of `conv2d`.
+
+    .. math:: y[n,j,o] = bias[o] + \sum_{q,c} x[n,\; j s + q r - b,\; c] \; w[q,c,o]
+
+    where x is zero outside the signal, and c runs over the channels of o's group.
+    """
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv1d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,v,c] &= \sum_{q,o} gy[n,\; (v + b - q r)/s,\; o] \; w[q,c,o] \\
+        gw[q,c,o] &= \sum_{n,j} gy[n,j,o] \; x[n,\; j s + q r - b,\; c] \\
+        gbias[o] &= \sum_{n,j} gy[n,j,o]
+
+    where gy is zero outside the output and at fractions.
+    """
+    return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
 
 
 def conv2d(
@@ -70,6 +114,100 @@ def conv2d_backward(
     return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
 
 
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Convolution of volumes, whose slices h and depth positions t go as rows do.
+
+    .. math:: y[n,h,i,j,o] = bias[o] + \sum_{d,p,q,c}
+              x[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; c] \; w[d,p,q,c,o]
+
+    where x is zero outside the volume, and c runs over the channels of o's group.
+    """
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv3d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,t,u,v,c] &= \sum_{d,p,q,o}
+            gy[n,\; (t + b - d r)/s,\; (u + b - p r)/s,\; (v + b - q r)/s,\; o] \; w[d,p,q,c,o] \\
+        gw[d,p,q,c,o] &= \sum_{n,h,i,j} gy[n,h,i,j,o] \; x[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; c] \\
+        gbias[o] &= \sum_{n,h,i,j} gy[n,h,i,j,o]
+
+    where gy is zero outside the output and at fractions.
+    """
+    return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv_transpose1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Transposed convolution of signals.
+
+    .. math:: y[n,\; j s + q r - b,\; o] = bias[o] + \sum_{j,q,c} x[n,j,c] \; w[q,o,c]
+
+    where c runs over the channels of o's group, and what falls outside the output is dropped.
+    """
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, data_format)
+
+
+def conv_transpose1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv_transpose1d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,j,c] &= \sum_{q,o} gy[n,\; j s + q r - b,\; o] \; w[q,o,c] \\
+        gw[q,o,c] &= \sum_{n,j} x[n,j,c] \; gy[n,\; j s + q r - b,\; o] \\
+        gbias[o] &= \sum_{n,v} gy[n,v,o]
+
+    where gy is zero outside the output.
+    """
+    return _transposed_gradients(
+        grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+    )
+
+
 def conv_transpose2d(
     input: ArrayLike,
     weight: ArrayLike,
@@ -111,6 +249,55 @@ def conv_transpose2d_backward(
         gx[n,i,j,c] &= \sum_{p,q,o} gy[n,\; i s + p r - b,\; j s + q r - b,\; o] \; w[p,q,o,c] \\
         gw[p,q,o,c] &= \sum_{n,i,j} x[n,i,j,c] \; gy[n,\; i s + p r - b,\; j s + q r - b,\; o] \\
         gbias[o] &= \sum_{n,u,v} gy[n,u,v,o]
+
+    where gy is zero outside the output.
+    """
+    return _transposed_gradients(
+        grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+    )
+
+
+def conv_transpose3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Transposed convolution of volumes.
+
+    .. math:: y[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] =
+              bias[o] + \sum_{h,i,j,d,p,q,c} x[n,h,i,j,c] \; w[d,p,q,o,c]
+
+    where c runs over the channels of o's group, and what falls outside the output is dropped.
+    """
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, data_format)
+
+
+def conv_transpose3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv_transpose3d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,h,i,j,c] &= \sum_{d,p,q,o} gy[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] \; w[d,p,q,o,c] \\
+        gw[d,p,q,o,c] &= \sum_{n,h,i,j} x[n,h,i,j,c] \; gy[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] \\
+        gbias[o] &= \sum_{n,t,u,v} gy[n,t,u,v,o]
 
     where gy is zero outside the output.
     """
