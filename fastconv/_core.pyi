@@ -95,8 +95,11 @@ def conv_grad_input(
     gx: Array,
     algorithm: int = 0,
     bias: Array | None = None,
+    activation: int = 0,
 ) -> None:
-    """With a bias, one number for each of the geometry's input channels, it is a transposed convolution."""
+    """With a bias, one number for each of the geometry's input channels, and an activation it is a transposed
+    convolution.
+    """
 
 def conv_grad_weight(
     geometry: Geometry,

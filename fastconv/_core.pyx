@@ -345,7 +345,8 @@ def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_chan
     return bytes
 
 
-def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None):
+def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None,
+                    int activation=0):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
@@ -356,6 +357,7 @@ def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy,
     cdef void *pgx = arrays.numbers(gx, x_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    activate(&conv, activation, 0.0)
     with nogil:
         status = fcv_conv_grad_input(&conv, pgy, pw, pb, pgx)
     check(status)

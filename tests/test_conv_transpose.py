@@ -5,7 +5,7 @@ import pytest
 import strategies
 from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
-from oracle import assert_same_bits, assert_within, every_setting, small_integers
+from oracle import assert_same_bits, assert_within, every_setting, image_as, small_integers, weight_as
 
 import fastconv as fc
 import fastconv.functional as F
@@ -373,6 +373,15 @@ class TestValues:
         out = np.full((2, 3, 7, 5), np.nan, dtype)
         assert F.conv_transpose2d(x, w, out=out) is out
         np.testing.assert_array_equal(out, reference.conv_transpose2d(x, w))
+
+    @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_fused_activation_is_that_of_the_result(self, stride, activation, isa, threads, dtype, data_format, rng):
+        x, w, b = rng.standard_normal((2, 9, 8, 5)), rng.standard_normal((3, 3, 37, 5)) / 8, rng.standard_normal(37)
+        arrays = image_as(x, data_format, dtype), weight_as(w, data_format, dtype), b.astype(dtype)
+        y = F.conv_transpose2d(*arrays, stride, data_format=data_format, activation=activation)
+        plain = F.conv_transpose2d(*arrays, stride, data_format=data_format)
+        assert_same_bits(y, getattr(F, activation)(plain))
 
     def test_out_may_be_the_input(self, rng):
         x, w = small_integers(rng, (1, 2, 4, 4)), small_integers(rng, (2, 2, 1, 1))

@@ -109,6 +109,7 @@ def convolve_transposed(
     dilation: Any,
     data_format: str,
     out: Array | None,
+    activation: str | None,
 ) -> Array:
     """Compute the transposed convolution `name` over so many axes."""
     last = channels_last(name, data_format)
@@ -118,8 +119,9 @@ def convolve_transposed(
     )
     if b is not None:
         check_shape(name, "bias", b, (geometry.in_channels,), " for as many output channels")
+    applied = activation_number(name, activation)
     y = output_buffer(name, "out", out, shape, dtype, (x, w, b))
-    _core.conv_grad_input(geometry, last, last, x, w, y, bias=b)
+    _core.conv_grad_input(geometry, last, last, x, w, y, bias=b, activation=applied)
     return deliver(y, out, dtype)
 
 

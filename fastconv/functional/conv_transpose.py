@@ -21,6 +21,7 @@ def conv_transpose1d(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""1-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
 
@@ -49,7 +50,7 @@ def conv_transpose1d(
     groups : int
         Divides both channel counts.
     data_format : {"channels_first", "channels_last"}
-    out : ndarray, optional
+    out, activation
         As for `conv_transpose2d`.
 
     Returns
@@ -95,6 +96,7 @@ def conv_transpose1d(
         dilation,
         data_format,
         out,
+        activation,
     )
 
 
@@ -187,6 +189,7 @@ def conv_transpose2d(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""2-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
 
@@ -219,6 +222,8 @@ def conv_transpose2d(
     data_format : {"channels_first", "channels_last"}
     out : ndarray, optional
         Array of the result's shape and dtype, to write to and return. It may share memory with the inputs.
+    activation : {None, "relu", "sigmoid", "tanh"}
+        Applied to the result while it is stored, as in `conv2d`.
 
     Returns
     -------
@@ -270,6 +275,7 @@ def conv_transpose2d(
         dilation,
         data_format,
         out,
+        activation,
     )
 
 
@@ -369,6 +375,7 @@ def conv_transpose3d(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""3-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
 
@@ -398,7 +405,7 @@ def conv_transpose3d(
     groups : int
         Divides both channel counts.
     data_format : {"channels_first", "channels_last"}
-    out : ndarray, optional
+    out, activation
         As for `conv_transpose2d`.
 
     Returns
@@ -449,6 +456,7 @@ def conv_transpose3d(
         dilation,
         data_format,
         out,
+        activation,
     )
 
 
