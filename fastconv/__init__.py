@@ -31,18 +31,21 @@ if TYPE_CHECKING:
         optimizers,
         plot,
         reference,
+        regularizers,
         testing,
         toeplitz,
         utils,
     )
     from fastconv.explanation import explain
-    from fastconv.models import Sequential, load_model
+    from fastconv.models import Input, Model, Sequential, load_model
     from fastconv.tuning import load_tuning, tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Sequential",
+    "Model",
+    "Input",
     "load_model",
     "functional",
     "layers",
@@ -53,6 +56,7 @@ __all__ = [
     "metrics",
     "callbacks",
     "initializers",
+    "regularizers",
     "datasets",
     "utils",
     "plot",
@@ -72,6 +76,8 @@ __all__ = [
 
 _MODULE_OF = {
     "Sequential": "fastconv.models",
+    "Model": "fastconv.models",
+    "Input": "fastconv.models",
     "load_model": "fastconv.models",
     "explain": "fastconv.explanation",
     "tune": "fastconv.tuning",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastconv.models import Sequential
+    from fastconv.models import BaseModel
 
 __all__ = ["benchmark", "confusion_matrix", "feature_maps", "filters", "history", "save"]
 
@@ -100,7 +100,7 @@ def history(history: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def filters(model: Sequential, layer: str | None = None) -> Figure:
+def filters(model: BaseModel, layer: str | None = None) -> Figure:
     """Draw the kernels of a convolution layer.
 
     Parameters
@@ -145,7 +145,7 @@ def filters(model: Sequential, layer: str | None = None) -> Figure:
     return figure
 
 
-def feature_maps(model: Sequential, image: npt.ArrayLike, classes: Sequence[str] | None = None) -> Figure:
+def feature_maps(model: BaseModel, image: npt.ArrayLike, classes: Sequence[str] | None = None) -> Figure:
     """Draw what each layer makes of one image, from the input to the guess.
 
     Each row has a signed scale of its own: black is minus the largest magnitude, grey zero, white plus the largest
@@ -411,7 +411,7 @@ def _has_2d_kernel(params: Mapping[str, Array]) -> bool:
     return "kernel" in params and params["kernel"].ndim == 4
 
 
-def _forward_by_layer(model: Sequential, image: Array) -> list[tuple[str, Array, bool]]:
+def _forward_by_layer(model: BaseModel, image: Array) -> list[tuple[str, Array, bool]]:
     """Return name, output and "channels last" of the input and of each layer that does something, for one image."""
     wanted = (model.input_shape or ())[1:]
     if len(image.shape) != len(wanted) or any(

@@ -295,7 +295,7 @@ def _layer(index: int, **config: Any) -> Any:
     [
         (
             lambda config: config["model"].update(class_name="os.system"),
-            r"must be one of \['Sequential'\], got 'os.system'",
+            r"must be one of \['Sequential', 'Model'\], got 'os.system'",
         ),
         (lambda config: config["model"].update(class_name=["x"]), "must be one of"),
         (lambda config: config["model"]["config"]["layers"][0].update(class_name="eval"), "class_name among .* 'eval'"),
@@ -308,12 +308,17 @@ def _layer(index: int, **config: Any) -> Any:
         (_layer(0, surprise=1), "unexpected keyword argument 'surprise'"),
         (_layer(0, input_shape=[2, 2, 1]), "output height"),
         (_layer(0, activation={"class_name": "LeakyRelu", "config": {"x": 1}}), "keyword argument 'x'"),
-        (_layer(0, name="dense"), r"weights/dense/kernel' must have shape \(3, 3, 1, 2\)"),
+        (_layer(0, name="dense"), "layers must have names that differ"),
+        (_layer(0, name="other"), "entry 'weights/other/kernel' is missing"),
+        (_layer(0, filters=4), r"weights/conv/kernel' must have shape \(3, 3, 1, 4\)"),
         (_layer(2, noise_shape=5), "must hold arguments"),
         (lambda config: config["training"].update(optimizer="lion"), "compile: optimizer must be one of"),
-        (lambda config: config["training"].update(metrics=3), "must hold arguments of compile"),
+        (lambda config: config["training"].update(metrics=[3]), "must hold arguments of compile"),
+        (lambda config: config["training"].update(metrics=3), r"\['metrics'\] must be a list of 1, got '3'"),
+        (lambda config: config["training"].update(remembered=["x"]), r"\['remembered'\] must name weights"),
+        (lambda config: config["training"].update(loss_weights=["x"]), "loss_weights must hold numbers"),
         (lambda config: config["training"].update(iterations=-1), "iterations'] must be an integer"),
-        (lambda config: config["training"].update(loss={"class_name": 3}), "compile: loss must have a class_name"),
+        (lambda config: config["training"].update(loss=[{"class_name": 3}]), "compile: loss must have a class_name"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(saved: Path, change: Any, reason: str) -> None:

@@ -8,6 +8,8 @@ from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastconv.layers.dense import Dense
+from fastconv.layers.input import Input, InputLayer
+from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from fastconv.layers.regularization import Dropout
 from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
@@ -39,4 +41,12 @@ __all__ = [
     "Flatten",
     "Reshape",
     "ZeroPadding2D",
+    "Input",
+    "InputLayer",
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Average",
+    "Maximum",
+    "Concatenate",
 ]
