@@ -89,9 +89,24 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
+/* Whether a channel meets itself only and direct convolution has kernels for it. */
+static inline int fcv_is_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  return conv->algorithm != FCV_IM2COL && walk->groups > 1 && walk->kc == 1 && walk->nc == 1;
+}
 /* gy itself, pixel by pixel. */
 void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
 void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
+/* body for each walk of the input gradient: one for each residue of a position modulo the stride, on each axis. */
+#define FCV_FOR_EACH_RESIDUE(g, walk, body)                                                                            \
+  do {                                                                                                                 \
+    int64_t residue[FCV_AXES];                                                                                         \
+    for (residue[0] = 0; residue[0] < fcv_min((g)->stride[0], (g)->in[0]); residue[0]++)                               \
+      for (residue[1] = 0; residue[1] < fcv_min((g)->stride[1], (g)->in[1]); residue[1]++)                             \
+        for (residue[2] = 0; residue[2] < fcv_min((g)->stride[2], (g)->in[2]); residue[2]++) {                         \
+          fcv_walk_grad_input((g), residue, &(walk));                                                                  \
+          body;                                                                                                        \
+        }                                                                                                              \
+  } while (0)
 static inline int64_t fcv_walk_taps(const struct fcv_walk *walk) {
   return walk->axis[0].taps * walk->axis[1].taps * walk->axis[2].taps;
 }
@@ -172,8 +187,8 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
  * NULL. */
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
-int64_t fcv_direct_packed_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
-void fcv_direct_pack(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
  */
@@ -181,17 +196,16 @@ void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, 
                 const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches);
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
+/* conv.c: memory set to zero by all threads. */
+void fcv_clear(void *memory, int64_t bytes);
 /* conv_toeplitz.c */
 fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
                              void *y);
-/* What a row of an igemm tile costs beside its products, in multiply-adds: pointers, stores. Measured on thin layers:
- * 25 cycles of 16 lanes for a pixel of 2 -> 6 channels, 3x3. */
-enum { FCV_PIXEL_COST = 300 };
-/* How many neighbouring outputs of a row share a window, and the cost of one output then, in multiply-adds. */
+/* How many neighbouring outputs of a row share a window, and the columns of input in it. */
 int64_t fcv_toeplitz_block(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int64_t fcv_toeplitz_multiplications(const struct fcv_conv *conv, const struct fcv_walk *walk);
-double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block);
+int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
@@ -223,5 +237,8 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* conv_wgrad_depthwise.c */
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw);
 
 #endif

@@ -19,8 +19,11 @@ LEAKY_RELU: Final[int]
 SIGMOID: Final[int]
 TANH: Final[int]
 # The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
-# "winograd_2x2", "winograd_4x4". Passes are numbered forward, input gradient, weight gradient.
+# "winograd_2x2", "winograd_4x4". To the number of "toeplitz" 256 times the outputs of a block may be added, which
+# otherwise the geometry chooses. Passes are numbered forward, input gradient, weight gradient.
 ALGORITHMS: Final[tuple[str, ...]]
+MATRIX_LIMIT: Final[int]
+"""Bytes of the largest matrix that "toeplitz_full" builds."""
 
 def conv_forward(
     geometry: Geometry,
@@ -66,7 +69,10 @@ def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: in
     -1 where it does not apply.
     """
 
-def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int) -> int:
+def expected_cost(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> float:
+    """Estimate the time of a pass in multiply-adds at full speed, as "auto" does; 0 where there is no estimate."""
+
+def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int, algorithm: int) -> int:
     """Count those of "toeplitz", forward or for the input gradient, with the zeros beside the band."""
 
 def workspace_bytes(

@@ -57,6 +57,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    double fcv_expected_cost(const fcv_conv *, fcv_pass)
+    int FCV_MATRIX_LIMIT
     fcv_status fcv_multiplications_toeplitz(const fcv_conv *, fcv_pass, int64_t *)
     void fcv_set_strict(int)
     int fcv_get_strict()
@@ -105,6 +107,7 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
 )
@@ -317,12 +320,21 @@ def choose(geometry, bint float64, bint channels_last, int direction, int algori
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
 
 
-def toeplitz_multiplications(geometry, bint float64, int direction):
+def expected_cost(geometry, bint float64, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return fcv_expected_cost(&conv, <fcv_pass>direction)
+
+
+def toeplitz_multiplications(geometry, bint float64, int direction, int algorithm):
     cdef fcv_conv conv
     cdef int64_t count
     read_geometry(geometry, &conv.geometry)
     conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, True, True, 0)
+    describe(&conv, True, True, algorithm)
     check_pass(direction)
     check(fcv_multiplications_toeplitz(&conv, <fcv_pass>direction, &count))
     return count

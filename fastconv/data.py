@@ -154,11 +154,15 @@ class ArrayData:
 
 
 class IterableData:
-    """Batches that an iterable yields as ``(x, y)`` or ``(x, y, sample_weight)``; iterated anew in every epoch."""
+    """Batches that an iterable yields as ``(x, y)`` or ``(x, y, sample_weight)``; iterated anew in every epoch.
+
+    Where there is no ``__iter__``, the entries from 0 to ``len(iterable) - 1`` are the batches, as of Keras'
+    ``PyDataset``.
+    """
 
     samples: int | None = None
 
-    def __init__(self, function: str, iterable: Iterable[Any], arrange: Arrange = as_they_are) -> None:
+    def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are) -> None:
         self.function = function
         self.arrange = arrange
         self.iterable = iterable
@@ -167,7 +171,7 @@ class IterableData:
     def batches(self, order: "Generator | None" = None) -> Iterator[Batch]:
         """Yield the batches in the iterable's own order."""
         empty = True
-        for item in self.iterable:
+        for item in self._items():
             if not isinstance(item, tuple | list) or len(item) not in (2, 3):
                 raise TypeError(
                     f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
@@ -183,6 +187,11 @@ class IterableData:
                 " (a generator can be used up only once: pass a list, or an object whose __iter__ starts anew)"
             )
 
+    def _items(self) -> Iterable[Any]:
+        if isinstance(self.iterable, Iterable):
+            return self.iterable
+        return (self.iterable[index] for index in range(len(self.iterable)))
+
 
 Data = ArrayData | IterableData
 
@@ -191,7 +200,8 @@ def make_data(
     function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, arrange: Arrange = as_they_are
 ) -> Data:
     """Return the batches of arrays, or of an iterable where `y` is None and `x` is no array."""
-    if y is not None or hasattr(x, "__array__") or not isinstance(x, Iterable):
+    yields = isinstance(x, Iterable) or (isinstance(x, Sized) and hasattr(x, "__getitem__"))
+    if y is not None or hasattr(x, "__array__") or not yields:
         return ArrayData(function, *arrange(function, x, y, sample_weight), batch_size)
     for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
         if value is not None:
@@ -221,16 +231,19 @@ def check_batch_size(function: str, value: int | None) -> int:
 
 
 def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, float] | None) -> Arrays | None:
-    """Return each sample's weight times that of its class; None where all are 1."""
+    """Return each sample's weight times that of its class, or None where all are 1.
+
+    The class of a one-hot row is its largest entry. Classes without an entry have weight 1, as in Keras.
+    """
     if class_weight is None:
         return batch.sample_weight
     y = batch.y
     if isinstance(y, Columns) or isinstance(batch.sample_weight, Columns):
         raise ValueError(f"{function}: class_weight must be None for a model with several outputs, got {class_weight}")
-    labels = y.argmax(axis=-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y))
+    if y.ndim > 2:
+        raise ValueError(f"{function}: class_weight must be None where a sample has several labels, got y of {y.shape}")
+    labels = y.argmax(axis=-1) if y.ndim == 2 and y.shape[-1] > 1 else y.reshape(len(y))
     weights = np.ones(len(labels))
-    for label in np.unique(labels):
-        if label not in class_weight:
-            raise ValueError(f"{function}: class_weight must have an entry for every class, got none for {label}")
-        weights[labels == label] = class_weight[label]
+    for label, weight in class_weight.items():
+        weights[labels == label] = weight
     return weights if batch.sample_weight is None else weights * batch.sample_weight

@@ -1,12 +1,8 @@
 """Training, evaluation and prediction: what every kind of model does alike."""
 
 import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv import optimizers
 from fastconv._checks import to_array
-from fastconv._micro_batches import micro_batch_size, parts
+from fastconv._interrupts import interrupts_delayed
+from fastconv._micro_batches import run_in_parts
 from fastconv._random import check_seed, fresh_seed, generator
 from fastconv.callbacks import Callback, CallbackList, EpochPrinter, History, ProgressBar, track
 from fastconv.data import (
@@ -338,7 +335,7 @@ class Trainer(ABC):
             Shape ``(n, ...)``; `n` may be 0. For several inputs, a list of arrays or a dict by their names.
         batch_size : int, optional
             How many samples to compute at once. By default so many that input and output of each layer stay in cache
-            together, 1 MiB for each thread.
+            together, 2 MiB for each thread.
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar.
 
@@ -348,29 +345,9 @@ class Trainer(ABC):
             A list for several outputs.
         """
         inputs = self._accept("predict", samples_of("predict", "x", self._columns("predict", "x", self.input_names, x)))
-        shown = _shows_bar("predict", verbose)
         size = None if batch_size is None else check_batch_size("predict", batch_size)
-        outputs = self._forward_in_parts(self.program, inputs, size, shown)
+        outputs = run_in_parts(self.program, inputs, size, _predict_bar if _shows_bar("predict", verbose) else None)
         return outputs if len(outputs) > 1 else outputs[0]
-
-    def _forward_in_parts(
-        self, program: Program, inputs: list[Array], size: int | None = None, shown: bool = False
-    ) -> list[Array]:
-        """Return the outputs of a program, run on `size` samples at a time, or on as many as stay in cache."""
-        samples = len(inputs[0])
-        size = size or micro_batch_size(program, [array.shape for array in inputs])
-        executor = Executor(program)
-        if samples <= size:
-            return executor.forward(inputs)
-        slices = list(parts(samples, size))
-        results: list[Array] = []
-        for part in track(slices, "Predict", samples, _length) if shown else slices:
-            outputs = executor.forward([array[part] for array in inputs])
-            if not results:
-                results = [np.empty((samples, *output.shape[1:]), output.dtype) for output in outputs]
-            for result, output in zip(results, outputs, strict=True):
-                result[part] = output
-        return results
 
     def _compiled(self, function: str) -> tuple[Objective, Optimizer]:
         if self.objective is None or self.optimizer is None or not self.objective.trained:
@@ -446,7 +423,7 @@ class Trainer(ABC):
         by_path = {path: layer for path, layer in self.leaves().items() if id(layer.params) in trained}
         for layer in by_path.values():
             layer.add_penalty_gradients()
-        with _interrupts_delayed():
+        with interrupts_delayed():
             optimizer.update(_by_key(by_path, "params"), _by_key(by_path, "grads"))
         means.add(losses, penalty, y_true, _outputs(heads, values))
 
@@ -461,7 +438,7 @@ class Trainer(ABC):
         for batch in track(batches, "Evaluate", data.samples, _size) if shown else batches:
             inputs = self._accept(function, batch.x)
             program, heads = objective.heads(self.program)
-            values = self._forward_in_parts(program, inputs)
+            values = run_in_parts(program, inputs)
             y_true = self._by_target(batch.y)
             losses = objective.values(heads, y_true, values, self._by_target(batch.sample_weight))
             means.add(losses, penalty, y_true, _outputs(heads, values))
@@ -484,8 +461,8 @@ def _size(batch: Batch) -> int:
     return len(batch.x)
 
 
-def _length(part: slice) -> int:
-    return int(part.stop - part.start)
+def _predict_bar(parts: Sequence[slice]) -> Iterator[slice]:
+    return track(parts, "Predict", parts[-1].stop, lambda part: part.stop - part.start)
 
 
 def _outputs(heads: Sequence[Head], values: Sequence[Array]) -> list[Array]:
@@ -515,28 +492,3 @@ def _finite_inspector(epoch: int, step: int) -> Inspect:
             )
 
     return inspect
-
-
-@contextmanager
-def _interrupts_delayed() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that no update of the weights is left half-way.
-
-    Only the main thread receives it, and only there may handlers be changed.
-    """
-    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if handler is None:
-        yield
-        return
-    received = False
-
-    def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = True
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
-            signal.raise_signal(signal.SIGINT)

@@ -12,7 +12,7 @@
 
 #include "../fastconv.h"
 
-enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16 };
+enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16, FCV_DEPTHWISE_TAPS = 9 };
 
 /* Indirect GEMM (Dukhan 2019, arXiv:1907.02129): one tile of mr pixels x nr = nv * VL channels, held in registers.
  *
@@ -38,6 +38,10 @@ struct fcv_igemm_tile {
   double slope;
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+/* Depthwise convolution on the same tile, kc being 1: every channel meets itself only. nr elements must be readable
+ * behind each pointer of a, also where n is less.
+ *
+ *     c[i][j] = activation(bias[j] + sum over t < taps of a[t][i][j] * w[t][j]) */
 
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q pixels.
  *
@@ -47,6 +51,14 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
  * Summed in the order of q, then added to what gw holds: sums of sums, whose rounding errors stay small. */
 typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, int64_t b_pitch,
                           void *gw);
+
+/* Weight gradient of depthwise convolution, over a block of pixels:
+ *
+ *     gw[t][j] += sum over q < pixels of a[t * pitch + q][j] * b[q][j]          t < taps, j < channels
+ *
+ * channels: a multiple of VL, as many readable elements behind each pointer. Summed in the order of q, then added. */
+typedef void fcv_depthwise_wgrad_fn(int64_t taps, int64_t channels, int64_t pixels, const void *const *a, int64_t pitch,
+                                    const void *const *b, void *gw);
 
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
@@ -142,7 +154,9 @@ struct fcv_kernels {
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
+  fcv_igemm_fn *depthwise[FCV_MAX_NV];
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
+  fcv_depthwise_wgrad_fn *depthwise_wgrad;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;

@@ -46,6 +46,15 @@ from fastconv.functional.conv_transpose import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
+from fastconv.functional.binary_cross_entropy import (
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
+)
+from fastconv.functional.conv import conv2d, conv2d_backward
+from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
+from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.max_pooling import (
     max_pool1d,
@@ -55,6 +64,19 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.losses import (
+    huber_loss,
+    huber_loss_backward,
+    kl_div,
+    kl_div_backward,
+    l1_loss,
+    l1_loss_backward,
+    mse_loss,
+    mse_loss_backward,
+    smooth_l1_loss,
+    smooth_l1_loss_backward,
+)
+from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
@@ -129,4 +151,22 @@ __all__ = [
     "softmax_backward",
     "log_softmax",
     "log_softmax_backward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "nll_loss",
+    "nll_loss_backward",
+    "mse_loss",
+    "mse_loss_backward",
+    "l1_loss",
+    "l1_loss_backward",
+    "huber_loss",
+    "huber_loss_backward",
+    "smooth_l1_loss",
+    "smooth_l1_loss_backward",
+    "kl_div",
+    "kl_div_backward",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_backward",
 ]

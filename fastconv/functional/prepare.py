@@ -105,9 +105,7 @@ class PreparedConv2D:
         return deliver(y, out, dtype)
 
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
-        # The width of panels is that of the instruction set; blocks of a Toeplitz matrix are those of the image.
-        image = geometry.input if _algorithms.NAMES[algorithm].startswith("toeplitz") else None
-        key = (algorithm, dtype, _core.isa(), image)
+        key = (algorithm, dtype, _core.isa())  # the width of panels is that of the instruction set
         packed = self._packed.get(key)
         if packed is None:
             packed = self._pack(geometry, algorithm, dtype)

@@ -10,7 +10,7 @@ from fastconv._checks import to_array
 from fastconv._configurable import serialize
 from fastconv.data import Arrays, listed
 from fastconv.executor import Executor, Program
-from fastconv.graph import Graph, Shape
+from fastconv.graph import Graph, Shape, SymbolicTensor
 from fastconv.layers.base import Array, Call, Layer, WeightSource
 from fastconv.receptive_field import ReceptiveField, receptive_fields
 from fastconv.saving import save_model
@@ -75,6 +75,16 @@ class BaseModel(Trainer, Layer):
         """Shape of the output with None for the batch, a list for several; a RuntimeError before the model is built."""
         shapes = [tensor.shape for tensor in self._known_graph("output").outputs]
         return shapes if len(shapes) > 1 else shapes[0]
+
+    @property
+    def inputs(self) -> list[SymbolicTensor]:
+        """The symbolic inputs: with `outputs`, what another graph can be built on."""
+        return list(self._known_graph("input").inputs)
+
+    @property
+    def outputs(self) -> list[SymbolicTensor]:
+        """The symbolic outputs."""
+        return list(self._known_graph("output").outputs)
 
     @property
     def input_names(self) -> list[str]:
