@@ -36,6 +36,11 @@ from fastconv.functional.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+from fastconv.functional.binary_cross_entropy import (
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
+    binary_cross_entropy_with_logits,
+    binary_cross_entropy_with_logits_backward,
 )
 from fastconv.functional.conv import conv1d, conv1d_backward, conv2d, conv2d_backward, conv3d, conv3d_backward
 from fastconv.functional.conv_transpose import (
@@ -46,14 +51,6 @@ from fastconv.functional.conv_transpose import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
-from fastconv.functional.binary_cross_entropy import (
-    binary_cross_entropy,
-    binary_cross_entropy_backward,
-    binary_cross_entropy_with_logits,
-    binary_cross_entropy_with_logits_backward,
-)
-from fastconv.functional.conv import conv2d, conv2d_backward
-from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
 from fastconv.functional.linear import linear, linear_backward
 from fastconv.functional.max_pooling import (
