@@ -51,6 +51,7 @@ cdef extern from "fastconv.h" nogil:
         fcv_layout layout
         int count_include_pad
         int64_t divisor_override
+        int adaptive
     fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
@@ -68,6 +69,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
     fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
+    fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
     fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
@@ -419,26 +422,32 @@ def conv_grad_bias(geometry, bint channels_last, gy, gb):
     check(status)
 
 
-def max_pool_forward(geometry, bint channels_last, x, y, indices=None):
+cdef fcv_pool pool_of(object geometry, bint channels_last, bint adaptive=False) except *:
+    """All but the dtype, which the arrays say."""
     cdef fcv_pool pool
+    read_geometry(geometry, &pool.geometry)
+    pool.layout = layout_of(channels_last)
+    pool.count_include_pad, pool.divisor_override, pool.adaptive = False, 0, adaptive
+    return pool
+
+
+def max_pool_forward(geometry, bint channels_last, bint adaptive, x, y, indices=None):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     cdef int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_forward(&pool, px, py, pi)
     check(status)
 
 
-def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
-    cdef fcv_pool pool
+def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indices, gx):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     if x is None and indices is None:
         raise ValueError("_core: max_pool_backward needs x or indices")
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
@@ -446,39 +455,64 @@ def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
     cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
     check(status)
 
 
-def avg_pool_forward(geometry, bint channels_last, x, y, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_forward(
+    geometry, bint channels_last, bint adaptive, x, y, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_forward(&pool, px, py)
     check(status)
 
 
-def avg_pool_backward(geometry, bint channels_last, gy, gx, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_backward(
+    geometry, bint channels_last, bint adaptive, gy, gx, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_backward(&pool, pgy, pgx)
+    check(status)
+
+
+def max_unpool_forward(geometry, bint channels_last, y, indices, x):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *py = arrays.numbers(y, y_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *px = arrays.numbers(x, x_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_forward(&pool, py, pi, px)
+    check(status)
+
+
+def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *pgx = arrays.numbers(gx, x_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *pgy = arrays.numbers(gy, y_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_backward(&pool, pgx, pi, pgy)
     check(status)
 
 
