@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastconv import regularizers
 from fastconv._checks import to_array
 from fastconv._configurable import Configurable, serialize
+from fastconv._memory import converted
 from fastconv.activations import ActivationFunction
 from fastconv.graph import Graph, SymbolicTensor, connect, is_symbolic, symbolic_inputs
 from fastconv.graph import Shape as Shape
@@ -382,7 +383,8 @@ class Layer(Configurable):
 
     def _convert(self, argument: str, value: Any) -> Array:
         """Return an input or a gradient as an array of the layer's dtype."""
-        return to_array(type(self).__name__, argument, value).astype(self.dtype, copy=False)
+        array = to_array(type(self).__name__, argument, value)
+        return array if array.dtype == self.dtype else converted(array, self.dtype)
 
     def _check_regularizers(self, arguments: dict[str, object]) -> dict[str, regularizers.Regularizer]:
         weights = {_regularizer_argument(name): name for name in self.regularized}
