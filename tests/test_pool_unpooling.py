@@ -206,7 +206,7 @@ class TestErrors:
             forward(x, np.zeros(x.shape[:-1], int), 2)
         with pytest.raises(TypeError, match=f"^max_unpool{axes}d: indices must be integers, got float64"):
             forward(x, x, 2)
-        with pytest.raises(ValueError, match="_backward: grad_output must have shape .*, that of the output"):
+        with pytest.raises(ValueError, match=r"_backward: grad_output must have shape .*, that of the output"):
             backward(x, x, np.zeros(x.shape, int), 2)
 
 

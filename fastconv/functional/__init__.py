@@ -36,6 +36,7 @@ from fastconv.functional.avg_pooling import (
     avg_pool2d_backward,
     avg_pool3d,
     avg_pool3d_backward,
+)
 from fastconv.functional.binary_cross_entropy import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -53,14 +54,6 @@ from fastconv.functional.conv_transpose import (
 )
 from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
 from fastconv.functional.linear import linear, linear_backward
-from fastconv.functional.max_pooling import (
-    max_pool1d,
-    max_pool1d_backward,
-    max_pool2d,
-    max_pool2d_backward,
-    max_pool3d,
-    max_pool3d_backward,
-)
 from fastconv.functional.losses import (
     huber_loss,
     huber_loss_backward,
@@ -73,7 +66,14 @@ from fastconv.functional.losses import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
-from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.functional.max_pooling import (
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
+)
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
