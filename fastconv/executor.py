@@ -53,7 +53,8 @@ class Executor:
 
 def _run(layer: Layer, x: ArrayLike, training: bool) -> Array:
     try:
-        return layer.forward(x, training)
+        y: Array = layer.forward(x, training)
+        return y
     except (TypeError, ValueError) as error:
         error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
         raise

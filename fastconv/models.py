@@ -1,5 +1,6 @@
 """Networks that are built, trained, used and saved with the interface of Keras."""
 
+import functools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +102,7 @@ class Sequential(Trainer):
         declared = layer.input_shape if not self._layers else None
         before = self._output_shape if declared is None else (None, *declared)
         if before is not None:
-            _, after = layer.plan(before)
+            (after,) = layer.output_shapes([before])
             layer.build(before)
             self._input_shape = self._input_shape or before
             self._output_shape = after
@@ -124,7 +125,7 @@ class Sequential(Trainer):
             raise ValueError("build: the model must have at least one layer, got none")
         shapes: list[Shape] = [(None, *tuple(input_shape)[1:])]
         for layer in self._layers:
-            shapes.append(layer.plan(shapes[-1])[1])
+            shapes += layer.output_shapes(shapes[-1:])
         for layer, shape in zip(self._layers, shapes, strict=False):
             layer.build(shape)
         self._input_shape, self._output_shape = shapes[0], shapes[-1]
@@ -199,9 +200,8 @@ class Sequential(Trainer):
         if input_shape is not None and weights is not None:
             shape = tuple(input_shape)
             for layer in layers:
-                specs, shape = layer.plan(shape)
-                for name, spec in specs.items():
-                    layer.params[name] = weights(layer, name, spec)
+                layer.build(shape, functools.partial(weights, layer))
+                (shape,) = layer.output_shapes([shape])
         model = cls(layers, name=config.get("name"))
         if input_shape is not None and not model.built:
             model.build(input_shape)

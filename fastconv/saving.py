@@ -17,7 +17,7 @@ from fastconv.layers.base import Array, Layer, WeightSpec
 if TYPE_CHECKING:
     from fastconv.trainer import Trainer
 
-WeightSource = Callable[[Layer, str, WeightSpec], Array]
+WeightSource = Callable[[Layer, str, WeightSpec, np.dtype[Any]], Array]
 
 _FORMAT = {"format": "fastconv model", "version": 1}
 
@@ -67,8 +67,8 @@ def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) 
         if not isinstance(class_name, str) or class_name not in classes:
             raise ValueError(f"config['model']['class_name'] must be one of {list(classes)}, got {class_name!r}")
 
-        def weights(layer: Layer, name: str, spec: WeightSpec) -> Array:
-            return file.read(f"weights/{layer.name}/{name}", spec.shape, layer.dtype)
+        def weights(layer: Layer, name: str, spec: WeightSpec, dtype: np.dtype[Any]) -> Array:
+            return file.read(f"weights/{layer.name}/{name}", spec.shape, dtype)
 
         model = classes[class_name].from_config(_mapping(serialized, "config"), weights)
         if not model.built:

@@ -3,20 +3,23 @@
 import copy
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple, NotRequired, Self, TypedDict
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple, NotRequired, Self, TypedDict, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastconv import regularizers
 from fastconv._checks import to_array
-from fastconv._configurable import Configurable
+from fastconv._configurable import Configurable, serialize
 from fastconv.activations import ActivationFunction
+from fastconv.graph import Graph, SymbolicTensor, connect, is_symbolic, symbolic_inputs
+from fastconv.graph import Shape as Shape
 from fastconv.initializers import Initializer
 from fastconv.layers._arguments import integer
+from fastconv.layers._windows import Window, own_place
 
 Array = NDArray[Any]
-Shape = tuple[int | None, ...]
 
 _names_given: Counter[str] = Counter()
 
@@ -29,11 +32,30 @@ class WeightSpec(NamedTuple):
 
 
 class LayerOptions(TypedDict):
-    """Keyword arguments that every layer takes."""
+    """Keyword arguments that every layer takes, and the regularizers of those that have such weights."""
 
     name: NotRequired[str | None]
     dtype: NotRequired[DTypeLike]
     input_shape: NotRequired[Sequence[int | None] | None]
+    trainable: NotRequired[bool]
+    kernel_regularizer: NotRequired[object]
+    bias_regularizer: NotRequired[object]
+    depthwise_regularizer: NotRequired[object]
+    pointwise_regularizer: NotRequired[object]
+    gamma_regularizer: NotRequired[object]
+    beta_regularizer: NotRequired[object]
+    alpha_regularizer: NotRequired[object]
+
+
+class Call(NamedTuple):
+    """What a forward pass left for the gradient: the shape of its output, and what the layer saved."""
+
+    output_shape: tuple[int, ...]
+    saved: Any
+
+
+WeightSource = Callable[[str, WeightSpec, np.dtype[Any]], Array]
+"""Returns the weight of a name: its path within the layer or model that is built."""
 
 
 class Layer(Configurable):
@@ -50,6 +72,10 @@ class Layer(Configurable):
         In which the layer computes; other input is converted.
     input_shape : tuple of int, optional
         Shape of one input without the batch axis; on the first layer of a `Sequential` it builds the model at once.
+    trainable : bool, default True
+        Whether `backward` finds gradients of the weights, and training changes them. May be set at any time.
+    kernel_regularizer, bias_regularizer... : str or Regularizer, optional
+        For the layers that have such weights: a penalty that training adds to the loss, see `fastconv.regularizers`.
 
     Attributes
     ----------
@@ -60,6 +86,8 @@ class Layer(Configurable):
         Gradients of `params`, as the last `backward` left them: each call replaces them, nothing accumulates.
     state : dict of str to ndarray
         Weights that are not trained by gradients.
+    regularizers : dict of str to Regularizer
+        Those that were given, by the names of their weights.
 
     Notes
     -----
@@ -74,8 +102,23 @@ class Layer(Configurable):
     activation: ActivationFunction | None = None
     """What the layer applies last, where it has such a thing."""
 
+    several_inputs: bool = False
+    """Whether the layer takes a list of inputs; shapes, arrays and gradients of its input are then lists, too."""
+
+    regularized: ClassVar[tuple[str, ...]] = ()
+    """Names of the weights that a regularizer may be given for, as the argument ``NAME_regularizer``."""
+
+    graph: Graph | None = None
+    """The layers that stand in for this one when a model runs: a model that is used as a layer has them."""
+
     def __init__(
-        self, *, name: str | None = None, dtype: DTypeLike = "float32", input_shape: Sequence[int | None] | None = None
+        self,
+        *,
+        name: str | None = None,
+        dtype: DTypeLike = "float32",
+        input_shape: Sequence[int | None] | None = None,
+        trainable: bool = True,
+        **regularizer: object,
     ) -> None:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
@@ -83,12 +126,14 @@ class Layer(Configurable):
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ValueError(f"{type(self).__name__}: name must be a string that is not empty, without /, got {name!r}")
         self.name = auto_name(type(self)) if name is None else name
-        self.input_shape = None if input_shape is None else _check_input_shape(type(self).__name__, input_shape)
+        self._declared_shape = None if input_shape is None else _check_input_shape(type(self).__name__, input_shape)
+        self.trainable = bool(trainable)
+        self.regularizers = self._check_regularizers(regularizer)
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self._specs: dict[str, WeightSpec] | None = None
-        self._saved: tuple[tuple[int, ...], Any] | None = None
+        self._saved: Call | None = None
 
     # What subclasses define.
 
@@ -104,6 +149,19 @@ class Layer(Configurable):
         """Return shape and initializer of every entry of `state`, what is kept but not trained by gradients."""
         return {}
 
+    def window(self, input_shape: Shape) -> Window | None:
+        """Return what an output sees of an input of `input_shape`; None where no window says that.
+
+        By default an output sees its own place alone, which holds where the shape stays as it is.
+        """
+        if self.output_shape(input_shape) != input_shape:
+            return None
+        return own_place(max(len(input_shape) - 2, 0))
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        """Return how many multiplications with a weight one input takes; sizes that are not known count as 1."""
+        return 0
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, Any]:
         """Return the output and what `_backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} must define _forward")
@@ -114,40 +172,78 @@ class Layer(Configurable):
 
     # What users call.
 
-    def plan(self, input_shape: Shape) -> tuple[dict[str, WeightSpec], Shape]:
-        """Return the weights that `build` would make and the shape of the output, and make nothing."""
-        input_shape = tuple(input_shape)
-        self._check_axes(input_shape)
-        return self.weight_specs(input_shape), self.output_shape(input_shape)
+    @property
+    def input_shape(self) -> Shape | None:
+        """The argument `input_shape`: the shape of one input."""
+        return self._declared_shape
 
     @property
     def built(self) -> bool:
         """Whether the weights exist."""
         return self._specs is not None
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Shape, weights: WeightSource | None = None) -> None:
         """Make the weights for inputs of `input_shape`; those that were assigned before are kept.
+
+        Parameters
+        ----------
+        input_shape : tuple of int or None
+        weights : callable, optional
+            ``weights(name, spec, dtype)`` returns what the initializers make otherwise.
 
         Raises
         ------
         ValueError
             If the layer cannot take such an input, or an assigned weight has another shape.
         """
-        specs, _ = self.plan(input_shape)
+        self._check_axes(input_shape)
+        self.output_shape(input_shape)
+        specs = self.weight_specs(input_shape)
+        for arrays, wanted in ((self.params, specs), (self.state, self.state_specs(input_shape))):
+            for name, spec in wanted.items():
+                if name not in arrays:
+                    given = None if weights is None else weights(name, spec, self.dtype)
+                    arrays[name] = spec.initializer(spec.shape, self.dtype) if given is None else given
         for name, spec in specs.items():
-            if name not in self.params:
-                self.params[name] = spec.initializer(spec.shape, self.dtype)
             self._checked(name, spec)
-        for name, spec in self.state_specs(tuple(input_shape)).items():
-            if name not in self.state:
-                self.state[name] = spec.initializer(spec.shape, self.dtype)
         self._specs = specs
 
-    def __call__(self, x: ArrayLike, training: bool = False) -> Array:
-        """Return ``forward(x, training)``."""
-        return self.forward(x, training)
+    @overload
+    def __call__(self, x: SymbolicTensor | Sequence[SymbolicTensor], training: bool = False) -> SymbolicTensor: ...
 
-    def forward(self, x: ArrayLike, training: bool = False) -> Array:
+    @overload
+    def __call__(self, x: ArrayLike, training: bool = False) -> Array: ...
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Return ``forward(x, training)``; for what `fastconv.Input` made, note the call in its graph.
+
+        A layer that several calls note is the same layer in all of them: its weights are shared.
+        """
+        return self.connect(x) if is_symbolic(x) else self.forward(x, training)
+
+    def connect(self, x: Any, weights: WeightSource | None = None) -> Any:
+        """Build the layer for symbolic input, with weights as in `build`, and return its symbolic output."""
+        tensors = symbolic_inputs(self.name, x)
+        shapes = [tensor.shape for tensor in tensors]
+        outputs = connect(self, tensors, self.output_shapes(shapes))
+        self.build(self.joined(shapes), weights)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
+        """Return the shapes of all outputs, given those of all inputs."""
+        input_shape = self.joined(input_shapes)
+        self._check_axes(input_shape)
+        return [self.output_shape(input_shape)]
+
+    def joined(self, values: Sequence[Any]) -> Any:
+        """Return shapes or arrays of all inputs as the layer's methods take them: a list, or the only one."""
+        if self.several_inputs:
+            return list(values)
+        if len(values) != 1:
+            raise ValueError(f"{self.name}: input must be one array, got {len(values)}")
+        return values[0]
+
+    def forward(self, x: ArrayLike, training: bool = False) -> Any:
         """Return the layer's output; `training` also keeps what `backward` needs, and turns dropout on.
 
         Raises
@@ -155,16 +251,12 @@ class Layer(Configurable):
         ValueError
             If the layer cannot take an input of this shape.
         """
-        x = to_array(type(self).__name__, "input", x).astype(self.dtype, copy=False)
-        if self._specs is None:
-            self.build(x.shape)
-        self._check_axes(x.shape)
-        y, saved = self._forward(x, training)
+        y, call = self.run(x, training)
         if training:
-            self._saved = y.shape, saved
+            self._saved = call
         return y
 
-    def backward(self, grad_y: ArrayLike, *, needs_input: bool = True) -> Array | None:
+    def backward(self, grad_y: ArrayLike, *, needs_input: bool = True) -> Any:
         """Fill `grads` and return the gradient of the input of the last training forward pass.
 
         Parameters
@@ -174,6 +266,11 @@ class Layer(Configurable):
         needs_input : bool, default True
             Whether the gradient of the input is wanted; without it, None is returned where leaving it out saves work.
 
+        Returns
+        -------
+        ndarray, list of ndarray or None
+            A list for a layer of several inputs.
+
         Raises
         ------
         RuntimeError
@@ -181,11 +278,47 @@ class Layer(Configurable):
         """
         if self._saved is None:
             raise RuntimeError(f"{self.name}: backward needs a forward pass with training=True before it")
-        shape, saved = self._saved
-        grad_y = to_array(type(self).__name__, "grad_y", grad_y).astype(self.dtype, copy=False)
-        if grad_y.shape != shape:
-            raise ValueError(f"{self.name}: grad_y must have the output's shape {shape}, got {grad_y.shape}")
-        return self._backward(saved, grad_y, needs_input)
+        return self.run_backward(self._saved, grad_y, needs_input)
+
+    def run(self, x: Any, training: bool) -> tuple[Any, Call]:
+        """Return the output, and what `run_backward` needs of this call; the layer itself keeps nothing."""
+        inputs, shape = self._inputs(x)
+        if self._specs is None:
+            self.build(shape)
+        self._check_axes(shape)
+        y, saved = self._forward(inputs, training)
+        return y, Call(y.shape, saved)
+
+    def run_backward(self, call: Call, grad_y: Any, needs_input: bool) -> Any:
+        """Fill `grads` and return the gradient of the input of one call of `run`, as `backward` does."""
+        grad_y = self._convert("grad_y", grad_y)
+        if grad_y.shape != call.output_shape:
+            raise ValueError(
+                f"{self.name}: grad_y must have the output's shape {call.output_shape}, got {grad_y.shape}"
+            )
+        grad_x = self._backward(call.saved, grad_y, needs_input)
+        if not self.trainable:
+            self.grads.clear()
+        return grad_x
+
+    @property
+    def trains(self) -> bool:
+        """Whether there are weights that training changes."""
+        return self.trainable and bool(self.params)
+
+    def penalty(self) -> float:
+        """Return the sum of what the regularizers take for the weights; 0 where they are not trained."""
+        if not self.trains:
+            return 0.0
+        return sum(
+            regularizer(self.params[name]) for name, regularizer in self.regularizers.items() if name in self.params
+        )
+
+    def add_penalty_gradients(self) -> None:
+        """Add the gradient of `penalty` to `grads`."""
+        for name, regularizer in self.regularizers.items():
+            if name in self.grads:
+                self.grads[name] = self.grads[name] + regularizer.gradient(self.params[name])
 
     def release(self) -> None:
         """Drop what the last training forward pass kept for `backward`."""
@@ -210,6 +343,14 @@ class Layer(Configurable):
         twin.activation = None
         return twin
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments by name, as values that JSON can hold."""
+        given = {
+            _regularizer_argument(name): serialize(self.regularizers[name]) if name in self.regularizers else None
+            for name in self.regularized
+        }
+        return {**super().get_config(), **given}
+
     def weight(self, name: str) -> Array:
         """Return an entry of `params` as the layer computes with it: of its dtype, and of the shape it was built with.
 
@@ -221,6 +362,40 @@ class Layer(Configurable):
         assert self._specs is not None, "build makes the weights"
         return self._checked(name, self._specs[name])
 
+    def _needs(self, needs_input: bool) -> tuple[str, ...]:
+        """Return what `needs` is for a function whose gradients are those of (input, weight, bias)."""
+        return (*(("input",) if needs_input else ()), *(("weight", "bias") if self.trainable else ()))
+
+    def _inputs(self, x: Any) -> tuple[Any, Any]:
+        """Return input and input shape as `_forward` and `build` take them."""
+        if not self.several_inputs:
+            array = self._convert("input", x)
+            return array, array.shape
+        if not isinstance(x, list | tuple):
+            raise TypeError(f"{self.name}: input must be a list of arrays, got {type(x).__name__}")
+        arrays = [self._convert(f"input[{index}]", array) for index, array in enumerate(x)]
+        return arrays, [array.shape for array in arrays]
+
+    def _convert(self, argument: str, value: Any) -> Array:
+        """Return an input or a gradient as an array of the layer's dtype."""
+        return to_array(type(self).__name__, argument, value).astype(self.dtype, copy=False)
+
+    def _check_regularizers(self, arguments: dict[str, object]) -> dict[str, regularizers.Regularizer]:
+        weights = {_regularizer_argument(name): name for name in self.regularized}
+        layer = type(self).__name__
+        for argument in arguments:
+            if argument not in weights:
+                raise TypeError(f"{layer}.__init__() got an unexpected keyword argument {argument!r}")
+        return {
+            weights[argument]: regularizers.get(value, f"{layer}: {argument}")
+            for argument, value in arguments.items()
+            if value is not None
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies and pickles what is kept for `backward`."""
+        return {**self.__dict__, "_saved": None}
+
     def _checked(self, name: str, spec: WeightSpec) -> Array:
         array = self.params[name]
         if not isinstance(array, np.ndarray) or array.dtype != self.dtype:
@@ -229,8 +404,8 @@ class Layer(Configurable):
             raise ValueError(f"{self.name}: params[{name!r}] must have shape {spec.shape}, got {array.shape}")
         return array
 
-    def _check_axes(self, shape: Shape) -> None:
-        if self.axes is not None and len(shape) != self.axes.count(",") + 1:
+    def _check_axes(self, shape: Any) -> None:
+        if self.axes is not None and not self.several_inputs and len(shape) != self.axes.count(",") + 1:
             raise ValueError(f"{self.name}: input must have axes {self.axes}, got shape {shape}")
 
 
@@ -254,3 +429,7 @@ def _check_input_shape(layer: str, shape: Sequence[int | None]) -> Shape:
     if isinstance(shape, int | str) or not isinstance(shape, Sequence):
         raise TypeError(f"{layer}: input_shape must be a tuple without the batch axis, got {shape!r}")
     return tuple(None if size is None else integer(f"{layer}: input_shape", size) for size in shape)
+
+
+def _regularizer_argument(weight: str) -> str:
+    return f"{weight.removesuffix('_kernel')}_regularizer"

@@ -2,6 +2,7 @@
 
 # ruff: noqa: D102 - what an overriding method does stands in Layer.
 
+import math
 from typing import Any, NamedTuple, Unpack
 
 import numpy as np
@@ -12,6 +13,7 @@ from fastconv.geometry import conv_geometry
 from fastconv.layers._arguments import Pair, integer, pair
 from fastconv.layers._arguments import padding as check_padding
 from fastconv.layers._images import ImageLayer
+from fastconv.layers._windows import Window, sliding
 from fastconv.layers.base import Array, LayerOptions, Shape, WeightSpec
 
 
@@ -56,6 +58,8 @@ class Conv2D(ImageLayer):
     >>> layer.count_params()
     400
     """
+
+    regularized = ("kernel", "bias")
 
     def __init__(
         self,
@@ -111,6 +115,14 @@ class Conv2D(ImageLayer):
             )[1],
         )
 
+    def window(self, input_shape: Shape) -> Window | None:
+        return sliding(self._split(input_shape)[1], self.kernel_size, self.strides, self.dilation_rate, self.padding)
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        values = math.prod(size or 1 for size in self.output_shape(input_shape)[1:])
+        taps = math.prod(self.kernel_size)
+        return values * taps * (self._known_channels(input_shape) // self.groups)
+
     def _arguments(self) -> dict[str, Any]:
         return {
             "stride": self.strides,
@@ -138,14 +150,13 @@ class Conv2D(ImageLayer):
     def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array | None:
         if self.activation is not None:
             grad_y = self.activation.backward(grad_y, saved.y)
-        needs = ("input", "weight", "bias") if needs_input else ("weight", "bias")
         grad_x, grad_kernel, grad_bias = F.conv2d_backward(
-            grad_y, saved.x, self._kernel(), self._bias(), **self._arguments(), needs=needs
+            grad_y, saved.x, self._kernel(), self._bias(), **self._arguments(), needs=self._needs(needs_input)
         )
-        assert grad_kernel is not None, "it is needed"
-        if not self._channels_last:
-            grad_kernel = np.ascontiguousarray(grad_kernel.transpose(2, 3, 1, 0))
-        self.grads["kernel"] = grad_kernel
+        if grad_kernel is not None:
+            if not self._channels_last:
+                grad_kernel = np.ascontiguousarray(grad_kernel.transpose(2, 3, 1, 0))
+            self.grads["kernel"] = grad_kernel
         if grad_bias is not None:
             self.grads["bias"] = grad_bias
         return grad_x

@@ -2,11 +2,13 @@
 
 # ruff: noqa: D102 - what an overriding method does stands in Layer.
 
+import math
 from typing import NamedTuple, Unpack
 
 import fastconv.functional as F
 from fastconv import activations, initializers
 from fastconv.layers._arguments import integer
+from fastconv.layers._windows import Window, own_place
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape, WeightSpec
 
 
@@ -41,6 +43,8 @@ class Dense(Layer):
            [7., 7., 7.]], dtype=float32)
     """
 
+    regularized = ("kernel", "bias")
+
     def __init__(
         self,
         units: int,
@@ -71,6 +75,12 @@ class Dense(Layer):
             raise ValueError(f"{self.name}: input must have at least the axes (batch, inputs), got shape {input_shape}")
         return (*input_shape[:-1], self.units)
 
+    def window(self, input_shape: Shape) -> Window:
+        return own_place(max(len(input_shape) - 2, 0))
+
+    def multiply_adds(self, input_shape: Shape) -> int:
+        return self.units * math.prod(size or 1 for size in input_shape[1:])
+
     def _bias(self) -> Array | None:
         return self.weight("bias") if self.use_bias else None
 
@@ -83,12 +93,16 @@ class Dense(Layer):
     def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array | None:
         if self.activation is not None:
             grad_y = self.activation.backward(grad_y, saved.y)
-        needs = ("input", "weight", "bias") if needs_input else ("weight", "bias")
         grad_x, grad_kernel, grad_bias = F.linear_backward(
-            grad_y, saved.x, self.weight("kernel"), self._bias(), needs=needs, data_format="channels_last"
+            grad_y,
+            saved.x,
+            self.weight("kernel"),
+            self._bias(),
+            needs=self._needs(needs_input),
+            data_format="channels_last",
         )
-        assert grad_kernel is not None, "it is needed"
-        self.grads["kernel"] = grad_kernel
+        if grad_kernel is not None:
+            self.grads["kernel"] = grad_kernel
         if grad_bias is not None:
             self.grads["bias"] = grad_bias
         return grad_x

@@ -9,6 +9,7 @@ from fastconv.geometry import pool_geometry
 from fastconv.layers._arguments import Pair, pair
 from fastconv.layers._arguments import padding as check_padding
 from fastconv.layers._images import ImageLayer
+from fastconv.layers._windows import Window, sliding, whole
 from fastconv.layers.base import Array, LayerOptions, Shape
 
 
@@ -36,6 +37,9 @@ class _Pooling2D(ImageLayer):
                 self.name, shape, self.pool_size, self.strides, self.padding, channels_last=self._channels_last
             )[1],
         )
+
+    def window(self, input_shape: Shape) -> Window | None:
+        return sliding(self._split(input_shape)[1], self.pool_size, self.strides, (1, 1), self.padding)
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -112,6 +116,9 @@ class _GlobalPooling2D(ImageLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         batch, _, channels = self._split(input_shape)
         return self._join(batch, (1, 1), channels) if self.keepdims else (batch, channels)
+
+    def window(self, input_shape: Shape) -> Window | None:
+        return whole(self._split(input_shape)[1])
 
     def _arguments(self, x: Array) -> dict[str, Any]:
         return {"kernel_size": self._split(x.shape)[1], "data_format": self.data_format}

@@ -11,6 +11,7 @@ import numpy as np
 from fastconv.layers._arguments import Pair, integer, pair
 from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers._images import ImageLayer
+from fastconv.layers._windows import Window, shifted, whole
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape
 
 
@@ -40,6 +41,10 @@ class Flatten(Layer):
         if not input_shape:
             raise ValueError(f"{self.name}: input must have a batch axis, got shape ()")
         return (input_shape[0], _product(input_shape[1:]))
+
+    def window(self, input_shape: Shape) -> Window | None:
+        """Return the whole input, which the outputs see together: what follows sees all of them."""
+        return whole(input_shape[1:-1] if self.data_format == "channels_last" else input_shape[2:])
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple[int, ...]]:
         moved = self._channels_last(x)
@@ -135,6 +140,9 @@ class ZeroPadding2D(ImageLayer):
         rows, columns = self.padding
         padded = (None if height is None else height + sum(rows), None if width is None else width + sum(columns))
         return self._join(batch, padded, channels)
+
+    def window(self, input_shape: Shape) -> Window:
+        return shifted([before for before, _ in self.padding])
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, None]:
         edges = ((0, 0), *self.padding, (0, 0)) if self._channels_last else ((0, 0), (0, 0), *self.padding)
