@@ -18,8 +18,10 @@ from fastconv.functional.activations import (
 from fastconv.functional.conv import conv2d, conv2d_backward
 from fastconv.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.resampling import interpolate, interpolate_backward
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 
@@ -37,6 +39,10 @@ __all__ = [
     "max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "linear",
     "linear_backward",
     "relu",

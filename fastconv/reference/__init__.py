@@ -56,6 +56,7 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy_backward,
 )
 from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 
 __all__ = [
@@ -71,6 +72,10 @@ __all__ = [
     "max_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "linear",
     "linear_backward",
     "relu",
