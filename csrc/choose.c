@@ -1,20 +1,45 @@
 /* Which algorithm a pass uses: by its geometry and the width of vectors and tiles alone, never by timing or the number
  * of threads, so that the same call gives the same bits on every run.
  *
- * auto takes the algorithm of least cost, counted in multiply-adds at the kernels' full speed, padding of tiles and
- * vectors included; what is not a multiply-add counts as so many of them. The factors come from one core of a Zen 4
- * (float32, AVX-512): time over that of as many multiply-adds, for 64 and 512 channels. */
+ * auto takes the algorithm of least cost. Each algorithm counts its work of a few kinds, and each kind has a price in
+ * multiply-adds at the kernels' full speed. The prices are a fit (least squares without negative prices, of relative
+ * errors) to 700 random layers a pass, as bench/auto.py draws them, on one core of a Zen 4 with AVX-512, float32: eight
+ * of ten costs were within a tenth of the time measured. */
 #include "internal.h"
 
 #include <stdatomic.h>
 
-static const double PACKING = 12;    /* of one weight: 8 in L2, 26 from memory */
-static const double MATRIX = 40;     /* of one element of a Toeplitz matrix, filled and packed */
-static const double TOEPLITZ = 1.25; /* of a product with it: its share of staging and stores */
-static const double TRANSFORM = 6;   /* of one value of a tile at one point */
-static const double TILE = 150;      /* of a tile at one point: calls, pointers */
-static const double PART = 300;      /* the same, where its channels do not fill their last vector */
-static const double WEIGHTS = 16;    /* of one weight at one point: 14 in L2, 22 from memory */
+enum kind {
+  PRODUCTS, /* of the kernels, with the padding of tiles and vectors */
+  NARROW,   /* those of them in panels of one vector */
+  STORES,   /* of a pixel's or a tile's values in a panel; for the weight gradient panels of gy that are packed */
+  POINTERS, /* written: one for a pixel and tap, or the calls of a tile and point */
+  WEIGHTS,  /* packed or transformed; for the weight gradient summed and written */
+  VALUES,   /* staged, copied to patches, added from them, or transformed */
+  PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one */
+  CALLS,
+  KINDS
+};
+
+struct work {
+  double of[KINDS];
+};
+
+/* In units of a multiply-add at full speed. */
+enum method { DIRECT, IM2COL, COL2IM, TOEPLITZ, WINOGRAD, SUM_DIRECT, SUM_IM2COL, SUM_WINOGRAD, METHODS };
+static const struct work price[METHODS] = {
+    [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 0, 75000}},
+    [IM2COL] = {{0.93, 0.08, 410, 180, 9, 5.3, 0, 16000}},
+    [COL2IM] = {{1.0, 0.19, 0, 450, 11, 7, 0, 95000}},
+    [TOEPLITZ] = {{1.0, 0.22, 180, 53, 19, 0.1, 390, 130000}},
+    [WINOGRAD] = {{1.1, 0.29, 116, 108, 10, 5.4, 380, 13000}},
+    [SUM_DIRECT] = {{1.0, 0.02, 190, 45, 36, 6.2, 0, 50000}},
+    [SUM_IM2COL] = {{0.97, 0, 455, 180, 40, 4.7, 0, 0}},
+    [SUM_WINOGRAD] = {{0.84, 0, 85, 360, 18, 5.1, 195, 0}},
+};
+
+/* Of two that cost about the same direct is taken: it keeps NaN in place and takes the least memory. */
+static const double GAIN = 0.95;
 
 static atomic_int strict;
 
@@ -28,89 +53,236 @@ static int winograd_applies(const struct fcv_geometry *g) {
   return applies;
 }
 
-/* A pass as the kernels see it: its walk, and the channels of w with the padding of panels (and of tiles of mi). */
+static double cost(enum method method, const struct work *work) {
+  double sum = 0;
+  for (int i = 0; i < KINDS; i++) sum += price[method].of[i] * work->of[i];
+  return sum;
+}
+
+/* A walk as the kernels see it. */
 struct shape {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
-  struct fcv_walk walk;
-  double outputs, kc, nc, panels;
-  int pass;
+  const struct fcv_walk *walk;
+  double outputs, inputs, taps, kc;
 };
 
-static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass) {
-  const int64_t residue[FCV_AXES] = {0};
-  struct shape s = {.conv = conv, .kernels = fcv_kernels(conv->dtype), .pass = pass};
-  struct fcv_panels panels;
-  if (pass == FCV_GRAD_INPUT)
-    fcv_walk_grad_input(&conv->geometry, residue, &s.walk);
-  else
-    fcv_walk_forward(&conv->geometry, &s.walk);
-  const struct fcv_axis *axis = s.walk.axis;
-  fcv_panels(s.kernels, s.walk.nc, &panels);
-  s.outputs = (double)(s.walk.n * axis[0].count * axis[1].count * axis[2].count);
-  s.kc = (double)s.walk.kc;
-  if (pass == FCV_GRAD_WEIGHT)
-    s.kc = (double)fcv_round_up(s.walk.kc, s.kernels->mi);
-  s.nc = (double)fcv_panels_channels(&panels);
-  s.panels = (double)panels.per_group;
-  return s;
+static struct shape shape_of(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  return (struct shape){
+      .conv = conv,
+      .kernels = fcv_kernels(conv->dtype),
+      .walk = walk,
+      .outputs = (double)(walk->n * axis[0].count * axis[1].count * axis[2].count),
+      .inputs = (double)(walk->n * axis[0].in * axis[1].in * axis[2].in),
+      .taps = (double)fcv_walk_taps(walk),
+      .kc = (double)walk->kc,
+  };
 }
 
-/* rows of igemm tiles come in halves of mr; the weight gradient takes any number of pixels. */
-static double tiled(const struct shape *s, double rows) {
-  const int64_t half = s->pass == FCV_GRAD_WEIGHT ? 1 : fcv_max(1, s->kernels->mr / 2);
-  return (double)fcv_round_up((int64_t)rows, half);
+/* Panels of nc channels: how many, their channels with padding, and those of a panel of one vector. */
+struct width {
+  double panels, channels, narrow;
+};
+
+static struct width width_of(const struct fcv_kernels *k, int64_t nc) {
+  struct fcv_panels panels;
+  fcv_panels(k, nc, &panels);
+  const int64_t channels = fcv_panels_channels(&panels), last = channels - (panels.per_group - 1) * panels.width;
+  return (struct width){(double)panels.per_group, (double)channels, last == k->vl ? (double)last : 0};
+}
+
+/* igemm tiles come in halves of mr rows. */
+static double tiled(const struct fcv_kernels *k, double rows) {
+  return (double)fcv_round_up((int64_t)rows, fcv_max(1, k->mr / 2));
+}
+
+/* terms: products of an output; w: of its channels. */
+static void count_products(struct work *work, double rows, double terms, const struct width *w) {
+  work->of[PRODUCTS] = rows * terms * w->channels;
+  work->of[NARROW] = rows * terms * w->narrow;
+  work->of[WEIGHTS] = terms * w->channels;
 }
 
 static double direct_cost(const struct shape *s) {
-  const struct fcv_axis *x = &s->walk.axis[2];
-  double kc = s->kc;
-  if (s->pass == FCV_GRAD_WEIGHT && fcv_use_row_taps(&s->walk))
-    kc = (double)fcv_round_up(x->taps * s->walk.kc, s->kernels->mi) / (double)x->taps;
-  const double weights = (double)fcv_walk_taps(&s->walk) * kc * s->nc;
-  const double pixels = s->pass == FCV_GRAD_WEIGHT ? 0 : FCV_PIXEL_COST * s->outputs * s->panels;
-  return (tiled(s, s->outputs) + PACKING) * weights + pixels;
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  const int row_taps = fcv_use_row_taps(s->walk);
+  struct work work = {.of[CALLS] = 1};
+  count_products(&work, tiled(s->kernels, s->outputs), s->taps * s->kc, &w);
+  work.of[STORES] = s->outputs * w.panels;
+  work.of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
+  work.of[VALUES] = row_taps ? s->inputs * s->kc : 0;
+  return cost(DIRECT, &work);
+}
+
+static double im2col_cost(const struct shape *s) {
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  struct work work = {.of[CALLS] = 1};
+  count_products(&work, tiled(s->kernels, s->outputs), s->taps * s->kc, &w);
+  work.of[STORES] = s->outputs * w.panels;
+  work.of[POINTERS] = s->outputs * s->taps;
+  work.of[VALUES] = s->outputs * s->taps * s->kc;
+  return cost(IM2COL, &work);
+}
+
+/* By the walk of the forward pass: from gy to patches of x. */
+static double col2im_cost(const struct shape *s) {
+  const struct width w = width_of(s->kernels, s->walk->kc);
+  const double images = (double)s->walk->n, nc = (double)s->walk->nc;
+  struct work work = {.of[CALLS] = 1};
+  count_products(&work, images * tiled(s->kernels, s->outputs / images), s->taps * nc, &w);
+  work.of[POINTERS] = s->outputs * s->taps;
+  work.of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
+  return cost(COL2IM, &work);
 }
 
 static double toeplitz_cost(const struct shape *s) {
-  const int64_t block = fcv_toeplitz_block(s->conv, &s->walk);
-  const double products = fcv_toeplitz_cost(s->kernels, &s->walk, block);
-  return (TOEPLITZ * s->outputs + MATRIX * (double)block) * products;
+  const struct fcv_axis *axis = s->walk->axis;
+  const int64_t block = fcv_toeplitz_block(s->conv, s->walk);
+  const struct width w = width_of(s->kernels, block * s->walk->nc);
+  const double blocks = s->outputs / (double)axis[2].count * (double)fcv_ceil_div(axis[2].count, block);
+  const double rows = (double)(axis[0].taps * axis[1].taps);
+  struct work work = {.of[CALLS] = 1};
+  count_products(&work, tiled(s->kernels, blocks), rows * (double)fcv_toeplitz_window(s->walk, block) * s->kc, &w);
+  work.of[STORES] = blocks * w.panels;
+  work.of[POINTERS] = blocks * rows;
+  work.of[VALUES] = s->inputs * s->kc;
+  work.of[PARTIAL] = axis[2].out_step > 1 ? s->outputs : 0;
+  return cost(TOEPLITZ, &work);
 }
 
-static double winograd_cost(const struct shape *s, int m) {
-  const struct fcv_axis *axis = s->walk.axis;
-  const double points = (m + 2) * (m + 2), weights = points * s->kc * s->nc;
-  const double tiles = (double)(s->walk.n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
-  const double channels = (double)(fcv_round_up(s->walk.kc, s->kernels->vl) + fcv_round_up(s->walk.nc, s->kernels->vl));
-  const int parts = (s->walk.kc % s->kernels->vl != 0) + (s->walk.nc % s->kernels->vl != 0);
-  const double each = s->pass == FCV_GRAD_WEIGHT ? 2 * WEIGHTS : WEIGHTS; /* sums are cleared and added to as well */
-  return (tiled(s, tiles) + each) * weights + (TRANSFORM * channels + TILE + PART * parts) * tiles * points;
+/* The weight gradient sums tiles of mi rows, those of some taps together. */
+static void count_sums(struct work *work, const struct shape *s, double pixels, double taps, double rows_of_a_tap) {
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  const double rows = (double)fcv_round_up((int64_t)rows_of_a_tap, s->kernels->mi);
+  work->of[PRODUCTS] = pixels * taps * rows * w.channels;
+  work->of[NARROW] = pixels * taps * rows * w.narrow;
+  work->of[WEIGHTS] = taps * rows * w.channels;
+  work->of[STORES] = pixels * w.panels;
 }
 
-static fcv_algorithm winograd_tile(const struct shape *s) {
-  return winograd_cost(s, 2) < winograd_cost(s, 4) ? FCV_WINOGRAD_2X2 : FCV_WINOGRAD_4X4;
+static double sum_direct_cost(const struct shape *s) {
+  const double span = fcv_use_row_taps(s->walk) ? (double)s->walk->axis[2].taps : 1;
+  struct work work = {.of[CALLS] = 1};
+  count_sums(&work, s, s->outputs, s->taps / span, span * s->kc);
+  work.of[POINTERS] = s->outputs * s->taps / span;
+  work.of[VALUES] = span > 1 || s->walk->kc % s->kernels->mi != 0 ? s->inputs * s->kc : 0;
+  return cost(SUM_DIRECT, &work);
+}
+
+static double sum_im2col_cost(const struct shape *s) {
+  struct work work = {.of[CALLS] = 1};
+  count_sums(&work, s, s->outputs, 1, s->taps * s->kc);
+  work.of[POINTERS] = s->outputs * s->taps;
+  work.of[VALUES] = s->outputs * s->taps * s->kc;
+  return cost(SUM_IM2COL, &work);
+}
+
+static double winograd_cost(const struct shape *s, fcv_pass pass, int m) {
+  const struct fcv_axis *axis = s->walk->axis;
+  const int64_t vl = s->kernels->vl, kc = s->walk->kc, nc = s->walk->nc;
+  const double points = (m + 2) * (m + 2);
+  const double tiles = (double)(s->walk->n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
+  struct work work = {.of[CALLS] = 1};
+  if (pass == FCV_GRAD_WEIGHT) {
+    count_sums(&work, s, tiles, points, s->kc);
+    work.of[STORES] *= points * (double)fcv_ceil_div(kc, s->kernels->mi);
+  } else {
+    const struct width w = width_of(s->kernels, nc);
+    count_products(&work, tiled(s->kernels, tiles), points * s->kc, &w);
+    work.of[STORES] = points * tiles * w.panels;
+  }
+  work.of[POINTERS] = points * tiles;
+  work.of[VALUES] = points * tiles * (double)(fcv_round_up(kc, vl) + fcv_round_up(nc, vl));
+  work.of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
+  return cost(pass == FCV_GRAD_WEIGHT ? SUM_WINOGRAD : WINOGRAD, &work);
+}
+
+static double walk_cost(const struct shape *s, fcv_pass pass, fcv_algorithm algorithm) {
+  switch (algorithm) {
+  case FCV_IM2COL:
+    return pass == FCV_FORWARD ? im2col_cost(s) : pass == FCV_GRAD_INPUT ? col2im_cost(s) : sum_im2col_cost(s);
+  case FCV_TOEPLITZ:
+    return toeplitz_cost(s);
+  case FCV_WINOGRAD_2X2:
+    return winograd_cost(s, pass, 2);
+  case FCV_WINOGRAD_4X4:
+    return winograd_cost(s, pass, 4);
+  default:
+    return pass == FCV_GRAD_WEIGHT ? sum_direct_cost(s) : direct_cost(s);
+  }
+}
+
+/* The sum over its walks. A walk without taps leaves zeros. */
+static double pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm) {
+  struct fcv_walk walk;
+  double sum = 0;
+  if (pass == FCV_GRAD_INPUT && algorithm != FCV_IM2COL) {
+    FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {
+      const struct shape s = shape_of(conv, &walk);
+      if (s.outputs * s.taps > 0)
+        sum += walk_cost(&s, pass, algorithm);
+    });
+  } else {
+    fcv_walk_forward(&conv->geometry, &walk);
+    const struct shape s = shape_of(conv, &walk);
+    sum = walk_cost(&s, pass, algorithm);
+  }
+  return sum;
+}
+
+static fcv_algorithm winograd_tile(const struct fcv_conv *conv, fcv_pass pass) {
+  const double two = pass_cost(conv, pass, FCV_WINOGRAD_2X2), four = pass_cost(conv, pass, FCV_WINOGRAD_4X4);
+  return two < four ? FCV_WINOGRAD_2X2 : FCV_WINOGRAD_4X4;
+}
+
+/* Groups run one after the other by every algorithm; those of the same size are not worth a comparison. */
+static int can_estimate(const struct fcv_geometry *g) {
+  return g->groups == 1 && g->n * g->ci * g->co * fcv_product(g->out) * fcv_product(g->kernel) > 0;
 }
 
 static fcv_algorithm best(const struct fcv_conv *conv, fcv_pass pass) {
-  if (fcv_get_strict())
+  const struct fcv_geometry *g = &conv->geometry;
+  if (fcv_get_strict() || !can_estimate(g))
     return FCV_DIRECT;
-  const struct shape s = shape_of(conv, pass);
-  if (s.outputs == 0 || fcv_walk_taps(&s.walk) == 0)
-    return FCV_DIRECT;
+  const int able[FCV_ALGORITHMS] = {
+      [FCV_DIRECT] = 1,
+      [FCV_IM2COL] = pass == FCV_GRAD_INPUT || fcv_product(g->kernel) > 1, /* else a copy of x for nothing */
+      [FCV_TOEPLITZ] = pass != FCV_GRAD_WEIGHT,
+      [FCV_WINOGRAD_2X2] = conv->dtype == FCV_F32 && winograd_applies(g),
+      [FCV_WINOGRAD_4X4] = conv->dtype == FCV_F32 && winograd_applies(g),
+  };
   fcv_algorithm algorithm = FCV_DIRECT;
-  double least = direct_cost(&s);
-  if (pass != FCV_GRAD_WEIGHT && conv->geometry.groups == 1 && toeplitz_cost(&s) < least &&
-      fcv_toeplitz_block(s.conv, &s.walk) > 1) {
-    algorithm = FCV_TOEPLITZ;
-    least = toeplitz_cost(&s);
-  }
-  if (conv->dtype == FCV_F32 && winograd_applies(&conv->geometry)) {
-    const fcv_algorithm tile = winograd_tile(&s);
-    if (winograd_cost(&s, tile == FCV_WINOGRAD_2X2 ? 2 : 4) < least)
-      algorithm = tile;
+  double least = GAIN * pass_cost(conv, pass, FCV_DIRECT);
+  for (fcv_algorithm other = FCV_IM2COL; other < FCV_ALGORITHMS; other++) {
+    const double cost = able[other] ? pass_cost(conv, pass, other) : least;
+    if (cost < least) {
+      algorithm = other;
+      least = cost;
+    }
   }
   return algorithm;
+}
+
+/* Of the matrices of one group for a block that the caller set. */
+static double toeplitz_bytes(const struct fcv_conv *conv, fcv_pass pass) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t residue[FCV_AXES] = {0};
+  struct fcv_walk walk;
+  if (pass == FCV_GRAD_INPUT)
+    fcv_walk_grad_input(g, residue, &walk);
+  else
+    fcv_walk_forward(g, &walk);
+  const int64_t block = fcv_toeplitz_block(conv, &walk);
+  return (double)fcv_product(g->kernel) / (double)g->kernel[2] * (double)fcv_toeplitz_window(&walk, block) *
+         (double)(walk.kc * walk.nc) * (double)block * (double)fcv_kernels(conv->dtype)->size;
+}
+
+double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass) {
+  fcv_algorithm algorithm;
+  if (fcv_choose(conv, pass, &algorithm) != FCV_OK || !can_estimate(&conv->geometry) || algorithm == FCV_TOEPLITZ_FULL)
+    return 0;
+  return pass_cost(conv, pass, algorithm);
 }
 
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen) {
@@ -123,7 +295,10 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
   case FCV_IM2COL:
     return FCV_OK;
   case FCV_TOEPLITZ:
-    *chosen = pass == FCV_GRAD_WEIGHT ? FCV_DIRECT : FCV_TOEPLITZ;
+    if (pass == FCV_GRAD_WEIGHT)
+      *chosen = FCV_DIRECT;
+    else if (conv->block && toeplitz_bytes(conv, pass) > FCV_MATRIX_LIMIT)
+      return FCV_INVALID;
     return FCV_OK;
   case FCV_TOEPLITZ_FULL:
     if (pass == FCV_GRAD_WEIGHT)
@@ -131,10 +306,9 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
     else if (fcv_toeplitz_full_bytes(&conv->geometry, fcv_kernels(conv->dtype)->size) > FCV_MATRIX_LIMIT)
       return FCV_INVALID;
     return FCV_OK;
-  case FCV_WINOGRAD: {
-    const struct shape s = shape_of(conv, pass);
-    *chosen = winograd_tile(&s);
-  } /* fall through */
+  case FCV_WINOGRAD:
+    if (winograd_applies(&conv->geometry))
+      *chosen = winograd_tile(conv, pass); /* fall through */
   case FCV_WINOGRAD_2X2:
   case FCV_WINOGRAD_4X4:
     return winograd_applies(&conv->geometry) ? FCV_OK : FCV_INVALID;

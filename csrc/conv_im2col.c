@@ -23,12 +23,28 @@ struct col2im {
   struct fcv_walk walk;  /* forward: pixels of gy, and where their taps are in gx */
   struct fcv_walk packs; /* of the weights: k over output channels, j over input channels */
   struct fcv_panels panels;
-  int64_t block; /* pixels at a time */
-  int64_t row;   /* elements of a pixel's patch: [tap][padded channels of all groups] */
+  int64_t splits; /* units of an image, which share out its panels: few images are to keep all threads busy */
+  int64_t block;  /* pixels at a time */
+  int64_t row;    /* elements of a pixel's patch: [tap][padded channels of all groups] */
   int64_t thread_bytes;
   const char *packed, *gy, *zero;
   char *gx, *thread_memory;
 };
+
+/* Panels first .. last - 1 of all groups, and their input channels. */
+struct range {
+  int64_t first, last, channel, channels;
+};
+
+static struct range range_of(const struct col2im *d, int64_t split) {
+  const int64_t all = d->packs.groups * d->panels.per_group, ci = d->packs.groups * d->packs.nc;
+  if (d->splits == 1)
+    return (struct range){.last = all, .channels = ci};
+  struct range range = {.first = all * split / d->splits, .last = all * (split + 1) / d->splits};
+  range.channel = range.first * d->panels.width;
+  range.channels = fcv_min(ci, range.last * d->panels.width) - range.channel;
+  return range;
+}
 
 struct unit_memory {
   char *columns, *gy, *gx; /* [pixel][row]; an image of gy and of gx, channels last, where they are not so in memory */
@@ -60,8 +76,9 @@ static int64_t lay_out(const struct col2im *d, char *base, struct unit_memory *m
   return bytes;
 }
 
-/* The gradient of the patches of count pixels of gy. */
-static void multiply(const struct col2im *d, const char *gy, int64_t count, const struct unit_memory *memory) {
+/* The gradient of the patches of count pixels of gy, for a range of panels. */
+static void multiply(const struct col2im *d, const struct range *range, const char *gy, int64_t count,
+                     const struct unit_memory *memory) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_geometry *g = &d->conv->geometry;
   const int64_t size = k->size, taps = fcv_walk_taps(&d->walk), kc = d->packs.kc;
@@ -70,7 +87,7 @@ static void multiply(const struct col2im *d, const char *gy, int64_t count, cons
     memory->a[q] = gy + fcv_min(q, count - 1) * g->co * size;
     memory->c[q] = memory->columns + q * d->row * size;
   }
-  for (int64_t p = 0; p < g->groups * d->panels.per_group; p++) {
+  for (int64_t p = range->first; p < range->last; p++) {
     const int64_t group = p / d->panels.per_group, j0 = p % d->panels.per_group * d->panels.width;
     const int64_t width = fcv_panel_width(&d->panels, p % d->panels.per_group);
     for (int64_t tap = 0; tap < taps; tap++) {
@@ -93,8 +110,8 @@ static void multiply(const struct col2im *d, const char *gy, int64_t count, cons
 }
 
 /* The rows of the patches' gradient added to the pixels of gx, in order. */
-static void add_patches(const struct col2im *d, const struct fcv_source *gx, const struct fcv_box *box, int64_t first,
-                        int64_t count, const struct unit_memory *memory) {
+static void add_patches(const struct col2im *d, const struct range *range, const struct fcv_source *gx,
+                        const struct fcv_box *box, int64_t first, int64_t count, const struct unit_memory *memory) {
   const struct fcv_geometry *g = &d->conv->geometry;
   const int64_t size = d->kernels->size, taps = fcv_walk_taps(&d->walk), ci = d->packs.nc;
   const int64_t padded = fcv_panels_channels(&d->panels);
@@ -104,13 +121,19 @@ static void add_patches(const struct col2im *d, const struct fcv_source *gx, con
     const char *from = memory->columns + (i / taps * d->row + i % taps * g->groups * padded) * size;
     if (to == gx->zero)
       continue;
-    for (int64_t group = 0; group < g->groups; group++)
-      d->kernels->sum_rows(1, ci, from + group * padded * size, ci, to + group * ci * size);
+    if (d->splits > 1)
+      d->kernels->sum_rows(1, range->channels, from + range->channel * size, ci, to + range->channel * size);
+    else
+      for (int64_t group = 0; group < g->groups; group++)
+        d->kernels->sum_rows(1, ci, from + group * padded * size, ci, to + group * ci * size);
   }
 }
 
-static void col2im_image(const void *context, int64_t image, int thread) {
+/* Adds to gx, which is zero. */
+static void col2im_unit(const void *context, int64_t unit, int thread) {
   const struct col2im *d = context;
+  const int64_t image = unit / d->splits;
+  const struct range range = range_of(d, unit % d->splits);
   const struct fcv_geometry *g = &d->conv->geometry;
   const int64_t size = d->kernels->size, in = fcv_product(g->in), out = fcv_product(g->out);
   const int first = d->conv->layout == FCV_CHANNELS_FIRST;
@@ -121,17 +144,18 @@ static void col2im_image(const void *context, int64_t image, int thread) {
   if (first) {
     d->kernels->transpose(g->co, out, gy, out, memory.gy, g->co);
     gy = memory.gy;
+    memset(gx, 0, (size_t)(g->ci * in * size));
   }
-  memset(gx, 0, (size_t)(g->ci * in * size));
   const struct fcv_source source = fcv_source_in_place(&d->walk, gx, d->zero, size);
   const struct fcv_box box = {.size = {1, g->out[0], g->out[1]}};
   for (int64_t q = 0; q < out; q += d->block) {
     const int64_t count = fcv_min(d->block, out - q);
-    multiply(d, gy + q * g->co * size, count, &memory);
-    add_patches(d, &source, &box, q, count, &memory);
+    multiply(d, &range, gy + q * g->co * size, count, &memory);
+    add_patches(d, &range, &source, &box, q, count, &memory);
   }
   if (first)
-    d->kernels->transpose(in, g->ci, gx, g->ci, d->gx + image * g->ci * in * size, in);
+    d->kernels->transpose(in, range.channels, gx + range.channel * size, g->ci,
+                          d->gx + (image * g->ci + range.channel) * in * size, in);
 }
 
 /* Adds bias[channel] to gx and applies the activation, as a transposed convolution wants it. */
@@ -173,7 +197,10 @@ fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_
   d.block = fcv_max(1, fcv_min(COLUMN_BYTES / (d.row * k->size), fcv_product(g->out)));
   d.thread_bytes = lay_out(&d, NULL, NULL);
   const double work = (double)(g->n * fcv_product(g->out)) * (double)d.row * (double)d.packs.kc;
-  const int threads = (int)fcv_min(fcv_threads_for(work), g->n);
+  const int64_t panels = g->groups == 1 ? d.panels.per_group : 1;
+  int threads = fcv_threads_for(work);
+  d.splits = g->n < 4 * threads && threads > 1 ? fcv_min(panels, fcv_ceil_div(4 * threads, g->n)) : 1;
+  threads = (int)fcv_min(threads, g->n * d.splits);
 
   int64_t bytes = 0;
   const int64_t packed_at = fcv_reserve(&bytes, padded * taps * d.packs.kc * k->size);
@@ -187,7 +214,9 @@ fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_
   d.zero = memory + zero_at; /* only an address: padding has no gradient */
   d.thread_memory = memory + threads_at;
   fcv_pack_weights(k, &d.packs, view, w, memory + packed_at, fcv_threads_for((double)(d.row * d.packs.kc)));
-  fcv_parallel_for(g->n, threads, col2im_image, &d);
+  if (conv->layout == FCV_CHANNELS_LAST)
+    fcv_clear(gx, g->n * g->ci * fcv_product(g->in) * k->size);
+  fcv_parallel_for(g->n * d.splits, threads, col2im_unit, &d);
   if (bias || conv->activation != FCV_LINEAR)
     fcv_parallel_for(g->n, threads, finish_image, &(struct finish){.conv = conv, .kernels = k, .bias = bias, .gx = gx});
   fcv_scratch_give(memory);

@@ -13,7 +13,8 @@ enum {
   TILES = 16,             /* pixel tiles of a unit at most, a pixel being a block here */
   STAGE_BYTES = 1 << 20,  /* a staged block of input per thread */
   MATRIX_BYTES = 1 << 19, /* of the Toeplitz matrices, so that they stay in L2 */
-  LONGEST = 32            /* outputs of a block */
+  LONGEST = 32,           /* outputs of a block */
+  STORES = 180            /* what the values of a block in a panel cost beside their products, see choose.c */
 };
 
 struct toeplitz {
@@ -32,17 +33,19 @@ struct toeplitz {
   char *y, *thread_memory;
 };
 
-/* Columns of input that a block of outputs needs. */
-static int64_t window(const struct fcv_axis *x, int64_t block) {
+int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block) {
+  const struct fcv_axis *x = &walk->axis[2];
   return (block - 1) * x->in_step + (x->taps - 1) * x->shift_step + 1;
 }
 
-double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block) {
+/* Of one output, in multiply-adds at full speed. */
+static double cost_of(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block) {
   const struct fcv_axis *x = &walk->axis[2];
   struct fcv_panels panels;
   fcv_panels(kernels, block * walk->nc, &panels);
-  const double rows = (double)(walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc);
-  const double each = rows * (double)fcv_panels_channels(&panels) + FCV_PIXEL_COST * (double)panels.per_group;
+  const int64_t taps = walk->axis[0].taps * walk->axis[1].taps;
+  const double rows = (double)(taps * fcv_toeplitz_window(walk, block) * walk->kc);
+  const double each = rows * (double)fcv_panels_channels(&panels) + STORES * (double)panels.per_group;
   return each * (double)fcv_ceil_div(x->count, block) / (double)x->count;
 }
 
@@ -53,10 +56,10 @@ int64_t fcv_toeplitz_block(const struct fcv_conv *conv, const struct fcv_walk *w
   if (conv->block)
     return fcv_min(conv->block, x->count);
   int64_t best = 1;
-  double least = fcv_toeplitz_cost(kernels, walk, 1);
+  double least = cost_of(kernels, walk, 1);
   for (int64_t block = 2; block <= fcv_min(LONGEST, x->count); block++) {
-    const int64_t rows = walk->axis[0].taps * walk->axis[1].taps * window(x, block) * walk->kc;
-    const double cost = fcv_toeplitz_cost(kernels, walk, block);
+    const int64_t rows = walk->axis[0].taps * walk->axis[1].taps * fcv_toeplitz_window(walk, block) * walk->kc;
+    const double cost = cost_of(kernels, walk, block);
     if (rows * block * walk->nc * kernels->size > MATRIX_BYTES)
       break;
     if (cost < least) {
@@ -72,7 +75,7 @@ int64_t fcv_toeplitz_multiplications(const struct fcv_conv *conv, const struct f
   if (axis[2].count == 0 || fcv_walk_taps(walk) == 0)
     return 0;
   const int64_t block = fcv_toeplitz_block(conv, walk);
-  const int64_t matrix = axis[0].taps * axis[1].taps * window(&axis[2], block) * walk->kc * block * walk->nc;
+  const int64_t matrix = axis[0].taps * axis[1].taps * fcv_toeplitz_window(walk, block) * walk->kc * block * walk->nc;
   return walk->n * axis[0].count * axis[1].count * fcv_ceil_div(axis[2].count, block) * walk->groups * matrix;
 }
 
@@ -189,7 +192,7 @@ static void walk_blocks(const struct fcv_walk *walk, int64_t block, struct fcv_w
   blocks->axis[2].count = fcv_ceil_div(x->count, block);
   blocks->axis[2].out_step = x->out_step * block;
   blocks->axis[2].in_step = x->in_step * block;
-  blocks->axis[2].taps = window(x, block);
+  blocks->axis[2].taps = fcv_toeplitz_window(walk, block);
   blocks->axis[2].shift_step = 1;
   for (int i = 0; i < FCV_AXES; i++) {
     blocks->axis[i].kernel_start = 0;
@@ -260,7 +263,7 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   const int64_t per_row = d.blocks.axis[2].count;
   d.most = fcv_max(1, TILES * k->mr / per_row) * per_row;
   d.thread_bytes = lay_out(&d, NULL, NULL);
-  const int threads = fcv_threads_for((double)outputs * fcv_toeplitz_cost(k, walk, d.block));
+  const int threads = fcv_threads_for((double)outputs * cost_of(k, walk, d.block));
   const int staged = conv->layout == FCV_CHANNELS_FIRST || walk->groups > 1 || fcv_pads_rows(walk);
   const struct fcv_weight_view matrix_view = {
       .kernel = {axis[1].taps * d.kc * d.blocks.nc, d.kc * d.blocks.nc, walk->kc * d.blocks.nc},

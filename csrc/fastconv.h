@@ -68,6 +68,8 @@ struct fcv_pool {
   fcv_layout layout;
   int count_include_pad;    /* average: the divisor counts padding (up to in + pad_hi), else only elements of x */
   int64_t divisor_override; /* average: the divisor where it is not 0 */
+  int adaptive; /* window o of an axis is floor(o * in / out) .. ceil((o + 1) * in / out) - 1; kernel, stride, dilation
+                   and padding count as not given */
 };
 
 /* y = activation(conv(x, w) + bias); bias may be NULL. Cross-correlation: the kernel is not flipped. */
@@ -83,6 +85,9 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
 /* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry and
  * the instruction set. FCV_INVALID where it does not apply. */
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* The time that a pass is expected to take by conv->algorithm, in multiply-adds at the kernels' full speed: what
+ * FCV_AUTO compares. 0 where there is no estimate: FCV_TOEPLITZ_FULL, several groups, nothing to compute. */
+double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass);
 /* Multiplications of FCV_TOEPLITZ in a forward or input-gradient pass, those with the zeros beside the band included.
  */
 fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count);
@@ -100,11 +105,17 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
  * the first maximum as (z * ih + y) * iw + x within one channel, in the layout of y; -1 where a window holds no element
  * of x. */
 fcv_status fcv_max_pool_forward(const struct fcv_pool *pool, const void *x, void *y, int64_t *indices);
-/* gx[first maximum of each window] += gy, zero elsewhere. indices: from the forward call, or NULL: found again in x. */
+/* gx[first maximum of each window] += gy, zero elsewhere. indices: from the forward call, or NULL: found again in x,
+ * which may be NULL where they are given. FCV_INVALID where an index is outside of x and not -1. */
 fcv_status fcv_max_pool_backward(const struct fcv_pool *pool, const void *x, const void *gy, const int64_t *indices,
                                  void *gx);
 fcv_status fcv_avg_pool_forward(const struct fcv_pool *pool, const void *x, void *y);
 fcv_status fcv_avg_pool_backward(const struct fcv_pool *pool, const void *gy, void *gx);
+/* x[indices] = y for each element of y, later ones winning, zero elsewhere; of pool only in, out, layout and dtype
+ * matter. FCV_INVALID where an index is not in 0 .. iz * ih * iw - 1. */
+fcv_status fcv_max_unpool_forward(const struct fcv_pool *pool, const void *y, const int64_t *indices, void *x);
+/* gy = gx[indices]. */
+fcv_status fcv_max_unpool_backward(const struct fcv_pool *pool, const void *gx, const int64_t *indices, void *gy);
 
 /* A linear map along one axis, in compressed rows: one for all images, or one for each.
  *

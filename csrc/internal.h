@@ -35,6 +35,11 @@ typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
 void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
 /* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
 int fcv_threads_for(double work);
+/* Into how many parts, at most `most`, to cut each of some units, so that every thread has work. */
+static inline int64_t fcv_parts(int64_t units, int64_t most) {
+  const int64_t wanted = 4 * fcv_get_threads();
+  return units < wanted ? fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), most)) : 1;
+}
 
 /* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
 void *fcv_scratch_take(size_t bytes);
@@ -47,6 +52,17 @@ static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {
   *total += fcv_round_up(bytes, 64);
   return begin;
 }
+
+/* Zero bytes of rows that lie pitch bytes apart. */
+static inline void fcv_zero_rows(int64_t rows, int64_t bytes, void *to, int64_t pitch) {
+  if (bytes == pitch)
+    memset(to, 0, (size_t)(rows * bytes));
+  else
+    for (int64_t r = 0; r < rows; r++) memset((char *)to + r * pitch, 0, (size_t)bytes);
+}
+
+/* unpool.c: the gradient of max pooling from its indices; FCV_INVALID where one is outside and not -1. */
+fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, const int64_t *indices, void *gx);
 
 /* geometry.c */
 fcv_status fcv_geometry_check(const struct fcv_geometry *geometry, int64_t element);
@@ -73,9 +89,24 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
+/* Whether a channel meets itself only and direct convolution has kernels for it. */
+static inline int fcv_is_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  return conv->algorithm != FCV_IM2COL && walk->groups > 1 && walk->kc == 1 && walk->nc == 1;
+}
 /* gy itself, pixel by pixel. */
 void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
 void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
+/* body for each walk of the input gradient: one for each residue of a position modulo the stride, on each axis. */
+#define FCV_FOR_EACH_RESIDUE(g, walk, body)                                                                            \
+  do {                                                                                                                 \
+    int64_t residue[FCV_AXES];                                                                                         \
+    for (residue[0] = 0; residue[0] < fcv_min((g)->stride[0], (g)->in[0]); residue[0]++)                               \
+      for (residue[1] = 0; residue[1] < fcv_min((g)->stride[1], (g)->in[1]); residue[1]++)                             \
+        for (residue[2] = 0; residue[2] < fcv_min((g)->stride[2], (g)->in[2]); residue[2]++) {                         \
+          fcv_walk_grad_input((g), residue, &(walk));                                                                  \
+          body;                                                                                                        \
+        }                                                                                                              \
+  } while (0)
 static inline int64_t fcv_walk_taps(const struct fcv_walk *walk) {
   return walk->axis[0].taps * walk->axis[1].taps * walk->axis[2].taps;
 }
@@ -156,8 +187,8 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
  * NULL. */
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
-int64_t fcv_direct_packed_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
-void fcv_direct_pack(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
  */
@@ -165,17 +196,16 @@ void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, 
                 const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches);
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
+/* conv.c: memory set to zero by all threads. */
+void fcv_clear(void *memory, int64_t bytes);
 /* conv_toeplitz.c */
 fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
                              void *y);
-/* What a row of an igemm tile costs beside its products, in multiply-adds: pointers, stores. Measured on thin layers:
- * 25 cycles of 16 lanes for a pixel of 2 -> 6 channels, 3x3. */
-enum { FCV_PIXEL_COST = 300 };
-/* How many neighbouring outputs of a row share a window, and the cost of one output then, in multiply-adds. */
+/* How many neighbouring outputs of a row share a window, and the columns of input in it. */
 int64_t fcv_toeplitz_block(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int64_t fcv_toeplitz_multiplications(const struct fcv_conv *conv, const struct fcv_walk *walk);
-double fcv_toeplitz_cost(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t block);
+int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
@@ -207,5 +237,8 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* conv_wgrad_depthwise.c */
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw);
 
 #endif

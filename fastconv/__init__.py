@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         activations,
         callbacks,
         datasets,
+        image,
         initializers,
         layers,
         losses,
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
         optimizers,
         plot,
         reference,
+        regularizers,
+        schedules,
         testing,
         toeplitz,
         utils,
     )
     from fastconv.explanation import explain
-    from fastconv.models import Sequential, load_model
+    from fastconv.models import Input, Model, Sequential, load_model
     from fastconv.tuning import load_tuning, tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Sequential",
+    "Model",
+    "Input",
     "load_model",
     "functional",
     "layers",
@@ -50,11 +55,14 @@ __all__ = [
     "models",
     "losses",
     "optimizers",
+    "schedules",
     "metrics",
     "callbacks",
     "initializers",
+    "regularizers",
     "datasets",
     "utils",
+    "image",
     "plot",
     "reference",
     "testing",
@@ -72,6 +80,8 @@ __all__ = [
 
 _MODULE_OF = {
     "Sequential": "fastconv.models",
+    "Model": "fastconv.models",
+    "Input": "fastconv.models",
     "load_model": "fastconv.models",
     "explain": "fastconv.explanation",
     "tune": "fastconv.tuning",

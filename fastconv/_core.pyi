@@ -20,8 +20,11 @@ LEAKY_RELU: Final[int]
 SIGMOID: Final[int]
 TANH: Final[int]
 # The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
-# "winograd_2x2", "winograd_4x4". Passes are numbered forward, input gradient, weight gradient.
+# "winograd_2x2", "winograd_4x4". To the number of "toeplitz" 256 times the outputs of a block may be added, which
+# otherwise the geometry chooses. Passes are numbered forward, input gradient, weight gradient.
 ALGORITHMS: Final[tuple[str, ...]]
+MATRIX_LIMIT: Final[int]
+"""Bytes of the largest matrix that "toeplitz_full" builds."""
 
 def conv_forward(
     geometry: Geometry,
@@ -67,7 +70,10 @@ def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: in
     -1 where it does not apply.
     """
 
-def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int) -> int:
+def expected_cost(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> float:
+    """Estimate the time of a pass in multiply-adds at full speed, as "auto" does; 0 where there is no estimate."""
+
+def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int, algorithm: int) -> int:
     """Count those of "toeplitz", forward or for the input gradient, with the zeros beside the band."""
 
 def workspace_bytes(
@@ -96,8 +102,11 @@ def conv_grad_input(
     gx: Array,
     algorithm: int = 0,
     bias: Array | None = None,
+    activation: int = 0,
 ) -> None:
-    """With a bias, one number for each of the geometry's input channels, it is a transposed convolution."""
+    """With a bias, one number for each of the geometry's input channels, and an activation it is a transposed
+    convolution.
+    """
 
 def conv_grad_weight(
     geometry: Geometry,
@@ -110,16 +119,34 @@ def conv_grad_weight(
 ) -> None: ...
 def conv_grad_bias(geometry: Geometry, channels_last: bool, gy: Array, gb: Array) -> None: ...
 def max_pool_forward(
-    geometry: Geometry, channels_last: bool, x: Array, y: Array, indices: Array | None = None
+    geometry: Geometry, channels_last: bool, adaptive: bool, x: Array, y: Array, indices: Array | None = None
 ) -> None: ...
 def max_pool_backward(
-    geometry: Geometry, channels_last: bool, x: Array | None, gy: Array, indices: Array | None, gx: Array
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    x: Array | None,
+    gy: Array,
+    indices: Array | None,
+    gx: Array,
 ) -> None: ...
 def avg_pool_forward(
-    geometry: Geometry, channels_last: bool, x: Array, y: Array, count_include_pad: bool, divisor_override: int
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    x: Array,
+    y: Array,
+    count_include_pad: bool = False,
+    divisor_override: int = 0,
 ) -> None: ...
 def avg_pool_backward(
-    geometry: Geometry, channels_last: bool, gy: Array, gx: Array, count_include_pad: bool, divisor_override: int
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    gy: Array,
+    gx: Array,
+    count_include_pad: bool = False,
+    divisor_override: int = 0,
 ) -> None: ...
 def resample(
     batch: int,
@@ -135,6 +162,8 @@ def resample(
     each image. Without arrays the axis stays as it is.
     """
 
+def max_unpool_forward(geometry: Geometry, channels_last: bool, y: Array, indices: Array, x: Array) -> None: ...
+def max_unpool_backward(geometry: Geometry, channels_last: bool, gx: Array, indices: Array, gy: Array) -> None: ...
 def activation_forward(activation: int, slope: float, x: Array, y: Array) -> None: ...
 def activation_backward(activation: int, slope: float, saved: Array, gy: Array, gx: Array) -> None: ...
 def softmax_forward(logarithm: bool, columns: int, x: Array, y: Array) -> None: ...

@@ -51,6 +51,7 @@ cdef extern from "fastconv.h" nogil:
         fcv_layout layout
         int count_include_pad
         int64_t divisor_override
+        int adaptive
     struct fcv_axis_map:
         int64_t out, images, taps
         int64_t in_ "in"
@@ -67,6 +68,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    double fcv_expected_cost(const fcv_conv *, fcv_pass)
+    int FCV_MATRIX_LIMIT
     fcv_status fcv_multiplications_toeplitz(const fcv_conv *, fcv_pass, int64_t *)
     void fcv_set_strict(int)
     int fcv_get_strict()
@@ -78,6 +81,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
     fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
     fcv_status fcv_resample(const fcv_resampling *, const void *, void *)
+    fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
+    fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
     fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
@@ -114,6 +119,7 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
 )
@@ -326,12 +332,21 @@ def choose(geometry, bint float64, bint channels_last, int direction, int algori
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
 
 
-def toeplitz_multiplications(geometry, bint float64, int direction):
+def expected_cost(geometry, bint float64, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return fcv_expected_cost(&conv, <fcv_pass>direction)
+
+
+def toeplitz_multiplications(geometry, bint float64, int direction, int algorithm):
     cdef fcv_conv conv
     cdef int64_t count
     read_geometry(geometry, &conv.geometry)
     conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, True, True, 0)
+    describe(&conv, True, True, algorithm)
     check_pass(direction)
     check(fcv_multiplications_toeplitz(&conv, <fcv_pass>direction, &count))
     return count
@@ -357,7 +372,8 @@ def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_chan
     return bytes
 
 
-def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None):
+def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy, w, gx, int algorithm=0, bias=None,
+                    int activation=0):
     cdef fcv_conv conv
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
@@ -368,6 +384,7 @@ def conv_grad_input(geometry, bint channels_last, bint weight_channels_last, gy,
     cdef void *pgx = arrays.numbers(gx, x_elements(&conv.geometry), True)
     conv.dtype = arrays.dtype
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    activate(&conv, activation, 0.0)
     with nogil:
         status = fcv_conv_grad_input(&conv, pgy, pw, pb, pgx)
     check(status)
@@ -417,26 +434,32 @@ def conv_grad_bias(geometry, bint channels_last, gy, gb):
     check(status)
 
 
-def max_pool_forward(geometry, bint channels_last, x, y, indices=None):
+cdef fcv_pool pool_of(object geometry, bint channels_last, bint adaptive=False) except *:
+    """All but the dtype, which the arrays say."""
     cdef fcv_pool pool
+    read_geometry(geometry, &pool.geometry)
+    pool.layout = layout_of(channels_last)
+    pool.count_include_pad, pool.divisor_override, pool.adaptive = False, 0, adaptive
+    return pool
+
+
+def max_pool_forward(geometry, bint channels_last, bint adaptive, x, y, indices=None):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     cdef int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_forward(&pool, px, py, pi)
     check(status)
 
 
-def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
-    cdef fcv_pool pool
+def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indices, gx):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     if x is None and indices is None:
         raise ValueError("_core: max_pool_backward needs x or indices")
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
@@ -444,36 +467,35 @@ def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
     cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
     check(status)
 
 
-def avg_pool_forward(geometry, bint channels_last, x, y, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_forward(
+    geometry, bint channels_last, bint adaptive, x, y, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_forward(&pool, px, py)
     check(status)
 
 
-def avg_pool_backward(geometry, bint channels_last, gy, gx, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_backward(
+    geometry, bint channels_last, bint adaptive, gy, gx, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_backward(&pool, pgy, pgx)
@@ -519,6 +541,32 @@ def resample(int64_t batch, int64_t channels, bint channels_last, maps, x, y):
     r.layout = layout_of(channels_last)
     with nogil:
         status = fcv_resample(&r, px, py)
+    check(status)
+
+
+def max_unpool_forward(geometry, bint channels_last, y, indices, x):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *py = arrays.numbers(y, y_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *px = arrays.numbers(x, x_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_forward(&pool, py, pi, px)
+    check(status)
+
+
+def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *pgx = arrays.numbers(gx, x_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *pgy = arrays.numbers(gy, y_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_backward(&pool, pgx, pi, pgy)
     check(status)
 
 

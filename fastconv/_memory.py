@@ -1,8 +1,8 @@
 """Arrays for results, in memory that is kept.
 
-The first touch of a page costs more than a whole pass over it (a fault, and zeros that nobody reads), and memory of the
-size of activations goes back to the system whenever it is freed. Arrays made here return theirs to the core, which hands
-it to the next array of about that size: a network in training makes the same arrays at every step.
+The first touch of a page costs more than a whole pass over it (a fault, and zeros that nobody reads), and memory of
+the size of activations goes back to the system whenever it is freed. Arrays made here return theirs to the core, which
+hands it to the next array of about that size: a network in training makes the same arrays at every step.
 """
 
 import math
@@ -28,7 +28,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     if size < _KEPT_FROM:
         return np.empty(shape, dtype)
     try:
-        return np.ndarray(shape, dtype, _core.Block(size))
+        return np.ndarray(shape, dtype, memoryview(_core.Block(size)))
     except OverflowError:
         raise MemoryError(f"fastconv: no memory for an array of shape {shape} and {size} bytes") from None
 

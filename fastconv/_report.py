@@ -1,4 +1,4 @@
-"""What the demo and the command line tell about a trained network: figures, a printed table, pictures."""
+"""What the demo and the command line tell about a trained network: figures, printed tables, pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,30 +8,110 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv import metrics, plot
+from fastconv._image_data import ImageData
 from fastconv.layers import Conv2D
-from fastconv.losses import SparseCategoricalCrossentropy
-from fastconv.models import Sequential
+from fastconv.models import BaseModel
 
 Array = npt.NDArray[Any]
+
+TOP_K = 5
+# Of pictures that draw some of the test images, or look for the strongest responses among them.
+IMAGES_DRAWN, IMAGES_SEARCHED = 12, 1000
 
 
 class Result(NamedTuple):
     """How a classifier does on labelled inputs; ``confusion[true, predicted]`` counts them."""
 
+    labels: Array
+    probabilities: Array
     loss: float
     accuracy: float
     confusion: Array
 
 
-def evaluate(model: Sequential, x: Array, y: Array) -> Result:
+def evaluate(model: BaseModel, x: Array, y: Array) -> Result:
     """Compare a classifier's guesses with the labels ``y``; the loss is the mean cross-entropy.
 
-    One pass over `x` gives all three figures. The model's outputs must be probabilities, one a class.
+    One pass over `x` gives all figures. The model's outputs must be probabilities, one a class.
     """
     probabilities = model.predict(x)
-    loss = SparseCategoricalCrossentropy()(y, probabilities)
-    confusion = metrics.confusion_matrix(y, probabilities.argmax(axis=1), probabilities.shape[1])
-    return Result(loss, float(np.trace(confusion) / len(y)), confusion)
+    return Result(
+        labels=y,
+        probabilities=probabilities,
+        loss=metrics.cross_entropy(y, probabilities),
+        accuracy=metrics.accuracy(y, probabilities),
+        confusion=metrics.confusion_matrix(y, probabilities),
+    )
+
+
+def full_text(result: Result, classes: Sequence[str]) -> str:
+    """Lay out all figures and tables as text.
+
+    Without scikit-learn a line that says so stands in the place of what is its.
+
+    Examples
+    --------
+    >>> shares = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    >>> print(full_text(Result(np.array([0, 1, 1]), shares, 0.4, 2 / 3, np.array([[1, 0], [1, 1]])), ["cat", "dog"]))
+    accuracy        0.6667
+    top-5 accuracy  1.0000
+    cross-entropy   0.4000
+    <BLANKLINE>
+    Cohen's kappa          0.4000
+    Matthews' correlation  0.5000
+    <BLANKLINE>
+    class  precision  recall      F1  examples
+      cat     0.5000  1.0000  0.6667         1
+      dog     1.0000  0.5000  0.6667         2
+     mean     0.7500  0.7500  0.6667         3
+    <BLANKLINE>
+    true / predicted   0   1
+               cat 0   1   .
+               dog 1   1   1
+    """
+    labels, probabilities = result.labels, result.probabilities
+    named = {
+        "accuracy": result.accuracy,
+        f"top-{TOP_K} accuracy": metrics.top_k(labels, probabilities, TOP_K),
+        "cross-entropy": result.loss,
+    }
+    parts = [_lines(named)]
+    try:
+        agreement = {
+            "Cohen's kappa": metrics.cohen_kappa(labels, probabilities),
+            "Matthews' correlation": metrics.matthews_corrcoef(labels, probabilities),
+        }
+        parts += [_lines(agreement), class_table(result, classes)]
+    except ImportError as error:
+        parts.append(str(error))
+    parts.append(confusion_table(result.confusion, classes))
+    return "\n\n".join(parts)
+
+
+def _lines(figures: Mapping[str, float]) -> str:
+    width = max(map(len, figures))
+    return "\n".join(f"{name:<{width}}  {value:.4f}" for name, value in figures.items())
+
+
+def class_table(result: Result, classes: Sequence[str]) -> str:
+    """Lay out precision, recall and F1 of each class as text, with their means in the last line.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed.
+    """
+    columns = [
+        function(result.labels, result.probabilities, average=None)
+        for function in (metrics.precision, metrics.recall, metrics.f1)
+    ]
+    counts = result.confusion.sum(axis=1)
+    rows = [*zip(classes, *columns, counts, strict=True), ("mean", *map(np.mean, columns), counts.sum())]
+    first = max(len(name) for name in ("class", "mean", *classes))
+    lines = [f"{'class':>{first}}  precision  recall      F1  examples"]
+    for name, precision, recall, f1, count in rows:
+        lines.append(f"{name:>{first}}  {precision:9.4f}  {recall:.4f}  {f1:.4f}  {count:8}")
+    return "\n".join(lines)
 
 
 def confusion_table(confusion: Array, classes: Sequence[str]) -> str:
@@ -59,24 +139,36 @@ def confusion_table(confusion: Array, classes: Sequence[str]) -> str:
 
 def save_pictures(
     folder: Path,
-    model: Sequential,
-    history: Mapping[str, Sequence[float]],
-    image: Array,
-    confusion: Array,
-    classes: Sequence[str],
+    model: BaseModel,
+    data: ImageData,
+    result: Result,
+    history: Mapping[str, Sequence[float]] | None = None,
 ) -> list[Path]:
-    """Write training curve, filters, feature maps of `image` and confusion matrix as PNG; return the files.
+    """Write pictures of a network, of its results on the test set and, where there is one, its history as PNG.
 
-    A model without convolutions has no filters, and its input may be no image: those pictures are left out.
+    A model without convolutions has no filters and no maps, and its input may be no image: those pictures are left
+    out, as is that of the mistakes where there are none.
+
+    Returns
+    -------
+    list of Path
+        The files.
     """
-    figures = {"training-curve": plot.history(history)}
+    pictures = {} if history is None else {"training-curve": plot.history(history)}
     if any(isinstance(layer, Conv2D) for layer in model.layers):
-        figures["filters"] = plot.filters(model)
-        figures["feature-maps"] = plot.feature_maps(model, image, classes)
-    figures["confusion-matrix"] = plot.confusion_matrix(confusion, classes)
+        pictures["filters"] = plot.filters(model)
+        pictures["feature-maps"] = plot.feature_maps(model, data.x_test[0], data.classes)
+        pictures["activating-crops"] = plot.activating_crops(model, data.x_test[:IMAGES_SEARCHED])
+        pictures["receptive-field"] = plot.receptive_field(model, data.x_test[0])
+    pictures["confusion-matrix"] = plot.confusion_matrix(result.confusion, data.classes)
+    if data.x_test.ndim == 4:
+        wrong = np.flatnonzero(result.probabilities.argmax(axis=1) != result.labels)
+        for name, chosen in (("guesses", np.arange(len(result.labels))), ("mistakes", wrong)):
+            if len(chosen):
+                drawn = chosen[:IMAGES_DRAWN]
+                pictures[name] = plot.guesses(model, data.x_test[drawn], data.y_test[drawn], data.classes)
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, figure in figures.items():
-        files.append(folder / f"{name}.png")
-        plot.save(figure, files[-1])
-    return files
+    files = {name: folder / f"{name}.png" for name in pictures}
+    for name, file in files.items():
+        plot.save(pictures[name], file)
+    return list(files.values())

@@ -15,7 +15,7 @@ from fastconv import _image_data, _report, bench, demo, plot, utils, zoo
 from fastconv._image_data import ImageData
 from fastconv.archive import atomic_file
 from fastconv.callbacks import ModelCheckpoint
-from fastconv.models import Sequential, load_model
+from fastconv.models import BaseModel, load_model, model_from_json
 
 WRONG_RESULT = 1
 USER_ERROR = 2
@@ -26,6 +26,7 @@ SUMMARY_SHAPE, SUMMARY_CLASSES = (28, 28, 1), 10
 # How a model from a .json file is trained, which brings no settings of its own.
 FILE_EPOCHS, FILE_BATCH_SIZE, FILE_LEARNING_RATE = 10, 64, 1e-3
 
+PLOTS = "filters, maps, crops, receptive field, confusion matrix, guesses, mistakes"
 DATA_HELP = f"{', '.join(_image_data.NAMED)}, or a .npz file with x_train, y_train, x_test, y_test"
 
 
@@ -87,12 +88,13 @@ def _parser() -> Parser:
     command.add_argument("--batch-size", type=_at_least(1), metavar="N", help="default: the model's own")
     command.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="default: %(default)s")
     command.add_argument("--save", type=Path, metavar="FILE", help="keep the model, after every epoch (.npz)")
-    command.add_argument("--plots", type=Path, metavar="DIR", help="save training curve, filters, maps, confusion")
+    command.add_argument("--plots", type=Path, metavar="DIR", help=f"save training curve, {PLOTS}")
     command.set_defaults(run=_train)
 
-    command = commands.add_parser("evaluate", help="loss, accuracy and confusion matrix on a test set")
+    command = commands.add_parser("evaluate", help="all figures and the confusion matrix on a test set")
     command.add_argument("model", metavar="MODEL", help="a saved model (.npz)")
     command.add_argument("--data", required=True, metavar="DATA", help=DATA_HELP)
+    command.add_argument("--plots", type=Path, metavar="DIR", help=f"save {PLOTS}")
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("predict", help="the best guesses for pictures")
@@ -205,18 +207,25 @@ def _train(arguments: argparse.Namespace) -> None:
     if arguments.save:
         print(f"saved {arguments.save}")
     if arguments.plots:
-        image, confusion = data.x_test[0], result.confusion
-        for file in _report.save_pictures(arguments.plots, model, history, image, confusion, data.classes):
-            print(f"saved {file}")
+        _print_saved(_report.save_pictures(arguments.plots, model, data, result, history))
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    _prepare_outputs(None, arguments.plots)
     model = load_model(arguments.model)
     data = _image_data.load(arguments.data)
     _check_fits(model, arguments.model, data, arguments.data)
     result = _report.evaluate(model, data.x_test, data.y_test)
-    print(f"test loss {result.loss:.4f}, test accuracy {result.accuracy:.4f} on {len(data.x_test)} examples\n")
-    print(_report.confusion_table(result.confusion, data.classes))
+    print(f"{arguments.model} on {len(data.x_test)} test examples of {arguments.data}\n")
+    print(_report.full_text(result, data.classes))
+    if arguments.plots:
+        print()
+        _print_saved(_report.save_pictures(arguments.plots, model, data, result))
+
+
+def _print_saved(files: Sequence[Path]) -> None:
+    for file in files:
+        print(f"saved {file}")
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -295,7 +304,7 @@ def _bench_cases(arguments: argparse.Namespace) -> tuple[Sequence[bench.Case], t
     return cases, (arguments.sweep, list(values))
 
 
-def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
+def _model_to_train(name: str, data: ImageData) -> tuple[BaseModel, int, int]:
     """Return the model, compiled, and its default epochs and batch size."""
     if name.endswith(".json"):
         model = _read_json(Path(name))
@@ -305,14 +314,14 @@ def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
     return model, zoo.RECIPES[name].epochs, zoo.RECIPES[name].batch_size
 
 
-def _read_json(file: Path) -> Sequential:
+def _read_json(file: Path) -> BaseModel:
     try:
-        return Sequential.from_json(file.read_text(encoding="utf-8"))
+        return model_from_json(file.read_text(encoding="utf-8"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file} must be a model as model.to_json() writes it, got: {error}") from error
 
 
-def _check_fits(model: Sequential, model_name: str, data: ImageData, data_name: str) -> None:
+def _check_fits(model: BaseModel, model_name: str, data: ImageData, data_name: str) -> None:
     found = data.x_test.shape[1:]
     if not model.built:
         model.build((None, *found))

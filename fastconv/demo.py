@@ -115,7 +115,7 @@ def run(folder: Path) -> None:
     result = _report.evaluate(model, data.x_test, data.y_test)
     print(f"\nTest accuracy {result.accuracy:.4f}, loss {result.loss:.4f}\n")
     print(_report.confusion_table(result.confusion, data.classes))
-    files = _report.save_pictures(folder, model, history, data.x_test[0], result.confusion, data.classes)
+    files = _report.save_pictures(folder, model, data, result, history)
     files.append(folder / "digits.npz")
     model.save(files[-1])
     print(f"\nSaved in {folder}:")

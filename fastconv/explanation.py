@@ -34,6 +34,9 @@ class AlgorithmRow:
         Whether "auto" takes it.
     note : str
         Why it does not apply, or what is special; may be empty.
+    expected_time : float or None
+        What "auto" expects a call to take, relative to "direct": a model of this package's kernels, fitted on one
+        machine (csrc/choose.c). None also for "toeplitz_full" and for several groups, which it does not cover.
     multiplications : int or None
         Products of an input (or its transform) with a weight, zeros of padding and of matrices included.
     workspace_bytes : int or None
@@ -47,6 +50,7 @@ class AlgorithmRow:
     applies: bool
     chosen: bool
     note: str
+    expected_time: float | None
     multiplications: int | None
     workspace_bytes: int | None
     error: float | None
@@ -74,17 +78,18 @@ class Explanation:
     why: str
 
     def __repr__(self) -> str:
-        cells = [("", "algorithm", "multiplications", "workspace", "error", "")]
+        cells = [("", "algorithm", "time", "multiplications", "workspace", "error", "")]
         for row in self.rows:
+            time = "-" if row.expected_time is None else f"{row.expected_time:.2f}"
             products = "-" if row.multiplications is None else f"{row.multiplications:,}"
             memory = "-" if row.workspace_bytes is None else _bytes_text(row.workspace_bytes)
             error = "-" if row.error is None else f"{row.error:.1e}"
-            cells.append(("*" if row.chosen else "", row.algorithm, products, memory, error, row.note))
+            cells.append(("*" if row.chosen else "", row.algorithm, time, products, memory, error, row.note))
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            f"{mark:1} {name:{widths[1]}}  {products:>{widths[2]}}  {memory:>{widths[3]}}  {error:>{widths[4]}}  {note}"
-            for mark, name, products, memory, error, note in cells
-        ]
+        lines = []
+        for mark, name, *numbers, note in cells:
+            columns = "".join(f"  {number:>{width}}" for number, width in zip(numbers, widths[2:-1], strict=True))
+            lines.append(f"{mark:1} {name:{widths[1]}}{columns}  {note}")
         return "\n".join([self.title, *map(str.rstrip, lines), f"auto takes {self.chosen}: {self.why}"])
 
 
@@ -131,9 +136,9 @@ def explain(
     >>> table = fc.explain((16, 128, 28, 28), (128, 128, 3, 3), padding=1)
     >>> print(table)
     forward of input (16, 128, 28, 28) with weight (128, 128, 3, 3), channels_first, float32
-      algorithm      multiplications  workspace  error
-      direct           1,849,688,064  ...
-    * winograd_4x4       462,422,016  ...
+      algorithm      time  multiplications  workspace  error
+      direct         1.00    1,849,688,064  ...
+    * winograd_4x4   0...     462,422,016  ...
     auto takes winograd_4x4: it saves more multiplications than its transforms cost
     >>> [row.note for row in fc.explain((1, 3, 9, 9), (8, 3, 5, 5)).rows if row.algorithm == "winograd_2x2"]
     ['needs a 3x3 kernel, got (5, 5)']
@@ -161,13 +166,14 @@ def explain(
 def _row(case: Case, algorithm: str, eps: float, chosen: str) -> AlgorithmRow:
     refusal = _algorithms.refusal(case, algorithm)
     if refusal is not None:
-        return AlgorithmRow(algorithm, False, False, refusal, None, None, None)
+        return AlgorithmRow(algorithm, False, False, refusal, None, None, None, None)
     computed_by = _algorithms.choose(case, algorithm)
     return AlgorithmRow(
         algorithm,
         True,
         algorithm == chosen,
         "" if computed_by == algorithm else f"computed as {computed_by}",
+        _algorithms.expected_time(case, algorithm),
         _multiplications(case, computed_by),
         _algorithms.workspace_bytes(case, algorithm),
         eps * _error(case, computed_by),
@@ -221,8 +227,10 @@ def _reason(case: Case, chosen: str) -> str:
         return "a tuning table was loaded that has this case"
     if chosen.startswith("winograd"):
         return "it saves more multiplications than its transforms cost"
-    if chosen != "direct":
+    if chosen == "toeplitz":
         return "its vectors are full where those of direct are not"
+    if chosen == "im2col":
+        return "one product over all taps takes less time than tap after tap"
     if get_precision() == "strict":
         return 'set_precision("strict") keeps to it'
     if _algorithms.unmet_condition(case.geometry, "winograd") is not None:

@@ -107,7 +107,7 @@ def _measure(case: Case, seconds: float) -> dict[str, Any]:
     from fastconv.bench.clock import Contestant, interleaved
 
     compute = _problem(case)
-    names = [name for name in _algorithms.available() if _competes(case, name)]
+    names = [name for name in _algorithms.NAMES if _competes(case, name)]
     contestants = [Contestant(name, "fastconv", partial(compute, name), np.asarray) for name in names]
     samples = interleaved(contestants, seconds)
     times = {name: 1e3 * float(np.median(samples[name])) for name in names}

@@ -168,6 +168,8 @@ LARGE = [
     LargeConv2D(1, (17, 16), 48, 128, (1, 1), stride=(2, 1), groups=4),
     LargeConv2D(1, (30, 29), 65, 65, (3, 3), padding=((1, 1), (1, 1)), groups=65),
     LargeConv2D(2, (12, 13), 31, 62, (5, 5), (2, 2), (1, 1), ((2, 2), (2, 2)), groups=31),
+    LargeConv2D(2, (15, 14), 512, 512, (3, 3), (2, 1), (1, 1), ((1, 1), (1, 1)), groups=512),
+    LargeConv2D(3, (21, 30), 64, 64, (5, 5), (1, 1), (1, 2), ((2, 2), (0, 3)), groups=64),
 ]
 
 
@@ -244,8 +246,8 @@ def conv_bounds(
 
 
 def image_as(array: Array, data_format: str, dtype: Any) -> Array:
-    """Return a channels-last image in another layout and dtype."""
-    moved = array if data_format == "channels_last" else array.transpose(0, 3, 1, 2)
+    """Return channels-last images, of any number of axes, in another layout and dtype."""
+    moved = array if data_format == "channels_last" else np.moveaxis(array, -1, 1)
     return np.ascontiguousarray(moved, dtype=dtype)
 
 
@@ -255,29 +257,30 @@ def weight_as(array: Array, data_format: str, dtype: Any) -> Array:
     return np.ascontiguousarray(moved, dtype=dtype)
 
 
-def torch_conv2d(
+def torch_conv(
     torch: Any, x: Any, w: Any, b: Any, stride: Any, padding: Any, dilation: Any, groups: int, data_format: str
 ) -> Any:
     """Say in torch's words what it has no word for: channels last, uneven padding, "same" with a stride."""
+    axes = w.ndim - 2
     last = data_format == "channels_last"
     if last:
-        x, w = x.movedim(-1, -3), w.permute(3, 2, 0, 1)
-    strides, dilations = _two(stride), _two(dilation)
+        x, w = x.movedim(-1, -axes - 1), w.movedim((-1, -2), (0, 1))
+    strides, dilations = _per_axis(stride, axes), _per_axis(dilation, axes)
     if padding == "same":
-        axes = zip(x.shape[-2:], w.shape[2:], strides, dilations, strict=True)
-        totals = [max((-(-size // s) - 1) * s + (k - 1) * r + 1 - size, 0) for size, k, s, r in axes]
+        windows = zip(x.shape[-axes:], w.shape[2:], strides, dilations, strict=True)
+        totals = [max((-(-size // s) - 1) * s + (k - 1) * r + 1 - size, 0) for size, k, s, r in windows]
         pads = [(total // 2, total - total // 2) for total in totals]
     elif padding == "valid":
-        pads = [(0, 0), (0, 0)]
+        pads = [(0, 0)] * axes
     elif isinstance(padding, tuple) and isinstance(padding[0], tuple):
         pads = list(padding)
     else:
-        pads = [(pad, pad) for pad in _two(padding)]
-    padded = torch.nn.functional.pad(x, (*pads[1], *pads[0]))
-    y = torch.nn.functional.conv2d(padded, w, b, strides, 0, dilations, groups)
-    return y.movedim(-3, -1) if last else y
+        pads = [(pad, pad) for pad in _per_axis(padding, axes)]
+    padded = torch.nn.functional.pad(x, [number for pair in reversed(pads) for number in pair])
+    y = getattr(torch.nn.functional, f"conv{axes}d")(padded, w, b, strides, 0, dilations, groups)
+    return y.movedim(-axes - 1, -1) if last else y
 
 
-def _two(value: Any) -> list[int]:
-    values = value if isinstance(value, tuple | list) else [value]
-    return [int(number) for number in (values if len(values) == 2 else [*values, *values])]
+def _per_axis(value: Any, axes: int) -> list[int]:
+    values = list(value) if isinstance(value, tuple | list) else [value]
+    return [int(number) for number in (values if len(values) == axes else values * axes)]

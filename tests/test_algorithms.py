@@ -248,6 +248,38 @@ class TestIntegers:
         assert_integers(y, image_as(expected, data_format, dtype), algorithm)
 
 
+class TestBlocks:
+    """ "toeplitz_N": N outputs of a row from one window."""
+
+    @pytest.mark.parametrize("block", [1, 2, 5, 100])
+    @pytest.mark.parametrize("case", [*THIN[:2], LARGE[1], LARGE[5]], ids=str)
+    def test_every_block_gives_the_result(self, case, block, isa, threads, dtype, data_format):
+        known, how = solved(case), {**case.options, "data_format": data_format, "algorithm": f"toeplitz_{block}"}
+        x, w, b, gy = arrays_as(case, data_format, dtype)
+        np.testing.assert_array_equal(F.conv2d(x, w, b, **how), image_as(known.y, data_format, dtype))
+        gx, _, _ = F.conv2d_backward(gy, x, w, b, **how, needs="input")
+        np.testing.assert_array_equal(gx, image_as(known.gx, data_format, dtype))
+        np.testing.assert_array_equal(
+            F.prepare_conv2d(w, b, **how)(x), image_as(known.y, data_format, dtype), err_msg="packed"
+        )
+
+    def test_longer_blocks_multiply_more(self):
+        geometry, number = geometry_of(THIN[0]), NUMBERS["toeplitz"]
+        counts = [_core.toeplitz_multiplications(geometry, False, FORWARD, number + 256 * n) for n in (1, 2, 4, 10**6)]
+        assert counts == sorted(set(counts))
+
+    def test_block_past_the_limit_is_refused(self):
+        x, w = np.ones((1, 8, 1, 100_000), np.float32), np.ones((8, 8, 1, 3), np.float32)
+        assert F.conv2d(x, w, algorithm="toeplitz_8").shape == (1, 8, 1, 99_998)
+        with pytest.raises(ValueError, match="'toeplitz_99999' needs matrices past the limit of 1073741824 bytes"):
+            F.conv2d(x, w, algorithm="toeplitz_99999")
+
+    @pytest.mark.parametrize("name", ["toeplitz_0", "toeplitz_-1", "toeplitz_", "toeplitz_4x4", "toeplitz_1e3"])
+    def test_what_is_no_block_is_refused(self, name):
+        with pytest.raises(ValueError, match="or 'toeplitz_N' with a number, got 'toeplitz_"):
+            F.conv2d(np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3)), algorithm=name)
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 class TestDegenerateSizes:
     def test_empty_batch(self, algorithm, isa, dtype, data_format):

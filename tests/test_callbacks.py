@@ -7,9 +7,21 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.callbacks import Callback, EarlyStopping, History, ModelCheckpoint, ProgressBar
+from fastconv.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TerminateOnNaN,
+)
 from fastconv.layers import Dense
 from fastconv.optimizers import SGD
+from fastconv.schedules import ExponentialDecay
 
 
 def model_and_data() -> tuple[fc.Sequential, np.ndarray, np.ndarray]:
@@ -29,6 +41,9 @@ class Script:
         self.epoch = -1
         self.saved: list[str] = []
         self.weights: list[Any] = []
+        self.optimizer = SGD(1.0)
+        self.rates: list[float] = []
+        self.logs: dict[str, float] = {}
 
     def run(self, *callbacks: Callback) -> int:
         """Return the number of epochs that were run."""
@@ -38,7 +53,11 @@ class Script:
         for epoch, value in enumerate(self.values):
             self.epoch = epoch
             for callback in callbacks:
-                callback.on_epoch_end(epoch, {self.name: value})
+                callback.on_epoch_begin(epoch, {})
+            self.rates.append(self.optimizer.learning_rate)
+            self.logs = {self.name: value}
+            for callback in callbacks:
+                callback.on_epoch_end(epoch, self.logs)
             if self.stop_training:
                 break
         for callback in callbacks:
@@ -130,6 +149,17 @@ def test_early_stopping_restores_the_best_weights() -> None:
     assert untouched.weights == []
 
 
+def test_the_best_epoch_is_known_also_where_no_weights_are_kept() -> None:
+    stopping = EarlyStopping(patience=2)
+    Script([1.0, 0.5, 0.6, 0.7]).run(stopping)
+    assert (stopping.best_epoch, stopping.stopped_epoch, stopping.best) == (1, 3, 0.5)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "val_acc", "top_k", "auc", "precision", "f1"])
+def test_what_is_better_when_larger_is_known_by_its_name(metric: str) -> None:
+    assert Script([0.1, 0.2, 0.3, 0.2], metric).run(EarlyStopping(metric)) == 4
+
+
 def test_nan_is_no_improvement() -> None:
     assert Script([1.0, float("nan"), float("nan")]).run(EarlyStopping(patience=1)) == 2
 
@@ -166,6 +196,26 @@ def test_checkpoints_of_every_epoch_can_be_loaded(tmp_path: Path, capsys: pytest
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.npz", "2.npz"]
     np.testing.assert_array_equal(fc.load_model(tmp_path / "2.npz").predict(x), model.predict(x))
     assert "Epoch 2: saved" in capsys.readouterr().out
+
+
+def test_checkpoints_of_values_better_than_a_threshold_only() -> None:
+    script = Script([1.0, 0.9, 0.7, 0.8])
+    script.run(ModelCheckpoint("{epoch}", save_best_only=True, initial_value_threshold=0.9))
+    assert script.saved == ["3"]
+
+
+def test_checkpoints_every_so_many_batches_across_epochs(tmp_path: Path) -> None:
+    model, x, y = model_and_data()
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}-{loss:.0f}", save_freq=3)
+    model.fit(x, y, batch_size=5, epochs=2, verbose=0, callbacks=[checkpoint])  # 4 batches an epoch
+    assert [path.name.rsplit("-", 1)[0] for path in sorted(tmp_path.iterdir())] == ["1-3", "2-2"]
+
+
+def test_arguments_of_checkpoints_are_checked() -> None:
+    with pytest.raises(NotImplementedError, match="save_weights_only must be False, got True; load_model"):
+        ModelCheckpoint("m.npz", save_weights_only=True)
+    with pytest.raises(ValueError, match="ModelCheckpoint: save_freq must be an integer from 1 on, got 0"):
+        ModelCheckpoint("m.npz", save_freq=0)
 
 
 def test_a_checkpoint_name_that_cannot_be_filled_is_an_error() -> None:
@@ -208,3 +258,134 @@ def test_evaluate_and_predict_show_a_bar_on_request(capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().err
     assert "Evaluate: 100%" in shown
     assert "Predict: 100%" in shown
+
+
+class TestLearningRateScheduler:
+    def test_a_function_of_the_epoch_or_of_epoch_and_rate(self) -> None:
+        script = Script([0.0] * 3)
+        script.run(LearningRateScheduler(lambda epoch: 0.5**epoch))
+        assert script.rates == [1.0, 0.5, 0.25]
+        script = Script([0.0] * 3)
+        script.run(LearningRateScheduler(lambda epoch, rate: rate / (epoch + 1)))
+        assert script.rates == [1.0, 0.5, 0.5 / 3]
+        assert script.logs["learning_rate"] == 0.5 / 3
+
+    def test_a_schedule_counts_epochs(self) -> None:
+        script = Script([0.0] * 3)
+        script.run(LearningRateScheduler(ExponentialDecay(1.0, 1, 0.5)))
+        assert script.rates == [1.0, 0.5, 0.25]
+
+    def test_a_type_error_of_the_function_itself_is_shown(self) -> None:
+        def broken(epoch: int, rate: float) -> float:
+            return rate + "1"  # type: ignore[operator, no-any-return]
+
+        with pytest.raises(TypeError, match="unsupported operand"):
+            Script([0.0]).run(LearningRateScheduler(broken))
+
+    def test_what_is_no_rate_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="what schedule returns must be a number, got None"):
+            Script([0.0]).run(LearningRateScheduler(lambda epoch: None))  # type: ignore[arg-type, return-value]
+
+    def test_verbose_prints_the_rate(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Script([0.0]).run(LearningRateScheduler(lambda epoch: 0.25, verbose=1))
+        assert capsys.readouterr().out == "Epoch 1: learning rate 0.25\n"
+
+
+class TestReduceLROnPlateau:
+    def rates(self, values: list[float], **options: Any) -> list[float]:
+        """Return the rates of the epochs, and the one after the last."""
+        script = Script(values)
+        script.run(ReduceLROnPlateau(**{"factor": 0.5, "patience": 2, **options}))
+        return [*script.rates[1:], script.optimizer.learning_rate]
+
+    def test_the_rate_falls_after_patience_epochs_without_improvement(self) -> None:
+        assert self.rates([1.0, 0.9, 0.9, 0.9, 0.9, 0.9]) == [1, 1, 1, 0.5, 0.5, 0.25]
+        assert self.rates([1.0, 0.9, 0.9, 0.8, 0.9, 0.9]) == [1, 1, 1, 1, 1, 0.5]
+
+    def test_changes_of_at_most_min_delta_do_not_count(self) -> None:
+        assert self.rates([1.0, 0.95, 0.9], min_delta=0.2) == [1, 1, 0.5]
+
+    def test_nothing_is_counted_while_cooling_down(self) -> None:
+        assert self.rates([1.0] * 8, cooldown=2) == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+    def test_the_rate_does_not_fall_below_min_lr(self) -> None:
+        assert self.rates([1.0] * 6, patience=1, min_lr=0.3) == [1, 0.5, 0.3, 0.3, 0.3, 0.3]
+
+    def test_a_value_that_should_rise(self) -> None:
+        assert self.rates([0.1, 0.2, 0.1], mode="max", patience=1) == [1, 1, 0.5]
+
+    def test_the_rate_is_recorded_for_callbacks_that_follow(self, capsys: pytest.CaptureFixture[str]) -> None:
+        script = Script([1.0, 1.0])
+        script.run(ReduceLROnPlateau(patience=1, verbose=1))
+        assert script.logs["learning_rate"] == 1.0
+        assert capsys.readouterr().out == "Epoch 2: learning rate reduced to 0.1\n"
+
+    def test_bad_arguments_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="ReduceLROnPlateau: factor must be less than 1, got 1"):
+            ReduceLROnPlateau(factor=1)
+        with pytest.raises(ValueError, match=r"ReduceLROnPlateau: patience must be an integer from 0 on, got 0\.5"):
+            ReduceLROnPlateau(patience=0.5)  # type: ignore[arg-type]
+
+
+class TestCSVLogger:
+    def test_a_row_for_every_epoch(self, tmp_path: Path) -> None:
+        model, x, y = model_and_data()
+        history = model.fit(
+            x, y, epochs=2, verbose=0, validation_data=(x, y), callbacks=[CSVLogger(tmp_path / "log.csv")]
+        ).history
+        lines = (tmp_path / "log.csv").read_text().splitlines()
+        assert lines[0] == "epoch,loss,val_loss"
+        rows = [[float(number) for number in line.split(",")] for line in lines[1:]]
+        assert rows == [
+            [0, history["loss"][0], history["val_loss"][0]],
+            [1, history["loss"][1], history["val_loss"][1]],
+        ]
+
+    def test_rows_are_appended_or_replace_the_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        for append, lines in (
+            (True, ["epoch;val_loss", "0;1.0"]),
+            (True, ["epoch;val_loss", "0;1.0", "0;1.0"]),
+            (False, ["epoch;val_loss", "0;1.0"]),
+        ):
+            Script([1.0]).run(CSVLogger(path, separator=";", append=append))
+            assert path.read_text().splitlines() == lines
+
+    def test_a_row_is_in_the_file_when_its_epoch_ends(self, tmp_path: Path) -> None:
+        path, seen = tmp_path / "log.csv", []
+        look = LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(len(path.read_text().splitlines())))
+        Script([1.0, 2.0]).run(CSVLogger(path), look)
+        assert seen == [2, 3]
+
+    def test_a_file_with_other_columns_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "log.csv"
+        path.write_text("epoch,loss\n")
+        logger = CSVLogger(path, append=True)
+        with pytest.raises(
+            ValueError, match=r"CSVLogger: the columns of '.*' must be epoch, val_loss, got epoch, loss"
+        ):
+            Script([1.0]).run(logger)
+        logger.on_train_end({})
+        assert path.read_text() == "epoch,loss\n"
+
+    def test_a_separator_is_one_character(self) -> None:
+        with pytest.raises(ValueError, match="CSVLogger: separator must be one character, got ', '"):
+            CSVLogger("log.csv", separator=", ")
+
+
+def test_terminate_on_nan_ends_the_training(capsys: pytest.CaptureFixture[str]) -> None:
+    model, x, y = model_and_data()
+    y[-1] = np.inf
+    with np.errstate(invalid="ignore"):
+        history = model.fit(x, y, epochs=5, verbose=0, callbacks=[TerminateOnNaN()])
+    assert history.epoch == [0]
+    assert "the loss is inf, training ends" in capsys.readouterr().out
+
+
+def test_functions_as_a_callback() -> None:
+    calls: list[Any] = []
+    callback = LambdaCallback(
+        on_train_begin=lambda logs: calls.append("begin"), on_epoch_end=lambda epoch, logs: calls.append((epoch, logs))
+    )
+    Script([1.0]).run(callback)
+    assert calls == ["begin", (0, {"val_loss": 1.0})]

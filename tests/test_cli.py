@@ -65,6 +65,8 @@ class TestTrain:
         assert model.count_params() == 64 * 128 + 128 + 1290
         assert sorted(file.name for file in (trained / "plots").iterdir()) == [
             "confusion-matrix.png",
+            "guesses.png",
+            "mistakes.png",
             "training-curve.png",
         ]
 
@@ -91,10 +93,14 @@ class TestTrain:
         plots = tmp_path / "new" / "plots"
         assert main(["train", "--data", str(blobs), "--model", str(file), "--epochs", "8", "--plots", str(plots)]) == 0
         assert "test accuracy 1.0000" in capsys.readouterr().out
+        # No mistakes: there are none.
         assert sorted(found.name for found in plots.iterdir()) == [
+            "activating-crops.png",
             "confusion-matrix.png",
             "feature-maps.png",
             "filters.png",
+            "guesses.png",
+            "receptive-field.png",
             "training-curve.png",
         ]
 
@@ -181,16 +187,52 @@ class TestTrain:
 
 
 class TestEvaluate:
-    def test_prints_figures_and_confusion_matrix(self, trained, capsys):
+    def test_prints_all_figures(self, trained, capsys):
+        from sklearn import metrics
+
         assert main(["evaluate", str(trained / "mlp.npz"), "--data", "digits"]) == 0
         lines = capsys.readouterr().out.splitlines()
         model = fc.load_model(trained / "mlp.npz")
         (_, _), (x, y) = fc.datasets.load_digits()
-        guesses = model.predict(x[..., np.newaxis] / np.float32(16)).argmax(axis=1)
-        assert f"test accuracy {(guesses == y).mean():.4f} on 359 examples" in lines[0]
+        outputs = model.predict(x[..., np.newaxis] / np.float32(16))
+        guesses = outputs.argmax(axis=1)
+        assert lines[0].endswith("on 359 test examples of digits")
+        found = dict(line.rsplit(maxsplit=1) for line in lines[2:8] if line)
+        expected = {
+            "accuracy": metrics.accuracy_score(y, guesses),
+            "top-5 accuracy": metrics.top_k_accuracy_score(y, outputs, k=5),
+            "cross-entropy": metrics.log_loss(y, outputs / outputs.sum(axis=1, keepdims=True)),
+            "Cohen's kappa": metrics.cohen_kappa_score(y, guesses),
+            "Matthews' correlation": metrics.matthews_corrcoef(y, guesses),
+        }
+        assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, abs=6e-5)
+        table = np.array([[float(word) for word in line.split()] for line in lines[10:20]])
+        by_class = metrics.precision_recall_fscore_support(y, guesses)
+        np.testing.assert_allclose(table[:, 1:], np.transpose(by_class), atol=6e-5)
         counts = [[int(word.replace(".", "0")) for word in line.split()[1:]] for line in lines[-10:]]
-        assert np.trace(counts) == (guesses == y).sum()
-        assert np.sum(counts, axis=1).tolist() == np.bincount(y).tolist()
+        np.testing.assert_array_equal(counts, metrics.confusion_matrix(y, guesses))
+
+    def test_without_scikit_learn_says_what_is_missing_and_prints_the_rest(self, trained, blobs, monkeypatch, capsys):
+        model = fc.Sequential([fc.layers.Flatten(input_shape=(8, 8, 1)), fc.layers.Dense(2, activation="softmax")])
+        model.save(blobs.parent / "model.npz")
+        monkeypatch.setitem(sys.modules, "sklearn", None)
+        assert main(["evaluate", str(blobs.parent / "model.npz"), "--data", str(blobs)]) == 0
+        printed = capsys.readouterr().out
+        for part in ("accuracy", 'cohen_kappa needs scikit-learn: pip install "fastconv[demo]"', "true / predicted"):
+            assert part in printed
+
+    def test_plots_are_saved(self, trained, tmp_path, capsys):
+        folder = tmp_path / "new" / "plots"
+        assert main(["evaluate", str(trained / "mlp.npz"), "--data", "digits", "--plots", str(folder)]) == 0
+        names = sorted(file.name for file in folder.iterdir())
+        assert names == ["confusion-matrix.png", "guesses.png", "mistakes.png"]
+        saved = [line for line in capsys.readouterr().out.splitlines() if line.startswith("saved ")]
+        assert sorted(saved) == [f"saved {folder / name}" for name in names]
+
+    def test_plots_without_matplotlib_are_refused_before_the_work(self, trained, tmp_path, monkeypatch, capsys):
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        message = error_of(capsys, "evaluate", trained / "mlp.npz", "--data", "digits", "--plots", tmp_path / "plots")
+        assert 'pictures need matplotlib: pip install "fastconv[demo]"' in message
 
     def test_errors(self, trained, blobs, capsys, tmp_path):
         assert "nowhere.npz" in error_of(capsys, "evaluate", "nowhere.npz", "--data", "digits")

@@ -5,39 +5,46 @@ import pytest
 import strategies
 from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
-from oracle import assert_same_bits, assert_within, every_setting, small_integers
+from oracle import assert_same_bits, assert_within, every_setting, image_as, small_integers, weight_as
 
 import fastconv as fc
 import fastconv.functional as F
 from fastconv import reference
 from fastconv.testing import check_gradient, error_bound
 
+CONVOLUTIONS = {1: strategies.conv1d, 2: strategies.conv2d, 3: strategies.conv3d}
 
-def two(value):
+
+def conv_transpose(axes):
+    return getattr(F, f"conv_transpose{axes}d")
+
+
+def per_axis(value, axes):
     values = list(value) if isinstance(value, tuple | list) else [value]
-    return [int(number) for number in (values * 2)[:2]]
+    return [int(number) for number in (values * axes)[:axes]]
 
 
 @st.composite
-def transposed(draw, dtypes=(np.float32, np.float64)):
+def transposed(draw, axes=2, dtypes=(np.float32, np.float64)):
     """Arguments of a transposed convolution: shapes of a convolution's case, its channels the other way round."""
-    case = draw(strategies.conv2d(dtypes=dtypes))
+    case = draw(CONVOLUTIONS[axes](dtypes=dtypes))
     options = dict(case.options)
     last = options["data_format"] == "channels_last"
-    ci = case.weight_shape[3 if last else 0]
+    ci = case.weight_shape[-1 if last else 0]
     shape = list(case.input_shape)
-    shape[-1 if last else -3] = ci
-    per_axis = zip(two(options["stride"]), two(options["dilation"]), strict=True)
-    extras = tuple(draw(st.integers(0, max(pair) - 1)) for pair in per_axis)
-    options["output_padding"] = (0, 0) if options["padding"] == "same" else extras
+    shape[-1 if last else -axes - 1] = ci
+    steps = zip(per_axis(options["stride"], axes), per_axis(options["dilation"], axes), strict=True)
+    extras = tuple(draw(st.integers(0, max(pair) - 1)) for pair in steps)
+    options["output_padding"] = (0,) * axes if options["padding"] == "same" else extras
     rng = np.random.default_rng(case.seed)
-    co = case.weight_shape[2 if last else 1] * options["groups"]
+    co = case.weight_shape[-2 if last else 1] * options["groups"]
     arrays = [rng.standard_normal(size).astype(case.dtype) for size in (shape, case.weight_shape, co)]
+    forward = getattr(reference, f"conv_transpose{axes}d")
     try:
-        y = reference.conv_transpose2d(np.zeros(shape), np.zeros(case.weight_shape), **options)
+        y = forward(np.zeros(shape), np.zeros(case.weight_shape), **options)
     except ValueError:
         assume(False)
-    assume(0 not in y.shape[-3:])
+    assume(0 not in y.shape[-axes - 1 :])
     gy = rng.standard_normal(y.shape).astype(case.dtype)
     return (*arrays[:2], arrays[2] if case.with_bias else None), options, gy
 
@@ -46,27 +53,21 @@ def absolutes(arrays):
     return [None if array is None else np.abs(array) for array in arrays]
 
 
-@settings(max_examples=300)
-@given(case=transposed())
-def test_conv_transpose2d_and_gradients_match_reference(case):
+def assert_matches_reference(axes, case):
     (x, w, b), options, gy = case
+    forward, backward = (getattr(reference, f"conv_transpose{axes}d{suffix}") for suffix in ("", "_backward"))
     algorithm = "direct" if x.dtype == np.float64 else "auto"
-    expected = (
-        reference.conv_transpose2d(x, w, b, **options),
-        *reference.conv_transpose2d_backward(gy, x, w, b, **options),
-    )
-    sums = (
-        reference.conv_transpose2d(*absolutes((x, w, b)), **options),
-        *reference.conv_transpose2d_backward(*absolutes((gy, x, w, b)), **options),
-    )
+    expected = forward(x, w, b, **options), *backward(gy, x, w, b, **options)
+    sums = forward(*absolutes((x, w, b)), **options), *backward(*absolutes((gy, x, w, b)), **options)
     terms = (w.size + 1, w.size, x.size + 1, gy.size + 1)
     bounds = [
         None if total is None else error_bound(total, count, x.dtype, algorithm)
         for total, count in zip(sums, terms, strict=True)
     ]
+    gradients = getattr(F, f"conv_transpose{axes}d_backward")
     for setting in every_setting():
         note(setting)
-        results = F.conv_transpose2d(x, w, b, **options), *F.conv_transpose2d_backward(gy, x, w, b, **options)
+        results = conv_transpose(axes)(x, w, b, **options), *gradients(gy, x, w, b, **options)
         for name, result, value, bound in zip(("y", "gx", "gw", "gb"), results, expected, bounds, strict=True):
             if value is None:
                 assert result is None
@@ -76,24 +77,44 @@ def test_conv_transpose2d_and_gradients_match_reference(case):
             assert_within(result, value, bound, f"{name}, {setting}")
 
 
+@settings(max_examples=200)
+@given(case=transposed(1))
+def test_conv_transpose1d_and_gradients_match_reference(case):
+    assert_matches_reference(1, case)
+
+
+@settings(max_examples=300)
+@given(case=transposed(2))
+def test_conv_transpose2d_and_gradients_match_reference(case):
+    assert_matches_reference(2, case)
+
+
 @settings(max_examples=100)
-@given(case=transposed(dtypes=(np.float64,)))
-def test_it_is_the_transpose_of_conv2d(case):
+@given(case=transposed(3))
+def test_conv_transpose3d_and_gradients_match_reference(case):
+    assert_matches_reference(3, case)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@settings(max_examples=80)
+@given(data=st.data())
+def test_it_is_the_transpose_of_the_convolution(axes, data):
     """<conv_transpose(x), v> == <x, conv(v)> for the same weights, where the convolution gives x's size."""
-    (x, w, _), options, v = case
-    y = F.conv_transpose2d(x, w, **options)
+    (x, w, _), options, v = data.draw(transposed(axes, dtypes=(np.float64,)))
+    y = conv_transpose(axes)(x, w, **options)
     conv_options = {name: value for name, value in options.items() if name != "output_padding"}
-    back = F.conv2d(v, w, **conv_options)
+    back = getattr(F, f"conv{axes}d")(v, w, **conv_options)
     assume(back.shape == x.shape)
     scale = np.abs(x).ravel() @ np.abs(back).ravel() + 1
     assert np.vdot(y, v) == pytest.approx(np.vdot(x, back), rel=0, abs=1e-11 * scale)
 
 
-@settings(max_examples=40)
-@given(case=transposed(dtypes=(np.float64,)))
-def test_gradients_are_directional_derivatives(case):
-    arrays, options, _ = case
-    check_gradient(F.conv_transpose2d, arrays, directions=2, **options)
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@settings(max_examples=30)
+@given(data=st.data())
+def test_gradients_are_directional_derivatives(axes, data):
+    arrays, options, _ = data.draw(transposed(axes, dtypes=(np.float64,)))
+    check_gradient(conv_transpose(axes), arrays, directions=2, **options)
 
 
 X, W, B = (2, 6, 5, 4), (6, 3, 3, 2), (3,)
@@ -104,14 +125,16 @@ def draw(rng, *shapes):
 
 
 def assert_same_as_torch(torch, arrays, *args, **options):
+    """Compare output and all gradients, in float64; the weight tells the number of axes."""
+    name = f"conv_transpose{arrays[1].ndim - 2}d"
     tensors = [None if array is None else torch.tensor(array, requires_grad=True) for array in arrays]
-    expected = torch.nn.functional.conv_transpose2d(*tensors, *args, **options)
-    y = F.conv_transpose2d(*arrays, *args, **options)
+    expected = getattr(torch.nn.functional, name)(*tensors, *args, **options)
+    y = getattr(F, name)(*arrays, *args, **options)
     assert y.shape == tuple(expected.shape)
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-12)
     gy = np.random.default_rng(1).standard_normal(y.shape)
     expected.backward(torch.tensor(gy))
-    gradients = F.conv_transpose2d_backward(gy, *arrays, *args, **options)
+    gradients = getattr(F, f"{name}_backward")(gy, *arrays, *args, **options)
     for gradient, tensor in zip(gradients, [*tensors, None][:3], strict=True):
         if tensor is None:
             assert gradient is None
@@ -160,6 +183,112 @@ def test_arguments_by_name_are_those_of_torch(torch, rng):
 
 def test_image_without_a_batch_axis(torch, rng):
     assert_same_as_torch(torch, draw(rng, X[1:], W, B), stride=2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "output_padding": 1},
+        {"stride": (3,), "padding": (1,), "output_padding": (2,)},
+        {"stride": [2], "padding": 2},
+        {"dilation": (3,), "output_padding": [2]},
+        {"groups": 3, "stride": 2},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_options_of_conv_transpose1d_are_those_of_torch(torch, options, with_bias, rng):
+    x, w, b = draw(rng, (2, 6, 9), (6, 3, 4), (3 * options.get("groups", 1),))
+    assert_same_as_torch(torch, [x, w, b if with_bias else None], **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"stride": 2, "output_padding": 1},
+        {"stride": (1, 2, 3), "output_padding": (0, 1, 2)},
+        {"stride": (2,), "padding": (1,), "output_padding": (1,)},
+        {"padding": (0, 1, 2)},
+        {"dilation": [1, 3, 2], "output_padding": [0, 2, 1]},
+        {"groups": 2},
+        {"stride": (2, 1, 2), "padding": (1, 0, 1), "output_padding": (1, 0, 0), "groups": 2, "dilation": (1, 2, 1)},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_options_of_conv_transpose3d_are_those_of_torch(torch, options, with_bias, rng):
+    x, w, b = draw(rng, (2, 4, 4, 5, 6), (4, 3, 3, 2, 4), (3 * options.get("groups", 1),))
+    assert_same_as_torch(torch, [x, w, b if with_bias else None], **options)
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+class TestOneAndThreeAxes:
+    @pytest.fixture
+    def arrays(self, axes, rng):
+        return draw(rng, (2, 4, *(5, 4, 6)[:axes]), (4, 3, *(3, 2, 2)[:axes]), (6,))
+
+    def test_arguments_by_position(self, torch, arrays):
+        assert_same_as_torch(torch, arrays, 3, (1,), 1, 2, 1)
+
+    def test_arguments_by_name(self, torch, axes, arrays):
+        x, w, b = arrays
+        options = {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2, "dilation": 2}
+        tensors = {"input": torch.tensor(x), "weight": torch.tensor(w), "bias": torch.tensor(b)}
+        expected = getattr(torch.nn.functional, f"conv_transpose{axes}d")(**tensors, **options)
+        y = conv_transpose(axes)(input=x, weight=w, bias=b, **options)
+        np.testing.assert_allclose(y, expected.numpy(), rtol=0, atol=1e-12)
+
+    def test_image_without_a_batch_axis(self, torch, arrays):
+        x, w, b = arrays
+        assert_same_as_torch(torch, [x[0], w, b], stride=2, groups=2)
+
+    def test_empty_batch(self, axes, arrays):
+        x, w, b = arrays
+        y = conv_transpose(axes)(x[:0], w, b, groups=2)
+        assert y.shape == (0, 6, *(7, 5, 7)[:axes])
+        gx, gw, gb = getattr(F, f"conv_transpose{axes}d_backward")(y, x[:0], w, b, groups=2)
+        assert gx.shape == x[:0].shape
+        np.testing.assert_array_equal(gw, np.zeros(w.shape))
+        np.testing.assert_array_equal(gb, np.zeros(6))
+
+    def test_same_gives_as_many_elements_as_stride_times_input(self, axes, rng):
+        x, w = draw(rng, (2, 4, *(5, 4, 6)[:axes]), (4, 3, *(3, 2, 4)[:axes]))
+        y = conv_transpose(axes)(x, w, stride=2, padding="same")
+        assert y.shape == (2, 3, *(10, 8, 12)[:axes])
+
+    def test_out_is_filled_and_returned(self, axes, arrays):
+        expected = conv_transpose(axes)(*arrays, groups=2)
+        out = np.full_like(expected, np.nan)
+        assert conv_transpose(axes)(*arrays, groups=2, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+
+    def test_threads_do_not_change_bits(self, axes, dtype, data_format, rng):
+        sizes = (700,) if axes == 1 else (8, 9, 10)
+        x, w = rng.standard_normal((2, 32, *sizes)), rng.standard_normal((32, 24, *(4,) * axes))
+        if data_format == "channels_last":
+            x, w = np.moveaxis(x, 1, -1), np.moveaxis(w, (1, 0), (-2, -1))
+        results = []
+        for threads in (1, 2, 3):
+            with fc.set_num_threads(threads):
+                results.append(
+                    conv_transpose(axes)(x.astype(dtype), w.astype(dtype), None, 2, 1, data_format=data_format)
+                )
+        assert_same_bits(results[0], results[1])
+        assert_same_bits(results[0], results[2])
+
+    def test_function_and_rule_are_named(self, axes):
+        x, w = np.ones((1, 4, *(5,) * axes)), np.ones((4, 3, *(3,) * axes))
+        name, weight = f"conv_transpose{axes}d", ", ".join(("kd", "kh", "kw")[3 - axes :])
+        with pytest.raises(ValueError, match=rf"^{name}: weight must have shape \(4, c_out, {weight}\) for 4 input "):
+            conv_transpose(axes)(x, w[:3])
+        with pytest.raises(ValueError, match=rf"^{name}: output_padding must be smaller than stride or dilation, max"):
+            conv_transpose(axes)(x, w, output_padding=1)
+        with pytest.raises(ValueError, match=rf"^{name}: output_padding must be an integer or .*, got \(0, 0, 0, 0\)$"):
+            conv_transpose(axes)(x, w, output_padding=(0,) * 4)
+        with pytest.raises(ValueError, match=rf"^{name}_backward: grad_output must have shape .*, that of the output"):
+            getattr(F, f"{name}_backward")(x, x, w)
 
 
 @pytest.mark.parametrize("channels", [16, 33])
@@ -244,6 +373,15 @@ class TestValues:
         out = np.full((2, 3, 7, 5), np.nan, dtype)
         assert F.conv_transpose2d(x, w, out=out) is out
         np.testing.assert_array_equal(out, reference.conv_transpose2d(x, w))
+
+    @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_fused_activation_is_that_of_the_result(self, stride, activation, isa, threads, dtype, data_format, rng):
+        x, w, b = rng.standard_normal((2, 9, 8, 5)), rng.standard_normal((3, 3, 37, 5)) / 8, rng.standard_normal(37)
+        arrays = image_as(x, data_format, dtype), weight_as(w, data_format, dtype), b.astype(dtype)
+        y = F.conv_transpose2d(*arrays, stride, data_format=data_format, activation=activation)
+        plain = F.conv_transpose2d(*arrays, stride, data_format=data_format)
+        assert_same_bits(y, getattr(F, activation)(plain))
 
     def test_out_may_be_the_input(self, rng):
         x, w = small_integers(rng, (1, 2, 4, 4)), small_integers(rng, (2, 2, 1, 1))

@@ -139,10 +139,25 @@ class TestReasons:
     def test_why_names_what_decided(self):
         assert fc.explain(*LAYER, padding=1).why == "it saves more multiplications than its transforms cost"
         assert "float64" in fc.explain(*LAYER, padding=1, dtype="float64").why
+        assert "vectors are full" in fc.explain((64, 1, 28, 28), (8, 1, 7, 7), stride=2).why
+        assert "over all taps" in fc.explain((16, 9, 22, 22), (66, 9, 7, 7), direction="input").why
         with fc.set_precision("strict"):
             strict = fc.explain(*LAYER, padding=1)
         assert strict.chosen == "direct"
         assert "strict" in strict.why
+
+    @pytest.mark.parametrize("direction", ["forward", "input", "weight"])
+    def test_auto_takes_what_it_expects_to_be_the_fastest(self, direction):
+        for shapes in (LAYER, ((64, 1, 28, 28), (8, 1, 3, 3)), ((8, 2, 30, 30), (5, 2, 3, 3))):
+            table = rows(*shapes, padding=1, direction=direction)
+            times = {name: row.expected_time for name, row in table.items() if row.expected_time is not None}
+            assert {"direct", "im2col", "toeplitz"} <= set(times)
+            assert times["direct"] == 1
+            (chosen,) = (name for name, row in table.items() if row.chosen)
+            assert times[chosen] == min(times.values()) or (chosen == "direct" and min(times.values()) >= 0.95)
+
+    def test_no_time_is_expected_of_groups(self):
+        assert all(row.expected_time is None for row in rows((1, 4, 9, 9), (4, 2, 3, 3), groups=2).values())
 
 
 class TestTable:

@@ -222,5 +222,6 @@ def test_unfit_input_names_the_layer_and_the_reason(layer: Layer, shape: tuple[i
 
 def test_unknown_sizes_stay_unknown() -> None:
     assert Conv2D(4, 3, strides=2).output_shape((None, None, 9, 3)) == (None, None, 4, 4)
+    assert Conv2D(4, 3, strides=2).output_shape((None, None, None, 3)) == (None, None, None, 4)
     assert MaxPooling2D(2).output_shape((None, 9, None, 3)) == (None, 4, None, 3)
     assert Flatten().output_shape((None, None, 3)) == (None, None)

@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 
 from fastconv import activations, losses
+from fastconv._configurable import serialize
 from fastconv.losses import (
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    Hinge,
+    Huber,
+    KLDivergence,
     Loss,
+    MeanAbsoluteError,
     MeanSquaredError,
     SparseCategoricalCrossentropy,
 )
@@ -35,6 +42,86 @@ def test_values_worked_by_hand() -> None:
     )
     assert BinaryCrossentropy()([[1, 0]], [[0.9, 0.2]]) == pytest.approx(-(log(0.9) + log(0.8)) / 2)
     assert MeanSquaredError()([[1, 2], [3, 4]], [[1, 0], [3, 1]]) == pytest.approx((0 + 4 + 0 + 9) / 4)
+
+    assert MeanAbsoluteError()([[1, 2], [3, 4]], [[1, 0], [3, 1]]) == pytest.approx((0 + 2 + 0 + 3) / 4)
+    assert Huber(2.0)([[0, 0]], [[1, 5]]) == pytest.approx((0.5 + 2 * (5 - 1)) / 2)
+    assert KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]) == pytest.approx(0.5 * log(2) + 0.5 * log(2 / 3))
+    assert KLDivergence()([[1, 0]], [[0.5, 0.5]]) == pytest.approx(log(2), abs=1e-5)
+    # (1 - 0.8)**2 * -log(0.8), and (1 - 0.5)**2 * -log(0.5), both times 0.25.
+    assert CategoricalFocalCrossentropy()([[0, 1], [1, 0]], [[0.2, 0.8], [0.5, 0.5]]) == pytest.approx(
+        -0.25 * (0.04 * log(0.8) + 0.25 * log(0.5)) / 2
+    )
+    # 0.9 of a 1 and 0.2 of a 0 are right with 0.9 and 0.8.
+    assert BinaryFocalCrossentropy()([[1, 0]], [[0.9, 0.2]]) == pytest.approx(-(0.01 * log(0.9) + 0.04 * log(0.8)) / 2)
+    assert BinaryFocalCrossentropy(True, alpha=0.3)([[1, 0]], [[0.9, 0.2]]) == pytest.approx(
+        -(0.3 * 0.01 * log(0.9) + 0.7 * 0.04 * log(0.8)) / 2
+    )
+
+
+def test_hinge_takes_0_as_minus_1_where_targets_are_0_and_1_only() -> None:
+    assert Hinge()([[-1, 1]], [[0.5, 0.5]]) == (1.5 + 0.5) / 2
+    assert Hinge()([[0, 1]], [[0.5, 0.5]]) == (1.5 + 0.5) / 2
+    assert Hinge()([[0, -1]], [[0.5, 0.5]]) == (1 + 1.5) / 2
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_focal_losses_without_focus_are_cross_entropies(from_logits: bool, rng: np.random.Generator) -> None:
+    p = rng.dirichlet(np.ones(3), 4)
+    y_pred, y_true = np.log(p) if from_logits else p, np.eye(3)[[0, 2, 1, 1]]
+    for focal, plain in (
+        (CategoricalFocalCrossentropy(1.0, 0.0, from_logits), CategoricalCrossentropy(from_logits)),
+        (BinaryFocalCrossentropy(gamma=0.0, from_logits=from_logits), BinaryCrossentropy(from_logits)),
+    ):
+        value, gradient = focal.with_gradient(y_true, y_pred)
+        expected, expected_gradient = plain.with_gradient(y_true, y_pred)
+        assert value == pytest.approx(expected)
+        np.testing.assert_allclose(gradient, expected_gradient, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_losses_of_logits_agree_with_those_of_probabilities_and_stay_finite(
+    gamma: float, rng: np.random.Generator
+) -> None:
+    z, y_true = rng.standard_normal((4, 3)), np.eye(3)[[0, 2, 1, 1]]
+    for cls, activation in (
+        (CategoricalFocalCrossentropy, activations.Softmax()),
+        (BinaryFocalCrossentropy, activations.Sigmoid()),
+    ):
+        loss = cls(gamma=gamma)
+        on_logits = loss.on_logits(activation)
+        assert on_logits is not None
+        assert on_logits(y_true, z) == pytest.approx(loss(y_true, activation(z)))
+        for sign in (1, -1):
+            value, gradient = on_logits.with_gradient(y_true, (sign * 1e4 * (2 * y_true - 1)).astype(np.float32))
+            assert np.isfinite(value)
+            assert np.isfinite(gradient).all()
+
+
+def test_outputs_beyond_the_bounds_of_probabilities_have_no_gradient() -> None:
+    for loss in (KLDivergence(), BinaryCrossentropy(), BinaryFocalCrossentropy()):
+        _, gradient = loss.with_gradient([[1.0, 1.0, 0.5]], [[0.0, 1.5, 0.5]])
+        assert gradient[0, :2].tolist() == [0, 0], loss
+
+
+@pytest.mark.parametrize(
+    ("names", "cls"),
+    [
+        (("categorical_crossentropy", "CategoricalCrossentropy"), CategoricalCrossentropy),
+        (("sparse_categorical_crossentropy", "SparseCategoricalCrossentropy"), SparseCategoricalCrossentropy),
+        (("binary_crossentropy", "bce", "BCE", "BinaryCrossentropy"), BinaryCrossentropy),
+        (("mean_squared_error", "mse", "MSE", "MeanSquaredError"), MeanSquaredError),
+        (("mean_absolute_error", "mae", "MAE", "MeanAbsoluteError"), MeanAbsoluteError),
+        (("kl_divergence", "kld", "KLD", "KLDivergence"), KLDivergence),
+        (("hinge", "Hinge"), Hinge),
+        (("huber", "Huber"), Huber),
+        (("categorical_focal_crossentropy", "focal", "CategoricalFocalCrossentropy"), CategoricalFocalCrossentropy),
+        (("binary_focal_crossentropy", "BinaryFocalCrossentropy"), BinaryFocalCrossentropy),
+    ],
+)
+def test_names_of_keras(names: tuple[str, ...], cls: type[Loss]) -> None:
+    for name in names:
+        assert type(losses.get(name)) is cls
+    assert type(losses.get(serialize(cls()))) is cls
 
 
 def test_probabilities_that_do_not_sum_to_one_are_normalised() -> None:
@@ -86,6 +173,16 @@ def test_logits_of_1e4_give_a_finite_loss_and_the_right_gradient(sign: int) -> N
         SparseCategoricalCrossentropy(from_logits=True),
         BinaryCrossentropy(),
         BinaryCrossentropy(from_logits=True, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(),
+        CategoricalFocalCrossentropy(0.5, 0.5, from_logits=True, label_smoothing=0.2),
+        CategoricalFocalCrossentropy(1.0, 0.0, from_logits=True),
+        BinaryFocalCrossentropy(),
+        BinaryFocalCrossentropy(True, 0.3, 1.5, from_logits=True, label_smoothing=0.2),
+        BinaryFocalCrossentropy(True, label_smoothing=0.2),
+        KLDivergence(),
+        MeanAbsoluteError(),
+        Huber(0.3),
+        Hinge(),
     ],
     ids=repr,
 )
@@ -118,6 +215,8 @@ def test_losses_match_torch(torch: ModuleType, rng: np.random.Generator) -> None
             functional.binary_cross_entropy_with_logits(z_torch, torch.tensor(targets)),
         ),
         (MeanSquaredError(), targets, functional.mse_loss(z_torch, torch.tensor(targets))),
+        (MeanAbsoluteError(), targets, functional.l1_loss(z_torch, torch.tensor(targets))),
+        (Huber(0.7), targets, functional.huber_loss(z_torch, torch.tensor(targets), delta=0.7)),
     ]
     for loss, y_true, expected in cases:
         value, gradient = loss.with_gradient(y_true, z)
@@ -127,9 +226,10 @@ def test_losses_match_torch(torch: ModuleType, rng: np.random.Generator) -> None
 
 
 def test_float32_outputs_have_float32_gradients() -> None:
-    for loss in (MeanSquaredError(), CategoricalCrossentropy(), CategoricalCrossentropy(True), BinaryCrossentropy()):
+    plain = [cls() for cls in losses.CLASSES - {SparseCategoricalCrossentropy}]
+    for loss in (*plain, CategoricalCrossentropy(True), BinaryCrossentropy(True), BinaryFocalCrossentropy(True)):
         _, gradient = loss.with_gradient(np.eye(3), np.full((3, 3), 0.5, np.float32), np.ones(3))
-        assert gradient.dtype == np.float32
+        assert gradient.dtype == np.float32, loss
 
 
 def test_a_single_output_takes_targets_without_an_axis() -> None:
@@ -176,5 +276,14 @@ def test_unfit_sample_weights_and_names_are_refused() -> None:
         MeanSquaredError()([[1.0], [2.0]], [[1.0], [2.0]], [1, 1, 1])
     with pytest.raises(ValueError, match=r"loss must be one of 'categorical_crossentropy', .*, got 'mes'"):
         losses.get("mes")
-    with pytest.raises(ValueError, match="label_smoothing must be from 0 to 1, got 2"):
-        CategoricalCrossentropy(label_smoothing=2)
+    for cls in (CategoricalCrossentropy, BinaryCrossentropy, CategoricalFocalCrossentropy, BinaryFocalCrossentropy):
+        with pytest.raises(ValueError, match=f"{cls.name}: label_smoothing must be from 0 to 1, got 2"):
+            cls(label_smoothing=2)
+    with pytest.raises(ValueError, match="huber: delta must be greater than 0, got 0"):
+        Huber(0)
+    with pytest.raises(
+        ValueError, match="categorical_focal_crossentropy: gamma must be finite and not negative, got -1"
+    ):
+        CategoricalFocalCrossentropy(gamma=-1)
+    with pytest.raises(ValueError, match="binary_focal_crossentropy: alpha must be finite and not negative, got nan"):
+        BinaryFocalCrossentropy(alpha=float("nan"))

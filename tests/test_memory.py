@@ -31,7 +31,7 @@ class TestArrays:
     def test_array_is_as_numpy_makes_it(self, shape, dtype):
         array, expected = empty(shape, dtype), np.empty(shape, dtype)
         assert (array.shape, array.dtype, array.strides) == (shape, dtype, expected.strides)
-        assert array.flags.c_contiguous and array.flags.writeable and array.flags.aligned
+        assert all((array.flags.c_contiguous, array.flags.writeable, array.flags.aligned))
         array[...] = 5
         assert (array == 5).all()
 

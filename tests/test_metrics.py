@@ -1,9 +1,15 @@
 """Metrics and label helpers against hand-worked numbers and scikit-learn."""
 
+import sys
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fastconv import metrics, utils
+import fastconv as fc
+from fastconv import losses, metrics, utils
 from fastconv.metrics import Accuracy, BinaryAccuracy, Metric, TopKAccuracy, confusion_matrix, top_k
 
 
@@ -57,6 +63,197 @@ def test_top_k_by_hand() -> None:
     assert metric.result() == 0.5
     with pytest.raises(ValueError, match="top_k: k must be at least 1, got 0"):
         top_k([1], [[1.0, 2.0]], 0)
+
+
+@pytest.mark.parametrize("outputs", [[np.nan, 0.1, 0.2], [0.9, np.nan, 0.2]], ids=["its-own", "another"])
+def test_a_nan_is_never_among_the_best(outputs: list[float]) -> None:
+    assert top_k([0], [outputs], 3) == 0
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        ([3], [[0.1, 0.9]], "y_true must hold labels from 0 to 1, got 3"),
+        ([-1], [[0.1, 0.9]], "y_true must hold labels from 0 to 1, got -1"),
+        ([0, 1], [[0.1, 0.9]], r"y_true must have shape \(1,\) or \(1, 2\), got \(2,\)"),
+        ([0], [0.1, 0.9], r"y_pred must have shape \(n, classes\), at least \(1, 1\), got \(2,\)"),
+        ([], np.empty((0, 3)), r"y_pred must have shape .*, got \(0, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("function", [metrics.top_k, metrics.cross_entropy])
+def test_functions_of_outputs_refuse(function, y_true, y_pred, message) -> None:
+    with pytest.raises(ValueError, match=f"{function.__name__}: {message}"):
+        function(y_true, y_pred)
+
+
+def test_cross_entropy_by_hand() -> None:
+    probabilities = np.array([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
+    expected = -(np.log(0.25) + np.log(0.8)) / 2
+    assert metrics.cross_entropy([1, 2], probabilities) == pytest.approx(expected)
+    assert metrics.cross_entropy(np.eye(3)[[1, 2]], probabilities) == pytest.approx(expected)
+    assert metrics.cross_entropy([1, 2], np.log(probabilities) + 7, from_logits=True) == pytest.approx(expected)
+
+
+def test_outputs_count_as_the_class_with_the_largest(rng: np.random.Generator) -> None:
+    true, outputs = rng.integers(0, 4, 30), rng.normal(size=(30, 4))
+    predicted = outputs.argmax(axis=1)
+    assert metrics.accuracy(true, outputs) == metrics.accuracy(true, predicted) == (true == predicted).mean()
+    np.testing.assert_array_equal(confusion_matrix(true, outputs), confusion_matrix(true, predicted, 4))
+    assert confusion_matrix([0], [[0.1, 0.2, 0.0]]).shape == (3, 3)
+
+
+labels = st.integers(1, 40).flatmap(
+    lambda n: st.tuples(*[st.lists(st.integers(0, 4), min_size=n, max_size=n)] * 2).map(np.array)
+)
+
+
+@pytest.fixture(scope="module")
+def sklearn_metrics():
+    return pytest.importorskip("sklearn.metrics")
+
+
+@pytest.mark.usefixtures("sklearn_metrics")
+class TestAgainstScikitLearn:
+    @given(pair=labels)
+    def test_figures_of_all_classes(self, sklearn_metrics, pair) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            correlation, kappa = (sklearn_metrics.matthews_corrcoef(*pair), sklearn_metrics.cohen_kappa_score(*pair))
+        assert metrics.accuracy(*pair) == sklearn_metrics.accuracy_score(*pair)
+        assert metrics.matthews_corrcoef(*pair) == correlation
+        np.testing.assert_equal(metrics.cohen_kappa(*pair), kappa)
+
+    @given(pair=labels)
+    @pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+    @pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
+    def test_averages(self, sklearn_metrics, pair, name, average) -> None:
+        expected = getattr(sklearn_metrics, f"{name}_score")(*pair, average=average, zero_division=0)
+        assert getattr(metrics, name)(*pair, average) == expected
+
+    @given(pair=labels)
+    def test_class_by_class_as_the_confusion_matrix_has_it(self, pair) -> None:
+        counts = confusion_matrix(*pair, 5)
+        right = np.diag(counts)
+        shares = {
+            "precision": right / np.maximum(counts.sum(axis=0), 1),
+            "recall": right / np.maximum(counts.sum(axis=1), 1),
+            "f1": 2 * right / np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1),
+        }
+        for name, expected in shares.items():
+            np.testing.assert_allclose(getattr(metrics, name)(*pair, None, 5), expected, rtol=1e-12)
+        assert len(metrics.recall(*pair, None)) == pair.max() + 1
+
+    def test_outputs_are_taken(self, rng) -> None:
+        true, outputs = rng.integers(0, 3, 50), rng.normal(size=(50, 3))
+        for function in (metrics.cohen_kappa, metrics.matthews_corrcoef, metrics.precision, metrics.f1):
+            assert function(true, outputs) == function(true, outputs.argmax(axis=1))
+
+    def test_one_class_only_is_no_warning(self) -> None:
+        assert np.isnan(metrics.cohen_kappa([1, 1], [1, 1]))
+        assert metrics.matthews_corrcoef([1, 1], [1, 1]) == 0
+        assert metrics.precision([0, 1], [0, 0], None).tolist() == [0.5, 0]
+
+    def test_average_must_be_known(self) -> None:
+        with pytest.raises(ValueError, match=r"recall: average must be 'macro', .* or None, got 'binary'"):
+            metrics.recall([0], [0], "binary")
+
+
+@pytest.mark.parametrize("name", ["cohen_kappa", "matthews_corrcoef", "precision", "recall", "f1"])
+def test_missing_scikit_learn_says_what_to_install(name, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match=rf'{name} needs scikit-learn: pip install "fastconv\[demo\]"'):
+        getattr(metrics, name)([0, 1], [0, 1])
+
+
+def test_no_labels_are_a_value_error() -> None:
+    with pytest.raises(ValueError, match="accuracy: y_true must hold at least one label, got none"):
+        metrics.accuracy([], [])
+
+
+class TestStreaming:
+    """Metrics of a model: batches of unequal size must give what all the data give at once."""
+
+    @pytest.fixture
+    def data(self, rng):
+        outputs = np.exp(rng.normal(size=(50, 4)))
+        return rng.integers(0, 4, 50), (outputs / outputs.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def fed(self, metric, y_true, y_pred):
+        for part in (slice(0, 7), slice(7, 40), slice(40, None)):
+            metric.update_state(y_true[part], y_pred[part])
+        return metric.result()
+
+    @pytest.mark.parametrize(
+        "name", ["top_k", "top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy", "accuracy", "acc"]
+    )
+    def test_shares(self, data, name) -> None:
+        metric, (y_true, y_pred) = metrics.get(name), data
+        k = 1 if name in ("accuracy", "acc") else 2
+        if k == 2:
+            metric.k = 2
+        assert metric.name == name
+        for targets in (y_true, y_true[:, np.newaxis], np.eye(4)[y_true]):
+            metric.reset_state()
+            assert self.fed(metric, targets, y_pred) == pytest.approx(top_k(y_true, y_pred, k))
+
+    @pytest.mark.parametrize("name", ["crossentropy", "cross_entropy", "ce", "sparse_categorical_crossentropy"])
+    def test_cross_entropy_of_labels(self, data, name) -> None:
+        assert self.fed(metrics.get(name), *data) == pytest.approx(metrics.cross_entropy(*data))
+
+    @pytest.mark.parametrize("name", ["crossentropy", "categorical_crossentropy"])
+    def test_cross_entropy_of_rows(self, data, name) -> None:
+        rows = np.eye(4, dtype=np.float32)[data[0]]
+        assert self.fed(metrics.get(name), rows, data[1]) == pytest.approx(metrics.cross_entropy(*data))
+
+    @pytest.mark.parametrize("name", ["crossentropy", "binary_crossentropy"])
+    def test_cross_entropy_of_one_output(self, data, name) -> None:
+        targets, outputs = data[0] % 2, data[1][:, :1]
+        expected = losses.BinaryCrossentropy()(targets, outputs)
+        assert self.fed(metrics.get(name), targets, outputs) == pytest.approx(expected)
+
+    @pytest.mark.parametrize(("name", "power"), [("mse", 2), ("mae", 1)])
+    def test_distances(self, rng, name, power) -> None:
+        targets, outputs = rng.normal(size=20), rng.normal(size=(20, 1))
+        expected = (np.abs(targets - outputs[:, 0]) ** power).mean()
+        assert self.fed(metrics.get(name), targets, outputs) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("name", ["precision", "recall"])
+    @pytest.mark.parametrize("class_id", [None, 2])
+    @pytest.mark.parametrize("threshold", [0.2, 0.5])
+    def test_precision_and_recall(self, sklearn_metrics, data, name, class_id, threshold) -> None:
+        y_true, y_pred = data
+        rows, above = np.eye(4)[y_true], y_pred > threshold
+        chosen = slice(None) if class_id is None else class_id
+        expected = getattr(sklearn_metrics, f"{name}_score")(rows[:, chosen].ravel(), above[:, chosen].ravel())
+        for targets in (y_true, rows):
+            metric = metrics.Precision if name == "precision" else metrics.Recall
+            assert self.fed(metric(threshold, class_id), targets, y_pred) == pytest.approx(expected)
+
+    def test_nothing_predicted_is_a_precision_of_zero(self) -> None:
+        metric = metrics.Precision()
+        assert metric.result() == 0
+        metric.update_state([0, 1], [[0.4, 0.3], [0.4, 0.3]])
+        assert metric.result() == 0
+
+    def test_k_must_be_positive(self) -> None:
+        with pytest.raises(ValueError, match="TopKCategoricalAccuracy: k must be at least 1, got 0"):
+            metrics.TopKCategoricalAccuracy(0)
+
+    @pytest.mark.parametrize("cls", sorted(metrics.CLASSES, key=lambda cls: cls.__name__))
+    def test_configuration_makes_an_equal_metric(self, cls) -> None:
+        metric = cls()
+        assert repr(metrics.get({"class_name": cls.__name__, "config": metric.get_config()})) == repr(metric)
+
+    def test_a_model_follows_them(self, rng) -> None:
+        model = fc.Sequential([fc.layers.Dense(4, activation="softmax", input_shape=(6,))])
+        wanted = ["acc", "top_k", "ce", "precision", metrics.Recall(0.2)]
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=wanted)
+        x, y = rng.normal(size=(40, 6)), rng.integers(0, 4, 40)
+        found = model.evaluate(x, y, batch_size=16, verbose=0, return_dict=True)
+        assert list(found) == ["loss", "acc", "top_k", "ce", "precision", "recall"]
+        assert found["ce"] == pytest.approx(found["loss"])
+        assert found["top_k"] == 1
+        assert found["acc"] == pytest.approx(metrics.accuracy(y, model.predict(x)))
 
 
 def test_confusion_matrix_has_true_classes_as_rows(rng: np.random.Generator) -> None:

@@ -1,12 +1,17 @@
-"""Optimizer steps against hand-worked numbers and torch."""
+"""Optimizer steps against hand-worked numbers, the written formulas and torch."""
 
+import json
+import tracemalloc
 from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from fastconv import optimizers
-from fastconv.optimizers import SGD, Adam, Optimizer, RMSprop
+from fastconv._configurable import serialize
+from fastconv.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from fastconv.schedules import CosineDecay, PiecewiseConstantDecay
 
 
 def _run(optimizer: Optimizer, grads: list[float], start: float = 1.0) -> list[float]:
@@ -48,47 +53,242 @@ def test_adam_by_hand() -> None:
     assert steps == pytest.approx([0.9, 0.9 + 0.1 * 0.25 / 0.75])
 
 
+def test_adagrad_by_hand() -> None:
+    # s = 9 + 16 = 25, then 25 + 144 = 169.
+    steps = _run(Adagrad(0.1, initial_accumulator_value=9.0, epsilon=0.0), [4.0, 12.0])
+    assert steps == pytest.approx([1 - 0.4 / 5, 1 - 0.4 / 5 - 1.2 / 13])
+
+
+def test_amsgrad_divides_by_the_largest_mean_square_by_hand() -> None:
+    # v = 4, then 0.5 * 4 + 0 = 2, of which the largest so far is 4; m = 2, then 1.
+    steps = _run(Adam(0.1, beta_1=0.5, beta_2=0.5, epsilon=0.0, amsgrad=True), [8**0.5, 0.0])
+    first = 0.1 * 0.5**0.5 / 0.5 * 2**0.5 / 2
+    assert steps == pytest.approx([1 - first, 1 - first - 0.1 * 0.75**0.5 / 0.75 * 0.5**0.5 / 2])
+
+
+def test_weight_decay_by_hand() -> None:
+    # 1 * (1 - 0.1 * 0.5) - 0.1 * 2.
+    assert _run(SGD(0.1, weight_decay=0.5), [2.0]) == pytest.approx([0.75])
+    # The moments do not see it: Adam's first step is the learning rate.
+    assert _run(AdamW(0.1, weight_decay=0.5, epsilon=0.0), [2.0]) == pytest.approx([0.85])
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "slots", "formula"),
+    [
+        (
+            RMSprop(0.05, rho=0.8, momentum=0.5, epsilon=0.3, centered=True),
+            3,
+            lambda w, g, t, v, a, m: (
+                v := 0.8 * v + 0.2 * g * g,
+                a := 0.8 * a + 0.2 * g,
+                m := 0.5 * m + 0.05 * g / np.sqrt(v - a * a + 0.3),
+                w - m,
+            ),
+        ),
+        (
+            RMSprop(0.05, epsilon=0.3),
+            1,
+            lambda w, g, t, v: (v := 0.9 * v + 0.1 * g * g, w - 0.05 * g / np.sqrt(v + 0.3)),
+        ),
+        (
+            Adagrad(0.05, initial_accumulator_value=0.0, epsilon=0.3),
+            1,
+            lambda w, g, t, s: (s := s + g * g, w - 0.05 * g / np.sqrt(s + 0.3)),
+        ),
+        (
+            AdamW(0.05, 0.1, 0.8, 0.9, epsilon=0.3),
+            2,
+            lambda w, g, t, m, v: (
+                m := 0.8 * m + 0.2 * g,
+                v := 0.9 * v + 0.1 * g * g,
+                w * (1 - 0.05 * 0.1) - 0.05 * np.sqrt(1 - 0.9**t) / (1 - 0.8**t) * m / (np.sqrt(v) + 0.3),
+            ),
+        ),
+        (
+            Adam(0.05, 0.8, 0.9, epsilon=0.3, amsgrad=True),
+            3,
+            lambda w, g, t, m, v, h: (
+                m := 0.8 * m + 0.2 * g,
+                v := 0.9 * v + 0.1 * g * g,
+                h := np.maximum(h, v),
+                w - 0.05 * np.sqrt(1 - 0.9**t) / (1 - 0.8**t) * m / (np.sqrt(h) + 0.3),
+            ),
+        ),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Optimizer) else "",
+)
+def test_steps_are_those_of_the_formula_with_kerass_place_of_epsilon(
+    optimizer: Optimizer, slots: int, formula: Any, rng: np.random.Generator
+) -> None:
+    w = rng.standard_normal(5)
+    params, state = {"w": w.copy()}, [np.zeros(5)] * slots
+    for t in range(1, 11):
+        grad = rng.standard_normal(5)
+        optimizer.update(params, {"w": grad})
+        *state, w = formula(w, grad, t, *state)
+        np.testing.assert_allclose(params["w"], w, rtol=1e-12)
+
+
 def test_defaults_are_those_of_keras() -> None:
-    assert SGD().get_config() == {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False}
-    assert RMSprop().get_config() == {
-        "learning_rate": 0.001,
-        "rho": 0.9,
-        "momentum": 0.0,
-        "epsilon": 1e-7,
-        "centered": False,
+    common = {"weight_decay": None, "clipnorm": None, "clipvalue": None, "global_clipnorm": None}
+    moments = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": False}
+    expected: dict[type[Optimizer], dict[str, Any]] = {
+        SGD: {"learning_rate": 0.01, "momentum": 0.0, "nesterov": False},
+        RMSprop: {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": False},
+        Adagrad: {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+        Adam: {"learning_rate": 0.001, **moments},
+        AdamW: {"learning_rate": 0.001, **moments, "weight_decay": 0.004},
     }
-    assert Adam().get_config() == {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
+    assert expected.keys() == optimizers.CLASSES
+    for cls, config in expected.items():
+        assert cls().get_config() == common | config  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "rmsprop"])
-def test_ten_steps_match_torch(torch: ModuleType, name: str, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (SGD(0.05), "SGD", {}),
+        (SGD(0.05, 0.9), "SGD", {"momentum": 0.9}),
+        (SGD(0.05, 0.9, nesterov=True), "SGD", {"momentum": 0.9, "nesterov": True}),
+        (Adam(0.05, epsilon=0.0), "Adam", {"eps": 0.0}),
+        (AdamW(0.05, 0.1, epsilon=0.0), "AdamW", {"eps": 0.0, "weight_decay": 0.1}),
+        (RMSprop(0.05, epsilon=0.0), "RMSprop", {"alpha": 0.9, "eps": 0.0}),
+        (RMSprop(0.05, momentum=0.5, epsilon=0.0), "RMSprop", {"alpha": 0.9, "momentum": 0.5, "eps": 0.0}),
+        (Adagrad(0.05, epsilon=0.0), "Adagrad", {"initial_accumulator_value": 0.1, "eps": 0.0}),
+    ],
+    ids=repr,
+)
+def test_ten_steps_match_torch(
+    torch: ModuleType, ours: Optimizer, theirs: str, options: dict[str, Any], rng: np.random.Generator
+) -> None:
     # Torch adds epsilon elsewhere than Keras, so it is 0 here.
-    ours: Optimizer = {
-        "sgd": SGD(0.05),
-        "momentum": SGD(0.05, 0.9),
-        "nesterov": SGD(0.05, 0.9, nesterov=True),
-        "adam": Adam(0.05, epsilon=0.0),
-        "rmsprop": RMSprop(0.05, epsilon=0.0),
-    }[name]
     start = rng.standard_normal((3, 4))
     params = {"w": start.copy()}
     w = torch.tensor(start, requires_grad=True)
-    theirs = {
-        "sgd": lambda: torch.optim.SGD([w], 0.05),
-        "momentum": lambda: torch.optim.SGD([w], 0.05, momentum=0.9),
-        "nesterov": lambda: torch.optim.SGD([w], 0.05, momentum=0.9, nesterov=True),
-        "adam": lambda: torch.optim.Adam([w], 0.05, eps=0.0),
-        "rmsprop": lambda: torch.optim.RMSprop([w], 0.05, alpha=0.9, eps=0.0),
-    }[name]()
+    optimizer = getattr(torch.optim, theirs)([w], 0.05, **options)
     for _ in range(10):
         grad = rng.standard_normal((3, 4))
         ours.update(params, {"w": grad})
         w.grad = torch.tensor(grad)
-        theirs.step()
+        optimizer.step()
     np.testing.assert_allclose(params["w"], w.detach().numpy(), rtol=1e-10)
 
 
-@pytest.mark.parametrize("optimizer", [SGD(0.1, 0.9, True), Adam(), RMSprop(momentum=0.5, centered=True)], ids=repr)
+class TestClipping:
+    """One step of SGD by 1 is minus the clipped gradient."""
+
+    GRADS: ClassVar = {"a": np.array([3.0, -4.0]), "b": np.array([[12.0]]), "c": np.array(0.3)}
+
+    def clipped(self, grads: dict[str, Any] | None = None, **options: float) -> dict[str, Any]:
+        grads = self.GRADS if grads is None else grads
+        params = {key: np.zeros_like(grad) for key, grad in grads.items()}
+        before = {key: grad.copy() for key, grad in grads.items()}
+        SGD(1.0, **options).update(params, grads)  # type: ignore[arg-type]
+        for key, grad in grads.items():
+            np.testing.assert_array_equal(grad, before[key])
+        return {key: (-param).tolist() for key, param in params.items()}
+
+    def test_clipvalue_bounds_each_element(self) -> None:
+        assert self.clipped(clipvalue=3.5) == {"a": [3.0, -3.5], "b": [[3.5]], "c": 0.3}
+
+    def test_clipnorm_bounds_each_gradient(self) -> None:
+        assert self.clipped(clipnorm=2.5) == {"a": [1.5, -2.0], "b": [[2.5]], "c": 0.3}
+
+    def test_global_clipnorm_bounds_all_gradients_together(self) -> None:
+        grads = {"a": np.array([3.0, -4.0]), "b": np.array([[12.0]])}
+        assert self.clipped(grads, global_clipnorm=6.5) == {"a": [1.5, -2.0], "b": [[6.0]]}
+        assert self.clipped(grads, global_clipnorm=13.0) == {"a": [3.0, -4.0], "b": [[12.0]]}
+
+    def test_gradients_that_torch_clips(self, torch: ModuleType, rng: np.random.Generator) -> None:
+        grads = {"a": rng.standard_normal((3, 4)), "b": rng.standard_normal(5)}
+        weights = [torch.zeros(grad.shape, dtype=torch.float64) for grad in grads.values()]
+        for weight, grad in zip(weights, grads.values(), strict=True):
+            weight.grad = torch.tensor(grad)
+        torch.nn.utils.clip_grad_norm_(weights, 0.7)
+        for got, weight in zip(self.clipped(grads, global_clipnorm=0.7).values(), weights, strict=True):
+            np.testing.assert_allclose(got, weight.grad.numpy(), rtol=1e-5)  # torch adds 1e-6 to the norm
+
+    def test_a_norm_that_is_not_finite_reaches_every_weight(self) -> None:
+        grads = {"a": np.array([np.inf, 1.0]), "b": np.array([1.0])}
+        assert np.isnan(self.clipped(grads, global_clipnorm=1.0)["b"]).all()
+        assert self.clipped(grads, clipnorm=2.0)["b"] == [1.0]
+
+    def test_zero_gradients_stay_zero(self) -> None:
+        assert self.clipped({"a": np.zeros(2)}, clipnorm=1.0) == {"a": [0.0, 0.0]}
+
+    def test_only_one_limit_is_allowed(self) -> None:
+        with pytest.raises(ValueError, match=r"SGD: only one of clipnorm, .* must be given, got \(1.0, 2.0, None\)"):
+            SGD(clipnorm=1.0, clipvalue=2.0)
+        with pytest.raises(ValueError, match="Adam: clipnorm must be greater than 0, got 0"):
+            Adam(clipnorm=0)
+
+
+class TestSchedules:
+    def test_a_schedule_gives_the_rate_of_each_update(self) -> None:
+        optimizer = SGD(PiecewiseConstantDecay([0], [1.0, 0.5]))
+        assert optimizer.learning_rate == 1.0
+        assert _run(optimizer, [1.0, 1.0], 2.0) == [1.0, 0.5]
+        assert optimizer.learning_rate == 0.5
+
+    def test_a_schedule_is_part_of_the_configuration(self) -> None:
+        optimizer = AdamW(CosineDecay(0.1, 10, warmup_target=0.2, warmup_steps=2), clipnorm=1.0)
+        again = optimizers.get(json.loads(json.dumps(serialize(optimizer))))
+        assert again.get_config() == optimizer.get_config()
+        again.iterations = optimizer.iterations = 5
+        assert again.learning_rate == optimizer.learning_rate
+
+    def test_a_schedule_is_replaced_by_schedules_only(self) -> None:
+        optimizer = SGD(CosineDecay(0.1, 10))
+        with pytest.raises(TypeError, match="SGD: learning_rate must be another schedule where there is one"):
+            optimizer.learning_rate = 0.5
+        optimizer.learning_rate = CosineDecay(0.3, 10)
+        assert optimizer.learning_rate == 0.3
+
+    @pytest.mark.parametrize("config", [{"class_name": "SGD"}, {"class_name": "CosineDecay", "config": 1}, {}])
+    def test_a_configuration_of_something_else_is_refused(self, config: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="SGD: learning_rate must have a c"):
+            SGD(config)
+
+
+EVERY_PATH = [
+    SGD(0.1, 0.9, True, clipvalue=0.5),
+    RMSprop(momentum=0.5, centered=True, clipnorm=0.5),
+    Adagrad(weight_decay=0.1),
+    Adam(amsgrad=True, global_clipnorm=0.5),
+    AdamW(CosineDecay(0.1, 10)),
+]
+
+
+@pytest.mark.parametrize("optimizer", EVERY_PATH, ids=repr)
+def test_in_steady_state_an_update_allocates_nothing_of_a_weights_size(optimizer: Optimizer) -> None:
+    sizes = {"a": (500, 1000), "b": (3,), "c": (499, 1000)}
+    params = {key: np.ones(shape, np.float64 if key == "c" else np.float32) for key, shape in sizes.items()}
+    grads = {key: np.ones_like(param) for key, param in params.items()}
+    optimizer.update(params, grads)
+    tracemalloc.start()
+    try:
+        optimizer.update(params, grads)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A norm is summed in float64, for which NumPy converts 8192 elements at a time.
+    assert peak < params["a"].nbytes / 10
+
+
+def test_centered_rmsprop_survives_rounding_of_the_variance(rng: np.random.Generator) -> None:
+    params, grad = {"w": np.ones(100, np.float32)}, rng.uniform(1e3, 1e4, 100).astype(np.float32)
+    optimizer = RMSprop(1e-3, centered=True)
+    for _ in range(200):
+        optimizer.update(params, {"w": grad})
+    assert np.isfinite(params["w"]).all()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [SGD(0.1, 0.9, True), Adam(amsgrad=True), RMSprop(momentum=0.5, centered=True), Adagrad(), AdamW(clipnorm=1.0)],
+    ids=repr,
+)
 def test_update_is_in_place_and_leaves_gradients_alone(optimizer: Optimizer) -> None:
     param, grad = np.ones((2, 3), np.float32), np.full((2, 3), 2, np.float32)
     optimizer.update({"w": param}, {"w": grad})
@@ -123,7 +323,7 @@ def test_learning_rate_may_be_changed() -> None:
         (lambda: SGD(float("nan")), "SGD: learning_rate must be finite"),
         (lambda: SGD(momentum=2), "SGD: momentum must be from 0 to 1, got 2"),
         (lambda: Adam(beta_1=1), "Adam: beta_1 must be from 0 to less than 1, got 1"),
-        (lambda: optimizers.get("adma"), "optimizer must be one of 'sgd', 'rmsprop', 'adam' .* got 'adma'"),
+        (lambda: optimizers.get("adma"), "optimizer must be one of 'sgd', 'rmsprop', 'adagrad', .* got 'adma'"),
     ],
 )
 def test_bad_arguments_are_refused(make: object, message: str) -> None:
@@ -138,3 +338,8 @@ def test_missing_and_misshapen_gradients_are_refused_before_any_change() -> None
     with pytest.raises(ValueError, match=r"update: grads\['b'\] must have shape \(3,\), got \(2,\)"):
         SGD().update(params, {"a": np.ones(2), "b": np.ones(2)})
     np.testing.assert_array_equal(params["a"], 1)
+
+
+def test_names_of_keras() -> None:
+    for cls in optimizers.CLASSES:
+        assert type(optimizers.get(cls.__name__)) is type(optimizers.get(cls.__name__.lower())) is cls

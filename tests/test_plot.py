@@ -12,6 +12,11 @@ from fastconv.layers import Conv2D, Dense, Dropout, Flatten, MaxPooling2D, ReLU,
 pytest.importorskip("matplotlib")
 
 
+@pytest.fixture(autouse=True)
+def same_weights():
+    fc.utils.set_random_seed(0)
+
+
 def small_model(data_format: str = "channels_last") -> fc.Sequential:
     shape = (8, 8, 2) if data_format == "channels_last" else (2, 8, 8)
     return fc.Sequential(
@@ -77,6 +82,10 @@ class TestFilters:
         low, high = image.get_clim()
         assert image.to_rgba(np.array([[low, 0, high]]), bytes=True)[0, :, 0].tolist() == [0, 128, 255]
 
+    def test_many_filters_are_cut_and_counted(self):
+        figure = plot.filters(fc.Sequential([Conv2D(70, 1, input_shape=(4, 4, 66), name="wide")]))
+        assert figure.get_suptitle() == "wide: 70 filters of 1x1x66, a row each (64 filters, 64 channels shown)"
+
     def test_unknown_layer_lists_the_known_ones(self):
         with pytest.raises(ValueError, match="filters: layer must name a convolution out of edges, got 'dense'"):
             plot.filters(small_model(), "dense")
@@ -101,6 +110,29 @@ class TestFeatureMaps:
         assert drawn.get_clim()[1] == pytest.approx(np.abs(maps).max())
         bars = [bar.get_height() for bar in rows["softmax"].patches]
         np.testing.assert_allclose(bars, model.predict(image[np.newaxis])[0], rtol=1e-5)
+
+    def test_activation_within_a_layer_is_a_step_of_its_own(self):
+        model = fc.Sequential([Conv2D(3, 3, activation="relu", input_shape=(6, 6, 1), name="edges")])
+        image = np.random.default_rng(2).normal(size=(6, 6, 1)).astype(np.float32)
+        _, convolved, cut = plot.feature_maps(model, image).axes
+        assert [axes.get_ylabel().split("\n")[0] for axes in (convolved, cut)] == ["edges", "edges: relu"]
+        before, after = (tile(axes.images[0], 0, 0, (4, 4)) for axes in (convolved, cut))
+        assert before.min() < 0
+        np.testing.assert_array_equal(np.maximum(before, 0), after)
+        np.testing.assert_allclose(after, model.predict(image[np.newaxis])[0, :, :, 0], rtol=1e-6)
+
+    @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+    def test_input_is_drawn_in_its_colours(self, data_format):
+        image = np.random.default_rng(2).random((6, 6, 3))
+        given = image if data_format == "channels_last" else image.transpose(2, 0, 1)
+        model = fc.Sequential([Conv2D(2, 3, data_format=data_format, input_shape=given.shape)])
+        axes = plot.feature_maps(model, given).axes[0]
+        np.testing.assert_allclose(axes.images[0].get_array(), image)
+        assert axes.get_ylabel().startswith("input\n")
+
+    def test_classes_must_name_the_outputs(self):
+        with pytest.raises(ValueError, match="feature_maps: classes must name 4 classes, got 2"):
+            plot.feature_maps(small_model(), np.ones((8, 8, 2)), ["a", "b"])
 
     def test_legend_says_what_black_and_white_mean(self):
         figure = plot.feature_maps(small_model(), np.ones((8, 8, 2)))
@@ -147,6 +179,11 @@ class TestSave:
         plot.save(plot.history({"loss": [1.0]}), tmp_path / f"a{suffix}")
         assert (tmp_path / f"a{suffix}").read_bytes().startswith(start)
         assert [file.name for file in tmp_path.iterdir()] == [f"a{suffix}"]
+
+    def test_path_writes_the_same_file(self, tmp_path):
+        plot.save(plot.history({"loss": [1.0]}), tmp_path / "a.png")
+        plot.history({"loss": [1.0]}, path=tmp_path / "b.png")
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
     def test_failure_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch):
         from matplotlib.figure import Figure

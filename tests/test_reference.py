@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import strategies
 from hypothesis import given, settings
-from oracle import torch_conv2d
+from hypothesis import strategies as st
+from oracle import torch_conv
 
 from fastconv import reference
 from fastconv.testing import check_gradient
@@ -162,18 +163,26 @@ class TestGradientsAreDerivatives:
         check_gradient(reference.conv2d, case.arrays(), directions=1, **case.options)
 
     @settings(max_examples=40)
-    @given(case=strategies.avg_pool2d())
-    def test_avg_pool2d(self, case):
-        check_gradient(reference.avg_pool2d, case.input(), directions=1, **case.options)
+    @given(case=strategies.avg_pool())
+    def test_avg_pool(self, case):
+        forward, _ = case.functions(reference, "avg_pool")
+        check_gradient(forward, case.input(), directions=1, **case.options)
 
     @settings(max_examples=40)
-    @given(case=strategies.max_pool2d())
-    def test_max_pool2d_where_no_two_are_equal(self, case):
+    @given(case=strategies.adaptive_pool())
+    def test_adaptive_avg_pool(self, case):
+        forward, _ = case.functions(reference, "adaptive_avg_pool")
+        check_gradient(forward, case.input(), directions=1, **case.options)
+
+    @settings(max_examples=40)
+    @given(case=strategies.max_pool())
+    def test_max_pool_where_no_two_are_equal(self, case):
         x = np.random.default_rng(case.seed).permutation(np.prod(case.input_shape)).reshape(case.input_shape)
+        forward, _ = case.functions(reference, "max_pool")
         with np.errstate(invalid="ignore"):
-            y = reference.max_pool2d(x, **case.options)
+            y = forward(x, **case.options)
         if np.isfinite(y).all():
-            check_gradient(reference.max_pool2d, x, directions=1, **case.options)
+            check_gradient(forward, x, directions=1, **case.options)
 
     @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax", "log_softmax"])
     def test_activations(self, name, rng):
@@ -231,20 +240,37 @@ class TestAgainstSciPy:
 
 
 class TestAgainstTorch:
+    @pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv3d"])
     @settings(max_examples=60)
-    @given(case=strategies.conv2d(dtypes=(np.float64,)))
-    def test_conv2d_and_gradients(self, torch, case):
+    @given(data=st.data())
+    def test_convolution_and_gradients(self, torch, name, data):
+        case = data.draw(getattr(strategies, name)(dtypes=(np.float64,)))
         arrays = case.arrays()
-        y = reference.conv2d(*arrays, **case.options)
+        y = getattr(reference, name)(*arrays, **case.options)
         gy = case.grad_output(y.shape)
-        gradients = reference.conv2d_backward(gy, *arrays, **case.options)
+        gradients = getattr(reference, f"{name}_backward")(gy, *arrays, **case.options)
         tensors = [None if array is None else torch.tensor(array, requires_grad=True) for array in arrays]
-        expected = torch_conv2d(torch, *tensors, **case.options)
+        expected = torch_conv(torch, *tensors, **case.options)
         np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-11, atol=1e-11)
         expected.backward(torch.tensor(gy))
         for gradient, tensor in zip(gradients, tensors, strict=True):
             if tensor is not None:
                 np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-11, atol=1e-11)
+
+    @pytest.mark.parametrize("axes", [1, 3])
+    def test_transposed_convolution_and_gradients(self, torch, axes, rng):
+        name, options = f"conv_transpose{axes}d", {"stride": 3, "padding": 1, "output_padding": 2, "groups": 2}
+        shapes = (2, 4, *(4, 3, 5)[:axes]), (4, 3, *(2, 3, 4)[:axes]), (6,)
+        arrays = [rng.standard_normal(shape) for shape in shapes]
+        tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+        expected = getattr(torch.nn.functional, name)(*tensors, **options)
+        y = getattr(reference, name)(*arrays, **options)
+        np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-11, atol=1e-11)
+        gy = rng.standard_normal(y.shape)
+        expected.backward(torch.tensor(gy))
+        gradients = getattr(reference, f"{name}_backward")(gy, *arrays, **options)
+        for gradient, tensor in zip(gradients, tensors, strict=True):
+            np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-11, atol=1e-11)
 
     @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax", "log_softmax"])
     def test_activations(self, torch, name, rng):

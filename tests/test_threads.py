@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -98,6 +99,39 @@ OPERATIONS = {
     "log_softmax": lambda: F.log_softmax(TABLE),
     "log_softmax_backward": lambda: F.log_softmax_backward(GRAD_TABLE, TABLE),
 }
+
+
+def poolings(axes, x):
+    """Name and call of every pooling over so many axes, but for those that stand above."""
+    calls = {}
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    for kind, arguments in {
+        "max_pool": [2],
+        "avg_pool": [2],
+        "adaptive_avg_pool": [3],
+        "adaptive_max_pool": [3],
+    }.items():
+        name = f"{kind}{axes}d"
+        forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+        gy, gy_last = normal(*forward(x, *arguments).shape), normal(*forward(last, *arguments, **LAST).shape)
+        calls |= {
+            name: partial(forward, x, *arguments),
+            f"{name}, channels last": partial(forward, last, *arguments, **LAST),
+            f"{name}_backward": partial(backward, gy, x, *arguments),
+            f"{name}_backward, channels last": partial(backward, gy_last, last, *arguments, **LAST),
+        }
+    for array, options, ending in ((x, {}, ""), (last, LAST, ", channels last")):
+        pooled, indices = getattr(F, f"max_pool{axes}d")(array, 3, 1, return_indices=True, **options)
+        name, size = f"max_unpool{axes}d", array.shape
+        forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+        arguments = (pooled, indices, 3, 1, 0, size)
+        calls[f"{name}{ending}"] = partial(forward, *arguments, **options)
+        calls[f"{name}_backward{ending}"] = partial(backward, array, *arguments, **options)
+    return calls
+
+
+POOLINGS = [normal(3, 17, 25003), normal(3, 17, 157, 161), normal(3, 17, 29, 30, 31)]
+OPERATIONS = {name: call for axes, x in enumerate(POOLINGS, 1) for name, call in poolings(axes, x).items()} | OPERATIONS
 
 
 def results(name):

@@ -1,37 +1,17 @@
-/* Indirect GEMM; contract in kernels.h. */
+/* Indirect GEMM, and depthwise convolution on the same tiles; contracts in kernels.h. */
 
-/* rows x nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16. Constant
- * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
-#define igemm_body NAME(igemm_body)
-INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
-  const void *const *a = tile->a;
-  const real *w = tile->w;
+#define tile_start NAME(tile_start)
+INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
   const real *bias = tile->bias;
-  const int64_t kc = tile->kc, a_bytes = tile->a_bytes;
-  vec acc[MR][NV];
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = bias ? load(bias + v * VL) : (vec){0};
   }
+}
 
-  for (int64_t t = 0; t < tile->taps; t++, a += MR) {
-    const real *x[MR];
-    UNROLL(16)
-    for (int i = 0; i < rows; i++) x[i] = (const real *)((const char *)a[i] + a_bytes);
-    for (int64_t k = 0; k < kc; k++, w += nv * VL) {
-      vec b[NV];
-      UNROLL(4)
-      for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
-      UNROLL(16)
-      for (int i = 0; i < rows; i++) {
-        const real s = x[i][k];
-        UNROLL(4)
-        for (int v = 0; v < nv; v++) acc[i][v] += s * b[v];
-      }
-    }
-  }
-
+#define tile_finish NAME(tile_finish)
+INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
   const int activation = tile->activation;
   const real slope = (real)tile->slope;
   UNROLL(16)
@@ -55,6 +35,55 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
   }
 }
 
+/* rows x nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16. Constant
+ * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
+#define igemm_body NAME(igemm_body)
+INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
+  const void *const *a = tile->a;
+  const real *w = tile->w;
+  const int64_t kc = tile->kc, a_bytes = tile->a_bytes;
+  vec acc[MR][NV];
+  tile_start(tile, acc, rows, nv);
+  for (int64_t t = 0; t < tile->taps; t++, a += MR) {
+    const real *x[MR];
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) x[i] = (const real *)((const char *)a[i] + a_bytes);
+    for (int64_t k = 0; k < kc; k++, w += nv * VL) {
+      vec b[NV];
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
+      UNROLL(16)
+      for (int i = 0; i < rows; i++) {
+        const real s = x[i][k];
+        UNROLL(4)
+        for (int v = 0; v < nv; v++) acc[i][v] += s * b[v];
+      }
+    }
+  }
+  tile_finish(tile, acc, rows, nv);
+}
+
+#define depthwise_body NAME(depthwise_body)
+INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
+  const void *const *a = tile->a;
+  const real *w = tile->w;
+  const int64_t a_bytes = tile->a_bytes;
+  vec acc[MR][NV];
+  tile_start(tile, acc, rows, nv);
+  for (int64_t t = 0; t < tile->taps; t++, a += MR, w += nv * VL) {
+    vec b[NV];
+    UNROLL(4)
+    for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      const real *x = (const real *)((const char *)a[i] + a_bytes);
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) acc[i][v] += load(x + v * VL) * b[v];
+    }
+  }
+  tile_finish(tile, acc, rows, nv);
+}
+
 /* The last tile of some pixels is often less than half full. */
 #define IGEMM(nv)                                                                                                      \
   static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \
@@ -62,6 +91,12 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
       igemm_body(tile, MR, nv);                                                                                        \
     else                                                                                                               \
       igemm_body(tile, MR / 2, nv);                                                                                    \
+  }                                                                                                                    \
+  static void NAME(depthwise_##nv)(const struct fcv_igemm_tile *tile) {                                                \
+    if (tile->m > MR / 2)                                                                                              \
+      depthwise_body(tile, MR, nv);                                                                                    \
+    else                                                                                                               \
+      depthwise_body(tile, MR / 2, nv);                                                                                \
   }
 IGEMM(1)
 IGEMM(2)

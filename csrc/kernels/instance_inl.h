@@ -11,6 +11,7 @@
 #include "peak_inl.h"
 #include "pool_inl.h"
 #include "resample_inl.h"
+#include "unpool_inl.h"
 #include "wgrad_inl.h"
 #include "winograd_inl.h"
 
@@ -31,7 +32,9 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .nv = NV,
     .mi = MI,
     .igemm = {PANELS(igemm)},
+    .depthwise = {PANELS(depthwise)},
     .wgrad = {PANELS(wgrad)},
+    .depthwise_wgrad = NAME(depthwise_wgrad),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},
     .winograd_output = {NAME(winograd_output_2), NAME(winograd_output_4)},
     .winograd_weight = {NAME(winograd_weight_2), NAME(winograd_weight_4)},
@@ -51,6 +54,9 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
     .weighted_sum = NAME(weighted_sum),
     .gather = NAME(gather),
+    .unpool_add = NAME(unpool_add),
+    .unpool_put = NAME(unpool_put),
+    .unpool_get = NAME(unpool_get),
     .activation = NAME(activation),
     .activation_grad = NAME(activation_grad),
     .softmax = NAME(softmax),

@@ -1,4 +1,4 @@
-/* Weight gradient; contract in kernels.h. */
+/* Weight gradients; contracts in kernels.h. */
 
 #define wgrad_body NAME(wgrad_body)
 INLINE void wgrad_body(int64_t pixels, const void *const *a, int64_t a_bytes, const real *b, int64_t b_pitch, real *gw,
@@ -42,3 +42,56 @@ WGRAD(3)
 WGRAD(4)
 #endif
 #undef WGRAD
+
+/* As many taps at a time as there are registers for, with nv vectors of channels: 9 x 2 of 32, 6 x 2 of 16. */
+#define depthwise_wgrad_body NAME(depthwise_wgrad_body)
+INLINE void depthwise_wgrad_body(int64_t pixels, const void *const *a, int64_t pitch, const void *const *b,
+                                 int64_t bytes, real *gw, int64_t gw_pitch, const int taps, const int nv) {
+  vec acc[FCV_DEPTHWISE_TAPS][2];
+  UNROLL(16)
+  for (int t = 0; t < taps; t++) {
+    UNROLL(2)
+    for (int v = 0; v < nv; v++) acc[t][v] = (vec){0};
+  }
+  for (int64_t q = 0; q < pixels; q++) {
+    const real *gy = (const real *)((const char *)b[q] + bytes);
+    vec g[2];
+    UNROLL(2)
+    for (int v = 0; v < nv; v++) g[v] = load(gy + v * VL);
+    UNROLL(16)
+    for (int t = 0; t < taps; t++) {
+      const real *x = (const real *)((const char *)a[t * pitch + q] + bytes);
+      UNROLL(2)
+      for (int v = 0; v < nv; v++) acc[t][v] += load(x + v * VL) * g[v];
+    }
+  }
+  UNROLL(16)
+  for (int t = 0; t < taps; t++) {
+    UNROLL(2)
+    for (int v = 0; v < nv; v++) store(gw + t * gw_pitch + v * VL, load(gw + t * gw_pitch + v * VL) + acc[t][v]);
+  }
+}
+
+#define depthwise_wgrad_taps NAME(depthwise_wgrad_taps)
+INLINE void depthwise_wgrad_taps(int64_t taps, int64_t pixels, const void *const *a, int64_t pitch,
+                                 const void *const *b, int64_t bytes, real *gw, int64_t gw_pitch, const int nv) {
+  const int most = MR * NV > 16 ? FCV_DEPTHWISE_TAPS : 6;
+  int64_t t = 0;
+  for (; t + most <= taps; t += most)
+    depthwise_wgrad_body(pixels, a + t * pitch, pitch, b, bytes, gw + t * gw_pitch, gw_pitch, most, nv);
+  for (; t + 3 <= taps; t += 3)
+    depthwise_wgrad_body(pixels, a + t * pitch, pitch, b, bytes, gw + t * gw_pitch, gw_pitch, 3, nv);
+  for (; t < taps; t++)
+    depthwise_wgrad_body(pixels, a + t * pitch, pitch, b, bytes, gw + t * gw_pitch, gw_pitch, 1, nv);
+}
+
+static void NAME(depthwise_wgrad)(int64_t taps, int64_t channels, int64_t pixels, const void *const *a, int64_t pitch,
+                                  const void *const *b, void *gw) {
+  for (int64_t j = 0; j < channels; j += 2 * VL) {
+    real *to = (real *)gw + j;
+    if (channels - j > VL)
+      depthwise_wgrad_taps(taps, pixels, a, pitch, b, j * (int64_t)sizeof(real), to, channels, 2);
+    else
+      depthwise_wgrad_taps(taps, pixels, a, pitch, b, j * (int64_t)sizeof(real), to, channels, 1);
+  }
+}

@@ -55,8 +55,8 @@ def run(
     cases
         At least one; all with the same dtype, direction and data format.
     algorithms
-        Names out of ``ALGORITHMS``; by default all that apply and need no more than 256 MiB. With several cases an
-        algorithm is left out where it does not apply.
+        Names out of ``ALGORITHMS``, or ``"toeplitz_4"`` for blocks of 4 outputs; by default all that apply and need no
+        more than 256 MiB. With several cases an algorithm is left out where it does not apply.
     against
         Names out of ``PEERS``.
     threads
@@ -87,7 +87,7 @@ def run(
     from tqdm import tqdm
 
     for name in algorithms or ():
-        if name not in ALGORITHMS:
+        if not own.is_known(name):
             raise ValueError(f"--algorithms must name some of {', '.join(ALGORITHMS)}, got {name!r}")
     others = peers.load(against)
     values = swept[1] if swept else [None] * len(cases)
@@ -138,9 +138,9 @@ def _row(
             Result(
                 contestant.name,
                 right=contestant in right,
-                auto=is_own and contestant.algorithm == auto,
+                auto=is_own and contestant.name in ("auto", auto),
                 error=error if math.isfinite(error) else None,
-                workspace_bytes=own.workspace(case, contestant.algorithm) if is_own else None,
+                workspace_bytes=own.workspace(case, contestant.name) if is_own else None,
                 **_figures(samples.get(contestant.name, []), case),
             )
         )

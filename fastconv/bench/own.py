@@ -20,6 +20,7 @@ from fastconv.functional import _algorithms
 Array = npt.NDArray[Any]
 
 ALGORITHMS = _algorithms.NAMES
+is_known = _algorithms.is_known
 # An algorithm that nobody has named is left out where it needs more than this.
 MOST_WORKSPACE = 2**28
 

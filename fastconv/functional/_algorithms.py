@@ -1,6 +1,7 @@
 """Algorithms of convolution by name: where each applies, and the number that the core knows it by."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ AUTO, DIRECT = NAMES.index("auto"), NAMES.index("direct")
 DIRECTIONS = ("forward", "input", "weight")
 FORWARD, GRAD_INPUT, GRAD_WEIGHT = range(3)
 
-# Every algorithm applies to it.
-_SMALLEST = Geometry(1, 1, 1, 1, (1, 3, 3), (1, 1, 1), (1, 3, 3), (1, 1, 1), (1, 1, 1), (0, 0, 0), (0, 0, 0))
+_TOEPLITZ = NAMES.index("toeplitz")
+_BLOCK = 256  # times the block is added to the number of "toeplitz"
 
 
 class Case(NamedTuple):
@@ -71,10 +72,24 @@ def is_tuned(case: Case) -> bool:
     return _tuned.get(case) == _number(case, "auto")
 
 
+def is_known(algorithm: str) -> bool:
+    """Whether it is one of `NAMES`, or "toeplitz_N" with the outputs of a block."""
+    return algorithm in NAMES or _block(algorithm) is not None
+
+
 def check_name(function: str, algorithm: str) -> None:
     """Refuse an unknown algorithm with a ValueError."""
-    if algorithm not in NAMES:
-        raise ValueError(f"{function}: algorithm must be one of {', '.join(map(repr, NAMES))}, got {algorithm!r}")
+    if not is_known(algorithm):
+        known = ", ".join(map(repr, NAMES))
+        raise ValueError(
+            f"{function}: algorithm must be one of {known} or 'toeplitz_N' with a number, got {algorithm!r}"
+        )
+
+
+def _block(algorithm: str) -> int | None:
+    """Read the outputs of a block in ``"toeplitz_4"``; None where it is another word."""
+    match = re.fullmatch(r"toeplitz_([1-9][0-9]{0,5})", algorithm) if isinstance(algorithm, str) else None
+    return None if match is None else int(match[1])
 
 
 def unmet_condition(geometry: Geometry, algorithm: str) -> str | None:
@@ -82,10 +97,12 @@ def unmet_condition(geometry: Geometry, algorithm: str) -> str | None:
     if not algorithm.startswith("winograd"):
         return None
     if geometry.kernel != (1, 3, 3):
-        return f"needs a 3x3 kernel, got {geometry.kernel[1:]}"
-    if geometry.stride != (1, 1, 1):
+        return f"needs a 3x3 kernel, got {geometry.kernel if geometry.kernel[0] > 1 else geometry.kernel[1:]}"
+    if geometry.input[0] != 1 or geometry.output[0] != 1:
+        return f"needs images of depth 1, got depth {geometry.input[0]} and an output of depth {geometry.output[0]}"
+    if geometry.stride[1:] != (1, 1):
         return f"needs stride 1, got {geometry.stride[1:]}"
-    if geometry.dilation != (1, 1, 1):
+    if geometry.dilation[1:] != (1, 1):
         return f"needs dilation 1, got {geometry.dilation[1:]}"
     return None if geometry.groups == 1 else f"needs groups 1, got {geometry.groups}"
 
@@ -96,11 +113,11 @@ def refusal(case: Case, algorithm: str) -> str | None:
     unmet = unmet_condition(geometry, algorithm)
     if unmet is not None or _number(case, algorithm) >= 0:
         return unmet
-    if algorithm in available():
-        elements = geometry.in_channels * math.prod(geometry.input) * geometry.out_channels * math.prod(geometry.output)
-        size = elements * (8 if case.float64 else 4)
-        return f"needs a matrix of {size} bytes, which is past the memory limit"
-    return f"is not available in this build; available are {', '.join(map(repr, available()))}"
+    if algorithm != "toeplitz_full":
+        return f"needs matrices past the limit of {_core.MATRIX_LIMIT} bytes; take a smaller block"
+    sides = (geometry.in_channels, *geometry.input), (geometry.out_channels, *geometry.output)
+    size = math.prod(sides[0]) * math.prod(sides[1]) * (8 if case.float64 else 4)
+    return f"needs a matrix of {size} bytes, which is past the limit of {_core.MATRIX_LIMIT}"
 
 
 def number(
@@ -130,10 +147,11 @@ def choose(case: Case, algorithm: str) -> str:
     return NAMES[_core.choose(*case, _number(case, algorithm))]
 
 
-def available() -> tuple[str, ...]:
-    """Names of the algorithms that the core has."""
-    chosen = (_core.choose(_SMALLEST, False, True, FORWARD, number) for number in range(len(NAMES)))
-    return tuple(name for name, number in zip(NAMES, chosen, strict=True) if number >= 0)
+def expected_time(case: Case, algorithm: str) -> float | None:
+    """Estimate the time of a call over that of "direct", as "auto" compares them; None where there is no estimate."""
+    direct = _core.expected_cost(*case, DIRECT)
+    own = _core.expected_cost(*case, _number(case, algorithm))
+    return own / direct if own and direct else None
 
 
 def workspace_bytes(case: Case, algorithm: str) -> int:
@@ -147,7 +165,7 @@ def workspace_bytes(case: Case, algorithm: str) -> int:
 
 def toeplitz_multiplications(case: Case) -> int:
     """Products of "toeplitz", whose blocks the core cuts to the width of its vectors."""
-    return _core.toeplitz_multiplications(case.geometry, case.float64, case.direction)
+    return _core.toeplitz_multiplications(case.geometry, case.float64, case.direction, _TOEPLITZ)
 
 
 def _number(case: Case, algorithm: str) -> int:
@@ -158,4 +176,7 @@ def _number(case: Case, algorithm: str) -> int:
     # A weight gradient has no matrix of weights: the Toeplitz algorithms are the direct one there.
     if case.direction == GRAD_WEIGHT and algorithm.startswith("toeplitz"):
         return DIRECT
-    return _core.choose(*case, NAMES.index(algorithm))
+    block = _block(algorithm)
+    number = NAMES.index(algorithm) if block is None else _TOEPLITZ + _BLOCK * block
+    chosen = _core.choose(*case, number)
+    return chosen if block is None or chosen < 0 else number

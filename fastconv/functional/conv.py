@@ -1,34 +1,170 @@
-"""Convolution and its gradients."""
+"""Convolution over one, two and three axes, and its gradients."""
 
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _core
-from fastconv._checks import (
-    Array,
-    Dtype,
-    channels_last,
-    check_shape,
-    deliver,
-    needed,
-    output_buffer,
-    to_arrays,
-)
-from fastconv.functional import _algorithms
-from fastconv.functional._algorithms import AUTO, FORWARD, GRAD_INPUT, GRAD_WEIGHT
-from fastconv.geometry import Geometry, conv_geometry
+from fastconv._checks import Array
+from fastconv.functional._conv import GRADIENTS, Gradients, convolve, convolve_backward
 
-GRADIENTS = ("input", "weight", "bias")
 
-_ACTIVATIONS = {
-    None: _core.LINEAR,
-    "relu": _core.RELU,
-    "sigmoid": _core.SIGMOID,
-    "tanh": _core.TANH,
-}
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+    algorithm: str = "auto",
+    out: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    r"""1-D convolution (cross-correlation: the kernel is not flipped).
+
+    .. math::
+
+        y[n, o, j] = b[o] + \sum_{c, v} w[o, c, v] \; x[n,\; g(o) \, C/G + c,\; j s + v r - p]
+
+    with zero outside of `x`, :math:`C` input channels in :math:`G` groups, and :math:`g(o)` the group of output channel
+    :math:`o`. On each axis ``out = (in + before + after - dilation * (kernel - 1) - 1) // stride + 1``.
+
+    Parameters
+    ----------
+    input : array_like, shape (n, c_in, iw) or (c_in, iw)
+        With ``data_format="channels_last"``: (n, iw, c_in) or (iw, c_in). `n` and `c_in` may be 0.
+    weight : array_like, shape (c_out, c_in/groups, kw)
+        With ``data_format="channels_last"``: (kw, c_in/groups, c_out).
+    bias : array_like, shape (c_out,), optional
+    stride, dilation : int or tuple of int
+        At least 1; one number, alone or in a tuple.
+    padding : int, tuple or str
+        Zeros around the input: one number, alone or in a tuple, a pair (before, after) as in ``((2, 0),)``, "valid" or
+        "same", as in `conv2d`.
+    groups : int
+        Divides both channel counts.
+    data_format : {"channels_first", "channels_last"}
+    algorithm : str
+        "auto", "direct", "im2col", "toeplitz" or "toeplitz_full", see `conv2d`. Winograd's do not apply.
+    out, activation
+        As for `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (n, c_out, ow) or (c_out, ow)
+        In the layout of the input, with a dtype by the rule of `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv1d_backward : the gradients.
+    conv2d : the algorithms, their rounding errors and their sources.
+
+    Notes
+    -----
+    ``2 * n * ow * c_out * kw * c_in / groups`` operations: those of `conv2d` for images of one row. The same bits for
+    every number of threads.
+
+    References
+    ----------
+    ``torch.nn.functional.conv1d`` for the signature, with the paddings of `conv2d`.
+
+    Examples
+    --------
+    A moving average over the present and the two values before it:
+
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> signal = np.array([[3.0, 6.0, 9.0, 0.0, 3.0]])
+    >>> F.conv1d(signal, np.full((1, 1, 3), 1 / 3), padding=((2, 0),))
+    array([[1., 3., 6., 5., 4.]])
+    """
+    return convolve(
+        "conv1d", 1, input, weight, bias, stride, padding, dilation, groups, data_format, algorithm, out, activation
+    )
+
+
+def conv1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    needs: str | Collection[str] = GRADIENTS,
+    data_format: str = "channels_first",
+    algorithm: str = "auto",
+) -> Gradients:
+    r"""Gradients of a 1-D convolution.
+
+    With :math:`L` a function of :math:`y = \mathrm{conv1d}(x, w, b)` and :math:`\partial L / \partial y` given:
+
+    .. math::
+
+        \frac{\partial L}{\partial x[n, c, q]} &= \sum_{o, j, v} w[o, c, v] \; \frac{\partial L}{\partial y[n, o, j]}
+            \quad \text{where } j s + v r - p = q \\
+        \frac{\partial L}{\partial w[o, c, v]} &= \sum_{n, j}
+            x[n, c, j s + v r - p] \; \frac{\partial L}{\partial y[n, o, j]} \\
+        \frac{\partial L}{\partial b[o]} &= \sum_{n, j} \frac{\partial L}{\partial y[n, o, j]}
+
+    (written for one group).
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient of the output, of the output's shape.
+    input, weight, bias, stride, padding, dilation, groups, data_format, algorithm
+        As they were given to `conv1d`. The values of `bias` do not matter.
+    needs : str or collection of str
+        Which gradients to compute, of "input", "weight" and "bias".
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : ndarray or None
+        As `conv2d_backward`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d_backward`.
+
+    Notes
+    -----
+    Each of the first two costs as much as `conv1d`. The same bits for every number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> x, w = np.array([[1.0, 2.0, 3.0]]), np.array([[[10.0, 20.0]]])
+    >>> F.conv1d_backward(np.array([[1.0, 1.0]]), x, w)
+    (array([[10., 30., 20.]]), array([[[3., 5.]]]), None)
+    """
+    return convolve_backward(
+        "conv1d_backward",
+        1,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        needs,
+        data_format,
+        algorithm,
+    )
 
 
 def conv2d(
@@ -114,7 +250,7 @@ def conv2d(
     ``direct``        indirect GEMM on the image itself               everything
     ``im2col``        windows copied to a matrix, in blocks           everything
     ``toeplitz``      neighbouring outputs from one banded block of   everything; made for few channels
-                      weights
+                      weights; ``toeplitz_4``: 4 outputs a block
     ``toeplitz_full`` the doubly blocked Toeplitz matrix of the       a matrix of at most 1 GiB
                       layer, built and multiplied
     ``winograd_2x2``  4 outputs from 16 products in place of 36       3x3, stride 1, dilation 1, groups 1
@@ -170,16 +306,9 @@ def conv2d(
            [1, 4, 2, 1, 0],
            [0, 0, 1, 2, 1]])
     """
-    last = channels_last("conv2d", data_format)
-    (x, w, b), dtype = to_arrays("conv2d", GRADIENTS, (input, weight, bias))
-    geometry, shape = conv_geometry("conv2d", x.shape, w.shape, stride, padding, dilation, groups, channels_last=last)
-    if b is not None:
-        check_shape("conv2d", "bias", b, (geometry.out_channels,), " for as many output channels")
-    number = _algorithms.number("conv2d", algorithm, geometry, x.itemsize == 8, last, FORWARD)
-    applied = activation_number("conv2d", activation)
-    y = output_buffer("conv2d", "out", out, shape, dtype, (x, w, b))
-    _core.conv_forward(geometry, last, last, x, w, b, y, applied, 0.0, number)
-    return deliver(y, out, dtype)
+    return convolve(
+        "conv2d", 2, input, weight, bias, stride, padding, dilation, groups, data_format, algorithm, out, activation
+    )
 
 
 def conv2d_backward(
@@ -195,7 +324,7 @@ def conv2d_backward(
     needs: str | Collection[str] = GRADIENTS,
     data_format: str = "channels_first",
     algorithm: str = "auto",
-) -> tuple[Array | None, Array | None, Array | None]:
+) -> Gradients:
     r"""Gradients of a 2-D convolution.
 
     With :math:`L` a function of :math:`y = \mathrm{conv2d}(x, w, b)` and :math:`\partial L / \partial y` given:
@@ -257,55 +386,185 @@ def conv2d_backward(
     >>> grad_b is None
     True
     """
-    name = "conv2d_backward"
-    last = channels_last(name, data_format)
-    (gy, x, w, b), dtype = to_arrays(name, ("grad_output", *GRADIENTS), (grad_output, input, weight, bias))
-    geometry, shape = conv_geometry(name, x.shape, w.shape, stride, padding, dilation, groups, channels_last=last)
-    check_shape(name, "grad_output", gy, shape, ", that of the output")
-    if b is not None:
-        check_shape(name, "bias", b, (geometry.out_channels,), " for as many output channels")
-    wanted = needed(name, needs, GRADIENTS)
-    _algorithms.check_name(name, algorithm)
-    numbers = [
-        _algorithms.number(name, algorithm, geometry, x.itemsize == 8, last, direction) if gradient in wanted else AUTO
-        for gradient, direction in (("input", GRAD_INPUT), ("weight", GRAD_WEIGHT))
-    ]
-    return gradients(geometry, last, last, gy, x, w, b, wanted, dtype, *numbers)
+    return convolve_backward(
+        "conv2d_backward",
+        2,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        needs,
+        data_format,
+        algorithm,
+    )
 
 
-def gradients(
-    geometry: Geometry,
-    channels_last: bool,
-    weight_channels_last: bool,
-    gy: Array,
-    x: Array,
-    w: Array,
-    b: Array | None,
-    wanted: Collection[str],
-    dtype: Dtype,
-    input_algorithm: int = AUTO,
-    weight_algorithm: int = AUTO,
-) -> tuple[Array | None, Array | None, Array | None]:
-    """Those gradients of a checked convolution that are wanted, for functions built on one."""
-    grad_input = grad_weight = grad_bias = None
-    if "input" in wanted:
-        gx = np.empty_like(x)
-        _core.conv_grad_input(geometry, channels_last, weight_channels_last, gy, w, gx, input_algorithm)
-        grad_input = deliver(gx, None, dtype)
-    if "weight" in wanted:
-        gw = np.empty_like(w)
-        _core.conv_grad_weight(geometry, channels_last, weight_channels_last, x, gy, gw, weight_algorithm)
-        grad_weight = deliver(gw, None, dtype)
-    if "bias" in wanted and b is not None:
-        gb = np.empty_like(b)
-        _core.conv_grad_bias(geometry, channels_last, gy, gb)
-        grad_bias = deliver(gb, None, dtype)
-    return grad_input, grad_weight, grad_bias
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+    algorithm: str = "auto",
+    out: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    r"""3-D convolution (cross-correlation: the kernel is not flipped) of volumes or of videos.
+
+    .. math::
+
+        y[n, o, h, i, j] = b[o] + \sum_{c, t, u, v} w[o, c, t, u, v] \;
+            x[n,\; g(o) \, C/G + c,\; h s_d + t r_d - p_f,\; i s_h + u r_h - p_t,\; j s_w + v r_w - p_l]
+
+    with zero outside of `x`, :math:`C` input channels in :math:`G` groups, and :math:`g(o)` the group of output channel
+    :math:`o`. On each axis ``out = (in + before + after - dilation * (kernel - 1) - 1) // stride + 1``.
+
+    Parameters
+    ----------
+    input : array_like, shape (n, c_in, id, ih, iw) or (c_in, id, ih, iw)
+        With ``data_format="channels_last"``: (n, id, ih, iw, c_in) or (id, ih, iw, c_in). `n` and `c_in` may be 0.
+    weight : array_like, shape (c_out, c_in/groups, kd, kh, kw)
+        With ``data_format="channels_last"``: (kd, kh, kw, c_in/groups, c_out).
+    bias : array_like, shape (c_out,), optional
+    stride, dilation : int or tuple of int
+        At least 1; one number, or one for depth, height and width each.
+    padding : int, tuple or str
+        Zeros around the input: one number, or one for depth, height and width each, a pair (before, after) for each
+        axis as in ``((1, 0), (1, 2), (0, 1))``, "valid" or "same", as in `conv2d`.
+    groups : int
+        Divides both channel counts.
+    data_format : {"channels_first", "channels_last"}
+    algorithm : str
+        "auto", "direct", "im2col", "toeplitz" or "toeplitz_full", see `conv2d`. Winograd's apply to a depth of 1 alone.
+    out, activation
+        As for `conv2d`.
+
+    Returns
+    -------
+    ndarray, shape (n, c_out, od, oh, ow) or (c_out, od, oh, ow)
+        In the layout of the input, with a dtype by the rule of `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv3d_backward : the gradients.
+    conv2d : the algorithms, their rounding errors and their sources.
+
+    Notes
+    -----
+    ``2 * n * od * oh * ow * c_out * kd * kh * kw * c_in / groups`` operations. The same bits for every number of
+    threads.
+
+    References
+    ----------
+    ``torch.nn.functional.conv3d`` for the signature, with the paddings of `conv2d`.
+
+    Examples
+    --------
+    What changes from one frame of a video to the next:
+
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> video = np.zeros((1, 3, 2, 2))
+    >>> video[0, 1, 0, 1] = 5
+    >>> F.conv3d(video, np.array([-1.0, 1.0]).reshape(1, 1, 2, 1, 1))[0]
+    array([[[ 0.,  5.],
+            [ 0.,  0.]],
+    <BLANKLINE>
+           [[ 0., -5.],
+            [ 0.,  0.]]])
+    """
+    return convolve(
+        "conv3d", 3, input, weight, bias, stride, padding, dilation, groups, data_format, algorithm, out, activation
+    )
 
 
-def activation_number(function: str, activation: str | None) -> int:
-    """Find the number of an activation that the core applies to results; a ValueError where it is unknown."""
-    if activation not in _ACTIVATIONS:
-        known = ", ".join(map(repr, _ACTIVATIONS))
-        raise ValueError(f"{function}: activation must be one of {known}, got {activation!r}")
-    return _ACTIVATIONS[activation]
+def conv3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    needs: str | Collection[str] = GRADIENTS,
+    data_format: str = "channels_first",
+    algorithm: str = "auto",
+) -> Gradients:
+    r"""Gradients of a 3-D convolution.
+
+    With :math:`L` a function of :math:`y = \mathrm{conv3d}(x, w, b)` and :math:`\partial L / \partial y` given:
+
+    .. math::
+
+        \frac{\partial L}{\partial x[n, c, a, p, q]} &= \sum_{o, h, i, j, t, u, v}
+            w[o, c, t, u, v] \; \frac{\partial L}{\partial y[n, o, h, i, j]}
+            \quad \text{where } h s_d + t r_d - p_f = a, \; i s_h + u r_h - p_t = p, \; j s_w + v r_w - p_l = q \\
+        \frac{\partial L}{\partial w[o, c, t, u, v]} &= \sum_{n, h, i, j}
+            x[n, c, h s_d + t r_d - p_f, i s_h + u r_h - p_t, j s_w + v r_w - p_l] \;
+            \frac{\partial L}{\partial y[n, o, h, i, j]} \\
+        \frac{\partial L}{\partial b[o]} &= \sum_{n, h, i, j} \frac{\partial L}{\partial y[n, o, h, i, j]}
+
+    (written for one group).
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient of the output, of the output's shape.
+    input, weight, bias, stride, padding, dilation, groups, data_format, algorithm
+        As they were given to `conv3d`. The values of `bias` do not matter.
+    needs : str or collection of str
+        Which gradients to compute, of "input", "weight" and "bias".
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : ndarray or None
+        As `conv2d_backward`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv2d_backward`.
+
+    Notes
+    -----
+    Each of the first two costs as much as `conv3d`. The same bits for every number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> x, w = np.ones((1, 3, 2, 2)), np.array([1.0, 2.0]).reshape(1, 1, 2, 1, 1)
+    >>> grad_x, grad_w, _ = F.conv3d_backward(np.ones((1, 2, 2, 2)), x, w)
+    >>> grad_x[0, :, 0, 0], grad_w.ravel()
+    (array([1., 3., 2.]), array([8., 8.]))
+    """
+    return convolve_backward(
+        "conv3d_backward",
+        3,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        needs,
+        data_format,
+        algorithm,
+    )

@@ -1,23 +1,180 @@
-"""Transposed convolution and its gradients."""
+"""Transposed convolution over one, two and three axes, and its gradients."""
 
 from collections.abc import Collection
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _core
-from fastconv._checks import (
-    Array,
-    channels_last,
-    check_shape,
-    deliver,
-    needed,
-    output_buffer,
-    to_arrays,
-)
-from fastconv.functional.conv import GRADIENTS
-from fastconv.geometry import conv_transpose_geometry
+from fastconv._checks import Array
+from fastconv.functional._conv import GRADIENTS, Gradients, convolve_transposed, convolve_transposed_backward
+
+
+def conv_transpose1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+    out: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    r"""1-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
+
+    .. math::
+
+        y[n, o, q] = b[o] + \sum_{c, j, v} w[c, o, v] \; x[n, c, j] \quad \text{where } j s + v r - p = q
+
+    (written for one group). On each axis
+    ``out = (in - 1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``.
+
+    Parameters
+    ----------
+    input : array_like, shape (n, c_in, iw) or (c_in, iw)
+        With ``data_format="channels_last"``: (n, iw, c_in) or (iw, c_in). `n` and `c_in` may be 0.
+    weight : array_like, shape (c_in, c_out/groups, kw)
+        With ``data_format="channels_last"``: (kw, c_out/groups, c_in). These are the weights of the convolution from
+        c_out to c_in channels that is transposed.
+    bias : array_like, shape (c_out,), optional
+    stride, dilation : int or tuple of int
+        Those of that convolution: at least 1; one number, alone or in a tuple.
+    padding : int, tuple or str
+        What is cut off the output: the padding of that convolution, in the forms that `conv1d` takes. "same" gives
+        ``in * stride`` outputs, as Keras does.
+    output_padding : int or tuple of int
+        Elements added at the end of each axis. Smaller than stride or dilation.
+    groups : int
+        Divides both channel counts.
+    data_format : {"channels_first", "channels_last"}
+    out, activation
+        As for `conv_transpose2d`.
+
+    Returns
+    -------
+    ndarray, shape (n, c_out, ow) or (c_out, ow)
+        In the layout of the input, with a dtype by the rule of `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv_transpose2d`.
+
+    See Also
+    --------
+    conv_transpose1d_backward : the gradients.
+    conv_transpose2d : how it is computed.
+
+    Notes
+    -----
+    ``2 * n * iw * c_in * kw * c_out / groups`` operations. The same bits for every number of threads.
+
+    References
+    ----------
+    ``torch.nn.functional.conv_transpose1d`` for the signature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> F.conv_transpose1d(np.array([[1.0, 2.0]]), np.array([[[1.0, 10.0, 100.0]]]), stride=2)
+    array([[  1.,  10., 102.,  20., 200.]])
+    """
+    return convolve_transposed(
+        "conv_transpose1d",
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        data_format,
+        out,
+        activation,
+    )
+
+
+def conv_transpose1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    needs: str | Collection[str] = GRADIENTS,
+    data_format: str = "channels_first",
+) -> Gradients:
+    r"""Gradients of a 1-D transposed convolution.
+
+    With :math:`L` a function of :math:`y = \mathrm{conv\_transpose1d}(x, w, b)` and :math:`\partial L / \partial y`
+    given:
+
+    .. math::
+
+        \frac{\partial L}{\partial x[n, c, j]} &= \sum_{o, v} w[c, o, v] \;
+            \frac{\partial L}{\partial y[n, o, j s + v r - p]} \\
+        \frac{\partial L}{\partial w[c, o, v]} &= \sum_{n, j} x[n, c, j] \;
+            \frac{\partial L}{\partial y[n, o, j s + v r - p]} \\
+        \frac{\partial L}{\partial b[o]} &= \sum_{n, q} \frac{\partial L}{\partial y[n, o, q]}
+
+    (written for one group): the first is the convolution of the gradient with the same weights.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient of the output, of the output's shape.
+    input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+        As they were given to `conv_transpose1d`. The values of `bias` do not matter.
+    needs : str or collection of str
+        Which gradients to compute, of "input", "weight" and "bias".
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : ndarray or None
+        As `conv_transpose2d_backward`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv_transpose2d_backward`.
+
+    Notes
+    -----
+    Each of the first two costs as much as `conv_transpose1d`. The same bits for every number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> x, w = np.array([[1.0, 2.0]]), np.array([[[1.0, 10.0, 100.0]]])
+    >>> F.conv_transpose1d_backward(np.ones((1, 5)), x, w, stride=2)
+    (array([[111., 111.]]), array([[[3., 3., 3.]]]), None)
+    """
+    return convolve_transposed_backward(
+        "conv_transpose1d_backward",
+        1,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        needs,
+        data_format,
+    )
 
 
 def conv_transpose2d(
@@ -32,6 +189,7 @@ def conv_transpose2d(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""2-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
 
@@ -64,6 +222,8 @@ def conv_transpose2d(
     data_format : {"channels_first", "channels_last"}
     out : ndarray, optional
         Array of the result's shape and dtype, to write to and return. It may share memory with the inputs.
+    activation : {None, "relu", "sigmoid", "tanh"}
+        Applied to the result while it is stored, as in `conv2d`.
 
     Returns
     -------
@@ -102,17 +262,21 @@ def conv_transpose2d(
            [3., 3., 4., 4.],
            [3., 0., 4., 0.]])
     """
-    name = "conv_transpose2d"
-    last = channels_last(name, data_format)
-    (x, w, b), dtype = to_arrays(name, GRADIENTS, (input, weight, bias))
-    geometry, shape = conv_transpose_geometry(
-        name, x.shape, w.shape, stride, padding, output_padding, dilation, groups, channels_last=last
+    return convolve_transposed(
+        "conv_transpose2d",
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        data_format,
+        out,
+        activation,
     )
-    if b is not None:
-        check_shape(name, "bias", b, (geometry.in_channels,), " for as many output channels")
-    y = output_buffer(name, "out", out, shape, dtype, (x, w, b))
-    _core.conv_grad_input(geometry, last, last, x, w, y, bias=b)
-    return deliver(y, out, dtype)
 
 
 def conv_transpose2d_backward(
@@ -128,7 +292,7 @@ def conv_transpose2d_backward(
     *,
     needs: str | Collection[str] = GRADIENTS,
     data_format: str = "channels_first",
-) -> tuple[Array | None, Array | None, Array | None]:
+) -> Gradients:
     r"""Gradients of a 2-D transposed convolution.
 
     With :math:`L` a function of :math:`y = \mathrm{conv\_transpose2d}(x, w, b)` and :math:`\partial L / \partial y`
@@ -182,29 +346,193 @@ def conv_transpose2d_backward(
     array([[10., 10.],
            [10., 10.]])
     """
-    name = "conv_transpose2d_backward"
-    last = channels_last(name, data_format)
-    (gy, x, w, b), dtype = to_arrays(name, ("grad_output", *GRADIENTS), (grad_output, input, weight, bias))
-    geometry, shape = conv_transpose_geometry(
-        name, x.shape, w.shape, stride, padding, output_padding, dilation, groups, channels_last=last
+    return convolve_transposed_backward(
+        "conv_transpose2d_backward",
+        2,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        needs,
+        data_format,
     )
-    check_shape(name, "grad_output", gy, shape, ", that of the output")
-    if b is not None:
-        check_shape(name, "bias", b, (geometry.in_channels,), " for as many output channels")
-    wanted = needed(name, needs, GRADIENTS)
-    grad_input = grad_weight = grad_bias = None
-    if "input" in wanted:
-        gx = np.empty_like(x)
-        _core.conv_forward(geometry, last, last, gy, w, None, gx)
-        grad_input = deliver(gx, None, dtype)
-    if "weight" in wanted:
-        gw = np.empty_like(w)
-        _core.conv_grad_weight(geometry, last, last, gy, x, gw)
-        grad_weight = deliver(gw, None, dtype)
-    if "bias" in wanted and b is not None:
-        gb = np.empty_like(b)
-        # The images that are summed are the input of the transposed convolution's geometry.
-        summed = geometry._replace(out_channels=geometry.in_channels, output=geometry.input)
-        _core.conv_grad_bias(summed, last, gy, gb)
-        grad_bias = deliver(gb, None, dtype)
-    return grad_input, grad_weight, grad_bias
+
+
+def conv_transpose3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+    out: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    r"""3-D transposed convolution: the linear map that is the transpose of a convolution, plus a bias.
+
+    .. math::
+
+        y[n, o, a, p, q] = b[o] + \sum_{c, h, i, j, t, u, v} w[c, o, t, u, v] \; x[n, c, h, i, j]
+            \quad \text{where } h s_d + t r_d - p_f = a, \; i s_h + u r_h - p_t = p, \; j s_w + v r_w - p_l = q
+
+    (written for one group). On each axis
+    ``out = (in - 1) * stride - before - after + dilation * (kernel - 1) + output_padding + 1``.
+
+    Parameters
+    ----------
+    input : array_like, shape (n, c_in, id, ih, iw) or (c_in, id, ih, iw)
+        With ``data_format="channels_last"``: (n, id, ih, iw, c_in) or (id, ih, iw, c_in). `n` and `c_in` may be 0.
+    weight : array_like, shape (c_in, c_out/groups, kd, kh, kw)
+        With ``data_format="channels_last"``: (kd, kh, kw, c_out/groups, c_in). These are the weights of the convolution
+        from c_out to c_in channels that is transposed.
+    bias : array_like, shape (c_out,), optional
+    stride, dilation : int or tuple of int
+        Those of that convolution: at least 1; one number, or one for depth, height and width each.
+    padding : int, tuple or str
+        What is cut off the output: the padding of that convolution, in the forms that `conv3d` takes. "same" gives
+        ``in * stride`` outputs, as Keras does.
+    output_padding : int or tuple of int
+        Elements added at the end of each axis. Smaller than stride or dilation.
+    groups : int
+        Divides both channel counts.
+    data_format : {"channels_first", "channels_last"}
+    out, activation
+        As for `conv_transpose2d`.
+
+    Returns
+    -------
+    ndarray, shape (n, c_out, od, oh, ow) or (c_out, od, oh, ow)
+        In the layout of the input, with a dtype by the rule of `conv2d`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv_transpose2d`.
+
+    See Also
+    --------
+    conv_transpose3d_backward : the gradients.
+    conv_transpose2d : how it is computed.
+
+    Notes
+    -----
+    ``2 * n * id * ih * iw * c_in * kd * kh * kw * c_out / groups`` operations. The same bits for every number of
+    threads.
+
+    References
+    ----------
+    ``torch.nn.functional.conv_transpose3d`` for the signature.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> y = F.conv_transpose3d(np.array([1.0, 2.0]).reshape(1, 2, 1, 1), np.ones((1, 1, 2, 2, 1)), stride=(2, 1, 1))
+    >>> y[0, :, :, 0]
+    array([[1., 1.],
+           [1., 1.],
+           [2., 2.],
+           [2., 2.]])
+    """
+    return convolve_transposed(
+        "conv_transpose3d",
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        data_format,
+        out,
+        activation,
+    )
+
+
+def conv_transpose3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    needs: str | Collection[str] = GRADIENTS,
+    data_format: str = "channels_first",
+) -> Gradients:
+    r"""Gradients of a 3-D transposed convolution.
+
+    With :math:`L` a function of :math:`y = \mathrm{conv\_transpose3d}(x, w, b)` and :math:`\partial L / \partial y`
+    given:
+
+    .. math::
+
+        \frac{\partial L}{\partial x[n, c, h, i, j]} &= \sum_{o, t, u, v} w[c, o, t, u, v] \;
+            \frac{\partial L}{\partial y[n, o,\; h s_d + t r_d - p_f,\; i s_h + u r_h - p_t,\; j s_w + v r_w - p_l]} \\
+        \frac{\partial L}{\partial w[c, o, t, u, v]} &= \sum_{n, h, i, j} x[n, c, h, i, j] \;
+            \frac{\partial L}{\partial y[n, o,\; h s_d + t r_d - p_f,\; i s_h + u r_h - p_t,\; j s_w + v r_w - p_l]} \\
+        \frac{\partial L}{\partial b[o]} &= \sum_{n, a, p, q} \frac{\partial L}{\partial y[n, o, a, p, q]}
+
+    (written for one group): the first is the convolution of the gradient with the same weights.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient of the output, of the output's shape.
+    input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+        As they were given to `conv_transpose3d`. The values of `bias` do not matter.
+    needs : str or collection of str
+        Which gradients to compute, of "input", "weight" and "bias".
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : ndarray or None
+        As `conv_transpose2d_backward`.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        As `conv_transpose2d_backward`.
+
+    Notes
+    -----
+    Each of the first two costs as much as `conv_transpose3d`. The same bits for every number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> x, w = np.array([1.0, 2.0]).reshape(1, 2, 1, 1), np.ones((1, 1, 2, 2, 1))
+    >>> grad_x, grad_w, _ = F.conv_transpose3d_backward(np.ones((1, 4, 2, 1)), x, w, stride=(2, 1, 1))
+    >>> grad_x.ravel(), grad_w.ravel()
+    (array([4., 4.]), array([3., 3., 3., 3.]))
+    """
+    return convolve_transposed_backward(
+        "conv_transpose3d_backward",
+        3,
+        grad_output,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        needs,
+        data_format,
+    )

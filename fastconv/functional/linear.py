@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, needed, output_buffer, to_arrays
-from fastconv.functional.conv import GRADIENTS, gradients
+from fastconv.functional._conv import GRADIENTS, gradients
 from fastconv.geometry import linear_geometry
 
 

@@ -11,7 +11,7 @@ from fastconv._checks import Array, channels_last, check_shape, deliver, output_
 from fastconv._memory import empty
 from fastconv.functional import _algorithms
 from fastconv.functional._algorithms import AUTO, FORWARD
-from fastconv.functional.conv import activation_number
+from fastconv.functional._conv import activation_number
 from fastconv.geometry import Geometry, conv_geometry
 
 # Packed copies of the weights that are kept: one for each algorithm and dtype in use, which are rarely more than two.
@@ -105,9 +105,7 @@ class PreparedConv2D:
         return deliver(y, out, dtype)
 
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
-        # The width of panels is that of the instruction set; blocks of a Toeplitz matrix are those of the image.
-        image = geometry.input if _algorithms.NAMES[algorithm].startswith("toeplitz") else None
-        key = (algorithm, dtype, _core.isa(), image)
+        key = (algorithm, dtype, _core.isa())  # the width of panels is that of the instruction set
         packed = self._packed.get(key)
         if packed is None:
             packed = self._pack(geometry, algorithm, dtype)

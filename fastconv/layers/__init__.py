@@ -5,15 +5,29 @@ A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``gr
 
 from fastconv.layers.activations import Activation, LeakyReLU, ReLU, Softmax
 from fastconv.layers.base import Layer
-from fastconv.layers.conv import Conv2D
+from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
+from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastconv.layers.dense import Dense
+from fastconv.layers.input import Input, InputLayer
+from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from fastconv.layers.regularization import Dropout
 from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
+from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
+from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
 
 __all__ = [
     "Layer",
+    "Conv1D",
     "Conv2D",
+    "Conv3D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "Conv3DTranspose",
+    "DepthwiseConv2D",
+    "SeparableConv1D",
+    "SeparableConv2D",
+    "SpatiallySeparableConv2D",
     "MaxPooling2D",
     "AveragePooling2D",
     "GlobalAveragePooling2D",
@@ -27,4 +41,12 @@ __all__ = [
     "Flatten",
     "Reshape",
     "ZeroPadding2D",
+    "Input",
+    "InputLayer",
+    "Add",
+    "Subtract",
+    "Multiply",
+    "Average",
+    "Maximum",
+    "Concatenate",
 ]

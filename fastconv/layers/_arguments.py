@@ -7,7 +7,9 @@ import numpy as np
 
 Pair = tuple[int, int]
 DataFormat = Literal["channels_last", "channels_first"]
-Padding = Literal["valid", "same"]
+Padding = Literal["valid", "same", "causal"]
+
+_TUPLES = {1: "a tuple of one integer", 2: "a pair of integers", 3: "three integers"}
 
 
 def integer(where: str, value: Any, minimum: int = 1) -> int:
@@ -19,14 +21,20 @@ def integer(where: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
-def pair(where: str, value: Any, minimum: int = 1) -> Pair:
-    """Return `value` as (height, width); one integer stands for both."""
+def integers(where: str, value: Any, count: int, minimum: int = 1) -> tuple[int, ...]:
+    """Return `value` as so many integers, one for each axis; one integer stands for all."""
     if isinstance(value, Iterable) and not isinstance(value, str):
         entries = tuple(value)
-        if len(entries) != 2:
-            raise ValueError(f"{where} must be an integer or a pair of integers, got {value!r}")
-        return integer(where, entries[0], minimum), integer(where, entries[1], minimum)
-    return (integer(where, value, minimum),) * 2
+        if len(entries) != count:
+            raise ValueError(f"{where} must be an integer or {_TUPLES[count]}, got {value!r}")
+        return tuple(integer(where, entry, minimum) for entry in entries)
+    return (integer(where, value, minimum),) * count
+
+
+def pair(where: str, value: Any, minimum: int = 1) -> Pair:
+    """Return `value` as (height, width); one integer stands for both."""
+    height, width = integers(where, value, 2, minimum)
+    return height, width
 
 
 def one_of(where: str, value: Any, *choices: str) -> Any:
@@ -44,9 +52,10 @@ def data_format(layer: str, value: Any) -> DataFormat:
     return format_
 
 
-def padding(layer: str, value: Any) -> Padding:
-    """Return the padding mode in lower case, as Keras does."""
-    mode: Padding = one_of(f"{layer}: padding", value.lower() if isinstance(value, str) else value, "valid", "same")
+def padding(layer: str, value: Any, *others: str) -> Padding:
+    """Return the padding mode in lower case, as Keras does: "valid", "same" or one of `others`."""
+    lower = value.lower() if isinstance(value, str) else value
+    mode: Padding = one_of(f"{layer}: padding", lower, "valid", "same", *others)
     return mode
 
 

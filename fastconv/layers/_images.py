@@ -1,38 +1,42 @@
 """What layers on batches of images share: the data format, and shapes in which None stands for an unknown size."""
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import Any, ClassVar, Unpack
 
+from fastconv.geometry import AXIS_NAMES
 from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers.base import Layer, LayerOptions, Shape
 
-Size = tuple[int | None, int | None]
+Sizes = tuple[int | None, ...]
 
-# Stands for an unknown height or width while output sizes are computed: larger than any window.
+# Stands for an unknown size while output sizes are computed: larger than any window.
 _UNKNOWN = 2**30
 
 
 class ImageLayer(Layer):
-    """A layer on images with channels last or first."""
+    """A layer on images, or on signals or volumes, with channels last or first."""
+
+    spatial: ClassVar[int] = 2
+    """Number of spatial axes: 1 for signals, 2 for images, 3 for volumes."""
 
     def __init__(self, data_format: str | None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.data_format = check_data_format(type(self).__name__, data_format)
         self._channels_last = self.data_format == "channels_last"
-        self.axes = "(batch, height, width, channels)" if self._channels_last else "(batch, channels, height, width)"
-        self._spatial_axes = (1, 2) if self._channels_last else (2, 3)
+        names = ", ".join(AXIS_NAMES[self.spatial])
+        self.axes = f"(batch, {names}, channels)" if self._channels_last else f"(batch, channels, {names})"
+        first = 1 if self._channels_last else 2
+        self._spatial_axes = tuple(range(first, first + self.spatial))
 
-    def _split(self, shape: Shape) -> tuple[int | None, Size, int | None]:
-        """Return batch size, (height, width) and channels."""
+    def _split(self, shape: Shape) -> tuple[int | None, Sizes, int | None]:
+        """Return batch size, spatial sizes and channels."""
         if self._channels_last:
-            batch, height, width, channels = shape
-        else:
-            batch, channels, height, width = shape
-        return batch, (height, width), channels
+            return shape[0], shape[1:-1], shape[-1]
+        return shape[0], shape[2:], shape[1]
 
-    def _join(self, batch: int | None, size: Size, channels: int | None) -> Shape:
+    def _join(self, batch: int | None, sizes: Sizes, channels: int | None) -> Shape:
         """Return the shape that `_split` takes apart."""
-        return (batch, *size, channels) if self._channels_last else (batch, channels, *size)
+        return (batch, *sizes, channels) if self._channels_last else (batch, channels, *sizes)
 
     def _known_channels(self, shape: Shape) -> int:
         channels = self._split(shape)[2]
@@ -42,7 +46,9 @@ class ImageLayer(Layer):
 
     def _window_output_shape(self, shape: Shape, function: Callable[[Any], Shape]) -> Shape:
         """Return what `function` makes of a shape without unknowns, with the unknown sizes put back."""
-        batch, (height, width), _ = self._split(shape)
-        filled = (_UNKNOWN if height is None else height, _UNKNOWN if width is None else width)
-        _, (rows, columns), channels = self._split(function(self._join(1, filled, self._known_channels(shape))))
-        return self._join(batch, (None if height is None else rows, None if width is None else columns), channels)
+        batch, sizes, _ = self._split(shape)
+        filled = tuple(_UNKNOWN if size is None else size for size in sizes)
+        # A batch of no image: as many elements as the sizes that stand for unknowns make fit into no memory.
+        _, outputs, channels = self._split(function(self._join(0, filled, self._known_channels(shape))))
+        known = (None if size is None else output for size, output in zip(sizes, outputs, strict=True))
+        return self._join(batch, tuple(known), channels)

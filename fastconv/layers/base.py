@@ -166,7 +166,7 @@ class Layer(Configurable):
         """Return the output and what `_backward` needs."""
         raise NotImplementedError(f"{type(self).__name__} must define _forward")
 
-    def _backward(self, saved: Any, grad_y: Array, needs_input: bool) -> Array | None:
+    def _backward(self, saved: Any, grad_y: Array, needs_input: bool) -> Array | list[Array] | None:
         """Fill `grads`; return the gradient of the input, or None where it is not needed."""
         raise NotImplementedError(f"{type(self).__name__} must define _backward")
 
@@ -228,6 +228,10 @@ class Layer(Configurable):
         outputs = connect(self, tensors, self.output_shapes(shapes))
         self.build(self.joined(shapes), weights)
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def declared_shape(self) -> Shape | None:
+        """Return the shape of the input that the layer was made for, batch axis included, if it is known."""
+        return None if self.input_shape is None else (None, *self.input_shape)
 
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of all outputs, given those of all inputs."""

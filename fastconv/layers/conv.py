@@ -1,28 +1,61 @@
-"""Convolutional layers."""
+"""Convolutional layers over one, two and three axes."""
 
-# ruff: noqa: D102 - what an overriding method does stands in Layer.
+from typing import Unpack
 
-import math
-from typing import Any, NamedTuple, Unpack
-
-import numpy as np
-
-import fastconv.functional as F
-from fastconv import activations, initializers
-from fastconv.geometry import conv_geometry
-from fastconv.layers._arguments import Pair, integer, pair
-from fastconv.layers._arguments import padding as check_padding
-from fastconv.layers._images import ImageLayer
-from fastconv.layers._windows import Window, sliding
-from fastconv.layers.base import Array, LayerOptions, Shape, WeightSpec
+from fastconv import initializers
+from fastconv.layers._arguments import integer
+from fastconv.layers._convolution import Integers, OneStepConvolution
+from fastconv.layers.base import LayerOptions, WeightSpec
 
 
-class _Saved(NamedTuple):
-    x: Array
-    y: Array
+class _Conv(OneStepConvolution):
+    """Cross-correlation of groups of channels."""
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Integers,
+        strides: Integers = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Integers = 1,
+        groups: int = 1,
+        activation: object = None,
+        use_bias: bool = True,
+        kernel_initializer: object = "glorot_uniform",
+        bias_initializer: object = "zeros",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            bias_initializer,
+            **options,
+        )
+        layer = type(self).__name__
+        self.filters = integer(f"{layer}: filters", filters)
+        self.groups = integer(f"{layer}: groups", groups)
+        if self.filters % self.groups:
+            raise ValueError(f"{layer}: groups must divide filters {self.filters}, got {self.groups}")
+        self.kernel_initializer = initializers.get(kernel_initializer, f"{layer}: kernel_initializer")
+
+    def _kernel_specs(self, channels: int) -> dict[str, WeightSpec]:
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        return {"kernel": WeightSpec(shape, self.kernel_initializer)}
+
+    def _output_channels(self, channels: int) -> int:
+        return self.filters
+
+    def _groups(self, channels: int) -> int:
+        return self.groups
 
 
-class Conv2D(ImageLayer):
+class Conv2D(_Conv):
     """Two-dimensional cross-correlation with a bias and an activation, see `fastconv.functional.conv2d`.
 
     Parameters
@@ -59,104 +92,53 @@ class Conv2D(ImageLayer):
     400
     """
 
-    regularized = ("kernel", "bias")
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | Pair,
-        strides: int | Pair = (1, 1),
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | Pair = (1, 1),
-        groups: int = 1,
-        activation: object = None,
-        use_bias: bool = True,
-        kernel_initializer: object = "glorot_uniform",
-        bias_initializer: object = "zeros",
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(data_format, **options)
-        self.filters = integer("Conv2D: filters", filters)
-        self.kernel_size = pair("Conv2D: kernel_size", kernel_size)
-        self.strides = pair("Conv2D: strides", strides)
-        self.padding = check_padding("Conv2D", padding)
-        self.dilation_rate = pair("Conv2D: dilation_rate", dilation_rate)
-        self.groups = integer("Conv2D: groups", groups)
-        if self.filters % self.groups:
-            raise ValueError(f"Conv2D: groups must divide filters {self.filters}, got {self.groups}")
-        self.activation = activations.get(activation, "Conv2D: activation")
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer, "Conv2D: kernel_initializer")
-        self.bias_initializer = initializers.get(bias_initializer, "Conv2D: bias_initializer")
+class Conv1D(_Conv):
+    """One-dimensional cross-correlation with a bias and an activation, see `fastconv.functional.conv1d`.
 
-    def weight_specs(self, input_shape: Shape) -> dict[str, WeightSpec]:
-        shape = (*self.kernel_size, self._known_channels(input_shape) // self.groups, self.filters)
-        specs = {"kernel": WeightSpec(shape, self.kernel_initializer)}
-        if self.use_bias:
-            specs["bias"] = WeightSpec((self.filters,), self.bias_initializer)
-        return specs
+    The arguments are those of `Conv2D`, with one number where it has a pair, and one more kind of padding: "causal"
+    pads on the left alone, so that an output depends on its own input and earlier ones but on none that follows.
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        per_group = self._known_channels(input_shape) // self.groups
-        last = self._channels_last
-        kernel = (*self.kernel_size, per_group, self.filters) if last else (self.filters, per_group, *self.kernel_size)
-        return self._window_output_shape(
-            input_shape,
-            lambda shape: conv_geometry(
-                self.name,
-                shape,
-                kernel,
-                self.strides,
-                self.padding,
-                self.dilation_rate,
-                self.groups,
-                channels_last=last,
-            )[1],
-        )
+    Notes
+    -----
+    ``params["kernel"]`` has shape ``(kw, in_channels / groups, filters)``.
 
-    def window(self, input_shape: Shape) -> Window | None:
-        return sliding(self._split(input_shape)[1], self.kernel_size, self.strides, self.dilation_rate, self.padding)
+    References
+    ----------
+    A. van den Oord et al., "WaveNet: A Generative Model for Raw Audio", arXiv:1609.03499, for causal convolution.
 
-    def multiply_adds(self, input_shape: Shape) -> int:
-        values = math.prod(size or 1 for size in self.output_shape(input_shape)[1:])
-        taps = math.prod(self.kernel_size)
-        return values * taps * (self._known_channels(input_shape) // self.groups)
+    Examples
+    --------
+    The difference to the value before:
 
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            "stride": self.strides,
-            "padding": self.padding,
-            "dilation": self.dilation_rate,
-            "groups": self.groups,
-            "data_format": self.data_format,
-        }
+    >>> import numpy as np
+    >>> layer = Conv1D(1, 2, padding="causal", use_bias=False)
+    >>> layer.params["kernel"] = np.array([-1.0, 1.0]).reshape(2, 1, 1)
+    >>> layer(np.array([1.0, 4.0, 9.0, 16.0]).reshape(1, 4, 1)).ravel()
+    array([1., 3., 5., 7.], dtype=float32)
+    """
 
-    def _kernel(self) -> Array:
-        """Return the kernel with its axes in the order that the data format asks for."""
-        kernel = self.weight("kernel")
-        return kernel if self._channels_last else kernel.transpose(3, 2, 0, 1)
+    spatial = 1
+    other_paddings = ("causal",)
 
-    def _bias(self) -> Array | None:
-        return self.weight("bias") if self.use_bias else None
 
-    def _forward(self, x: Array, training: bool) -> tuple[Array, _Saved]:
-        fused = self.activation.name if self.activation is not None and self.activation.fused else None
-        y = F.conv2d(x, self._kernel(), self._bias(), **self._arguments(), activation=fused)
-        if self.activation is not None and fused is None:
-            y = self.activation(y)
-        return y, _Saved(x, y)
+class Conv3D(_Conv):
+    """Three-dimensional cross-correlation with a bias and an activation, see `fastconv.functional.conv3d`.
 
-    def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array | None:
-        if self.activation is not None:
-            grad_y = self.activation.backward(grad_y, saved.y)
-        grad_x, grad_kernel, grad_bias = F.conv2d_backward(
-            grad_y, saved.x, self._kernel(), self._bias(), **self._arguments(), needs=self._needs(needs_input)
-        )
-        if grad_kernel is not None:
-            if not self._channels_last:
-                grad_kernel = np.ascontiguousarray(grad_kernel.transpose(2, 3, 1, 0))
-            self.grads["kernel"] = grad_kernel
-        if grad_bias is not None:
-            self.grads["bias"] = grad_bias
-        return grad_x
+    The arguments are those of `Conv2D`, with (depth, height, width) where it has a pair.
+
+    Notes
+    -----
+    ``params["kernel"]`` has shape ``(kd, kh, kw, in_channels / groups, filters)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = Conv3D(4, (3, 5, 5), padding="same")
+    >>> layer(np.zeros((2, 8, 28, 28, 1), np.float32)).shape
+    (2, 8, 28, 28, 4)
+    >>> layer.count_params()
+    304
+    """
+
+    spatial = 3

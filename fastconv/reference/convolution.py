@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution."""
+"""Convolution and transposed convolution over one, two and three axes."""
 
 from typing import Any
 
@@ -7,18 +7,67 @@ from numpy.typing import ArrayLike
 
 from fastconv.reference._windows import (
     Array,
+    Axes,
     Axis,
     as_given,
+    at,
+    every_input,
     every_output,
     grouped_weight,
     join_groups,
-    pair,
+    per_axis,
     split_groups,
     to_images,
     weight_as_given,
+    window,
     window_axes,
     window_axis,
+    windows_over,
 )
+
+
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Convolution of signals, one row of `conv2d`.
+
+    .. math:: y[n,j,o] = bias[o] + \sum_{q,c} x[n,\; j s + q r - b,\; c] \; w[q,c,o]
+
+    where x is zero outside the signal, and c runs over the channels of o's group.
+    """
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv1d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,v,c] &= \sum_{q,o} gy[n,\; (v + b - q r)/s,\; o] \; w[q,c,o] \\
+        gw[q,c,o] &= \sum_{n,j} gy[n,j,o] \; x[n,\; j s + q r - b,\; c] \\
+        gbias[o] &= \sum_{n,j} gy[n,j,o]
+
+    where gy is zero outside the output and at fractions.
+    """
+    return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
 
 
 def conv2d(
@@ -38,16 +87,7 @@ def conv2d(
 
     where x is zero outside the image, and c runs over the channels of o's group.
     """
-    x, w = split_groups(to_images(input, data_format), groups), grouped_weight(weight, groups, data_format)
-    rows, columns = window_axes(x.shape, w.shape[:2], stride, padding, dilation)
-    y = np.zeros((len(x), rows.outputs, columns.outputs, groups, w.shape[4]))
-    for i, j in every_output(rows, columns):
-        for p, u in rows.window(i):
-            for q, v in columns.window(j):
-                y[:, i, j] += np.einsum("ngc,gco->ngo", x[:, u, v], w[p, q])
-    if bias is not None:
-        y += np.asarray(bias, dtype=np.float64).reshape(groups, -1)
-    return as_given(join_groups(y), input, data_format)
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, data_format)
 
 
 def conv2d_backward(
@@ -71,26 +111,101 @@ def conv2d_backward(
 
     where gy is zero outside the output and at fractions.
     """
-    x, w = split_groups(to_images(input, data_format), groups), grouped_weight(weight, groups, data_format)
-    gy = split_groups(to_images(grad_output, data_format), groups)
-    rows, columns = window_axes(x.shape, w.shape[:2], stride, padding, dilation)
+    return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
 
-    gx = np.zeros(x.shape)
-    for u in range(rows.size):
-        for v in range(columns.size):
-            for p, i in rows.windows_over(u):
-                for q, j in columns.windows_over(v):
-                    gx[:, u, v] += np.einsum("ngo,gco->ngc", gy[:, i, j], w[p, q])
 
-    gw = np.zeros(w.shape)
-    for i, j in every_output(rows, columns):
-        for p, u in rows.window(i):
-            for q, v in columns.window(j):
-                gw[p, q] += np.einsum("ngo,ngc->gco", gy[:, i, j], x[:, u, v])
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Convolution of volumes, whose slices h and depth positions t go as rows do.
 
-    grad_input = as_given(join_groups(gx), input, data_format)
-    grad_bias = None if bias is None else gy.sum(axis=(0, 1, 2)).reshape(-1)
-    return grad_input, weight_as_given(gw, data_format), grad_bias
+    .. math:: y[n,h,i,j,o] = bias[o] + \sum_{d,p,q,c}
+              x[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; c] \; w[d,p,q,c,o]
+
+    where x is zero outside the volume, and c runs over the channels of o's group.
+    """
+    return _convolution(input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv3d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,t,u,v,c] &= \sum_{d,p,q,o}
+            gy[n,\; (t + b - d r)/s,\; (u + b - p r)/s,\; (v + b - q r)/s,\; o] \; w[d,p,q,c,o] \\
+        gw[d,p,q,c,o] &= \sum_{n,h,i,j} gy[n,h,i,j,o] \; x[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; c] \\
+        gbias[o] &= \sum_{n,h,i,j} gy[n,h,i,j,o]
+
+    where gy is zero outside the output and at fractions.
+    """
+    return _gradients(grad_output, input, weight, bias, stride, padding, dilation, groups, data_format)
+
+
+def conv_transpose1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Transposed convolution of signals.
+
+    .. math:: y[n,\; j s + q r - b,\; o] = bias[o] + \sum_{j,q,c} x[n,j,c] \; w[q,o,c]
+
+    where c runs over the channels of o's group, and what falls outside the output is dropped.
+    """
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, data_format)
+
+
+def conv_transpose1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv_transpose1d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,j,c] &= \sum_{q,o} gy[n,\; j s + q r - b,\; o] \; w[q,o,c] \\
+        gw[q,o,c] &= \sum_{n,j} x[n,j,c] \; gy[n,\; j s + q r - b,\; o] \\
+        gbias[o] &= \sum_{n,v} gy[n,v,o]
+
+    where gy is zero outside the output.
+    """
+    return _transposed_gradients(
+        grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+    )
 
 
 def conv_transpose2d(
@@ -112,16 +227,7 @@ def conv_transpose2d(
     where c runs over the channels of o's group, and what falls outside the output is dropped. The weights are those of
     the convolution from o to c whose transpose this is.
     """
-    x, w = split_groups(to_images(input, data_format), groups), grouped_weight(weight, groups, data_format)
-    rows, columns = _transposed_axes(x.shape, w.shape[:2], stride, padding, output_padding, dilation)
-    y = np.zeros((len(x), rows.size, columns.size, groups, w.shape[3]))
-    for i, j in every_output(rows, columns):
-        for p, u in rows.window(i):
-            for q, v in columns.window(j):
-                y[:, u, v] += np.einsum("ngc,goc->ngo", x[:, i, j], w[p, q])
-    if bias is not None:
-        y += np.asarray(bias, dtype=np.float64).reshape(groups, -1)
-    return as_given(join_groups(y), input, data_format)
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, data_format)
 
 
 def conv_transpose2d_backward(
@@ -146,27 +252,176 @@ def conv_transpose2d_backward(
 
     where gy is zero outside the output.
     """
-    x, w = split_groups(to_images(input, data_format), groups), grouped_weight(weight, groups, data_format)
-    gy = split_groups(to_images(grad_output, data_format), groups)
-    rows, columns = _transposed_axes(x.shape, w.shape[:2], stride, padding, output_padding, dilation)
+    return _transposed_gradients(
+        grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+    )
+
+
+def conv_transpose3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> Array:
+    r"""Transposed convolution of volumes.
+
+    .. math:: y[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] =
+              bias[o] + \sum_{h,i,j,d,p,q,c} x[n,h,i,j,c] \; w[d,p,q,o,c]
+
+    where c runs over the channels of o's group, and what falls outside the output is dropped.
+    """
+    return _transposed(input, weight, bias, stride, padding, output_padding, groups, dilation, data_format)
+
+
+def conv_transpose3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+    *,
+    data_format: str = "channels_first",
+) -> tuple[Array, Array, Array | None]:
+    r"""Gradients of sum(grad_output * conv_transpose3d(input, weight, bias)) by input, weight and bias.
+
+    .. math::
+        gx[n,h,i,j,c] &= \sum_{d,p,q,o} gy[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] \; w[d,p,q,o,c] \\
+        gw[d,p,q,o,c] &= \sum_{n,h,i,j} x[n,h,i,j,c] \; gy[n,\; h s + d r - b,\; i s + p r - b,\; j s + q r - b,\; o] \\
+        gbias[o] &= \sum_{n,t,u,v} gy[n,t,u,v,o]
+
+    where gy is zero outside the output.
+    """
+    return _transposed_gradients(
+        grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, data_format
+    )
+
+
+def _convolution(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    data_format: str,
+) -> Array:
+    images, w = to_images(input, data_format, np.ndim(weight) - 2), grouped_weight(weight, groups, data_format)
+    axes = window_axes(images.shape, w.shape[:-3], stride, padding, dilation)
+    x = split_groups(images, groups)
+    y = np.zeros((len(x), *(axis.outputs for axis in axes), groups, w.shape[-1]))
+    for output in every_output(*axes):
+        for tap, position in window(axes, output):
+            y[at(output)] += np.einsum("ngc,gco->ngo", x[at(position)], w[tap])
+    return as_given(join_groups(_with_bias(y, bias)), input, data_format)
+
+
+def _gradients(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    data_format: str,
+) -> tuple[Array, Array, Array | None]:
+    spatial = np.ndim(weight) - 2
+    images, w = to_images(input, data_format, spatial), grouped_weight(weight, groups, data_format)
+    axes = window_axes(images.shape, w.shape[:-3], stride, padding, dilation)
+    x, gy = split_groups(images, groups), split_groups(to_images(grad_output, data_format, spatial), groups)
     gx, gw = np.zeros(x.shape), np.zeros(w.shape)
-    for i, j in every_output(rows, columns):
-        for p, u in rows.window(i):
-            for q, v in columns.window(j):
-                gx[:, i, j] += np.einsum("ngo,goc->ngc", gy[:, u, v], w[p, q])
-                gw[p, q] += np.einsum("ngc,ngo->goc", x[:, i, j], gy[:, u, v])
-    grad_input = as_given(join_groups(gx), input, data_format)
-    grad_bias = None if bias is None else gy.sum(axis=(0, 1, 2)).reshape(-1)
-    return grad_input, weight_as_given(gw, data_format), grad_bias
+    for position in every_input(*axes):
+        for tap, output in windows_over(axes, position):
+            gx[at(position)] += np.einsum("ngo,gco->ngc", gy[at(output)], w[tap])
+    for output in every_output(*axes):
+        for tap, position in window(axes, output):
+            gw[tap] += np.einsum("ngo,ngc->gco", gy[at(output)], x[at(position)])
+    return (
+        as_given(join_groups(gx), input, data_format),
+        weight_as_given(gw, data_format),
+        _bias_gradient(gy, bias),
+    )
+
+
+def _transposed(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+    data_format: str,
+) -> Array:
+    images, w = to_images(input, data_format, np.ndim(weight) - 2), grouped_weight(weight, groups, data_format)
+    axes = _transposed_axes(images.shape, w.shape[:-3], stride, padding, output_padding, dilation)
+    x = split_groups(images, groups)
+    y = np.zeros((len(x), *(axis.size for axis in axes), groups, w.shape[-2]))
+    for place in every_output(*axes):
+        for tap, position in window(axes, place):
+            y[at(position)] += np.einsum("ngc,goc->ngo", x[at(place)], w[tap])
+    return as_given(join_groups(_with_bias(y, bias)), input, data_format)
+
+
+def _transposed_gradients(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+    data_format: str,
+) -> tuple[Array, Array, Array | None]:
+    spatial = np.ndim(weight) - 2
+    images, w = to_images(input, data_format, spatial), grouped_weight(weight, groups, data_format)
+    axes = _transposed_axes(images.shape, w.shape[:-3], stride, padding, output_padding, dilation)
+    x, gy = split_groups(images, groups), split_groups(to_images(grad_output, data_format, spatial), groups)
+    gx, gw = np.zeros(x.shape), np.zeros(w.shape)
+    for place in every_output(*axes):
+        for tap, position in window(axes, place):
+            gx[at(place)] += np.einsum("ngo,goc->ngc", gy[at(position)], w[tap])
+            gw[tap] += np.einsum("ngc,ngo->goc", x[at(place)], gy[at(position)])
+    return (
+        as_given(join_groups(gx), input, data_format),
+        weight_as_given(gw, data_format),
+        _bias_gradient(gy, bias),
+    )
+
+
+def _with_bias(y: Array, bias: ArrayLike | None) -> Array:
+    """Add the bias to images with their channels as [g][c]."""
+    return y if bias is None else y + np.asarray(bias, dtype=np.float64).reshape(y.shape[-2:])
+
+
+def _bias_gradient(gy: Array, bias: ArrayLike | None) -> Array | None:
+    return None if bias is None else gy.sum(axis=tuple(range(gy.ndim - 2))).reshape(-1)
 
 
 def _transposed_axes(
     shape: tuple[int, ...], kernel: Any, stride: Any, padding: Any, output_padding: Any, dilation: Any
-) -> tuple[Axis, Axis]:
-    """Rows and columns of the convolution that is transposed; its outputs are the images of `shape`."""
-    per_axis = zip(*map(pair, (shape[1:3], kernel, stride, padding, output_padding, dilation)), strict=True)
-    rows, columns = (_transposed_axis(*values) for values in per_axis)
-    return rows, columns
+) -> Axes:
+    """Lay the windows of the convolution that is transposed; its outputs are the images of `shape`."""
+    sizes = shape[1:-1]
+    arguments = (per_axis(value, len(sizes)) for value in (kernel, stride, padding, output_padding, dilation))
+    return tuple(
+        _transposed_axis(size, k, s, pad, extra, r) for size, k, s, pad, extra, r in zip(sizes, *arguments, strict=True)
+    )
 
 
 def _transposed_axis(size: int, kernel: int, stride: int, padding: Any, output_padding: int, dilation: int) -> Axis:

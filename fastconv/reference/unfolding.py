@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv.reference._windows import Array, every_output, pair, to_images, window_axes
+from fastconv.reference._windows import Array, every_output, per_axis, to_images, window_axes
 
 
 def unfold(input: ArrayLike, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Array:
@@ -50,7 +50,7 @@ def fold(
     """
     matrix = np.asarray(input, dtype=np.float64)
     batch = matrix if matrix.ndim == 3 else matrix[np.newaxis]
-    height, width = pair(output_size)
+    height, width = per_axis(output_size, 2)
     rows, columns = window_axes((len(batch), height, width, 1), kernel_size, stride, padding, dilation)
     channels = batch.shape[1] // (rows.kernel * columns.kernel)
     x = batch.reshape(len(batch), channels, rows.kernel, columns.kernel, rows.outputs, columns.outputs)

@@ -1,0 +1,145 @@
+"""Training data as Keras documents it: weights of classes and samples, the validation split, what yields batches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import utils
+from fastconv.layers import Activation, Dense
+from fastconv.optimizers import SGD
+
+# The model is the identity and its loss y**2 where x is 0: the loss of an epoch says what was counted how.
+LOSSES = np.array([1.0, 4.0, 9.0, 16.0])
+X, Y = np.zeros((4, 1)), np.sqrt(LOSSES)[:, np.newaxis]
+
+
+def identity() -> fc.Sequential:
+    model = fc.Sequential([Activation("linear", input_shape=(1,))])
+    model.compile("sgd", "mse")
+    return model
+
+
+def epoch_loss(x: Any, y: Any = None, **options: Any) -> float:
+    loss: float = identity().fit(x, y, verbose=0, shuffle=False, **options).history["loss"][0]
+    return loss
+
+
+class TestWeights:
+    def test_sample_weights_multiply_and_the_divisor_stays_the_number_of_samples(self) -> None:
+        assert epoch_loss(X, Y, sample_weight=[1, 0, 2, 0.5]) == pytest.approx((1 + 18 + 8) / 4)
+        assert identity().evaluate(X, Y, sample_weight=np.array([1, 0, 2, 0.5]), verbose=0) == pytest.approx(27 / 4)
+
+    def test_weights_of_positions_within_a_sample(self) -> None:
+        model = fc.Sequential([Activation("linear", input_shape=(2, 1))])
+        model.compile("sgd", "mse")
+        y, weights = Y.reshape(2, 2, 1), [[1.0, 0.0], [0.0, 3.0]]
+        assert model.evaluate(np.zeros((2, 2, 1)), y, sample_weight=weights, verbose=0) == pytest.approx((1 + 48) / 4)
+
+    def test_classes_without_a_weight_count_once(self) -> None:
+        y = np.array([0, 1, 2, 1])
+        model = fc.Sequential([Dense(3, input_shape=(1,), kernel_initializer="zeros")])
+        model.compile(SGD(0.0), fc.losses.SparseCategoricalCrossentropy(from_logits=True))
+        history = model.fit(X, y, class_weight={1: 3.0}, verbose=0).history
+        assert history["loss"][0] == pytest.approx((1 + 3 + 1 + 3) / 4 * np.log(3))
+
+    @pytest.mark.parametrize("form", ["one-hot", "column"])
+    def test_classes_of_one_hot_rows_and_columns(self, form: str) -> None:
+        labels = np.array([0, 1, 1, 0])
+        y = utils.to_categorical(labels, 2) if form == "one-hot" else labels[:, np.newaxis]
+        loss: Any = fc.losses.CategoricalCrossentropy if form == "one-hot" else fc.losses.SparseCategoricalCrossentropy
+        model = fc.Sequential([Dense(2, input_shape=(1,), kernel_initializer="zeros")])
+        model.compile(SGD(0.0), loss(from_logits=True))
+        history = model.fit(X, y, class_weight={0: 2.0, 1: 0.5}, verbose=0).history
+        assert history["loss"][0] == pytest.approx((2 + 0.5 + 0.5 + 2) / 4 * np.log(2))
+
+    def test_weights_of_class_and_sample_multiply(self) -> None:
+        """Keras refuses both at once; their product is the only thing that they can mean."""
+        y = np.array([[0.0], [1.0], [1.0], [2.0]])
+        loss = epoch_loss(X, y, class_weight={1: 3.0, 2: 0.5}, sample_weight=[1, 2, 0, 1])
+        assert loss == pytest.approx((0 + 1 * 3 * 2 + 0 + 4 * 0.5) / 4)
+
+    def test_several_labels_a_sample_have_no_class(self) -> None:
+        model = fc.Sequential([Activation("linear", input_shape=(2, 1))])
+        model.compile("sgd", "mse")
+        with pytest.raises(
+            ValueError, match=r"class_weight must be None where a sample has several labels, got y of \(2"
+        ):
+            model.fit(np.zeros((2, 2, 1)), np.zeros((2, 2, 1)), class_weight={0: 2.0}, verbose=0)
+
+    def test_metrics_and_validation_are_not_weighted(self) -> None:
+        options = {"class_weight": {1: 100.0}, "validation_split": 0.5}
+        history = identity().fit(X, Y, verbose=0, **options).history
+        assert history["val_loss"] == [pytest.approx((9 + 16) / 2)]
+        assert history["loss"] == [pytest.approx((100 * 1 + 4) / 2)]
+
+
+class TestValidationSplit:
+    @pytest.mark.parametrize(("fraction", "kept"), [(0.25, 3), (0.3, 2), (0.5, 2), (0.75, 1)])
+    def test_the_last_samples_are_held_out_before_shuffling(self, fraction: float, kept: int) -> None:
+        for shuffle in (False, True):
+            history = identity().fit(X, Y, validation_split=fraction, shuffle=shuffle, verbose=0).history
+            assert history["loss"][0] == pytest.approx(LOSSES[:kept].mean())
+            assert history["val_loss"][0] == pytest.approx(LOSSES[kept:].mean())
+
+    def test_weights_are_split_along(self) -> None:
+        weights = np.array([1.0, 2.0, 3.0, 4.0])
+        history = identity().fit(X, Y, validation_split=0.5, sample_weight=weights, verbose=0).history
+        assert history["loss"][0] == pytest.approx((1 + 8) / 2)
+        assert history["val_loss"][0] == pytest.approx((27 + 64) / 2)
+
+    def test_validation_data_comes_first(self) -> None:
+        history = identity().fit(X, Y, validation_split=0.5, validation_data=(X[:1], Y[:1]), verbose=0).history
+        assert (history["loss"][0], history["val_loss"][0]) == (pytest.approx(LOSSES.mean()), 1.0)
+
+
+class Sequence:
+    """Batches by number, as Keras' PyDataset: without an end that indexing would notice."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return X[2 * (index % 2) :][:2], Y[2 * (index % 2) :][:2]
+
+
+class TestBatches:
+    def batches(self) -> Iterator[tuple[np.ndarray, ...]]:
+        yield X[:3], Y[:3]
+        yield X[3:], Y[3:], np.array([0.5])
+
+    def test_a_generator_yields_batches_of_any_size_with_or_without_weights(self) -> None:
+        assert epoch_loss(self.batches()) == pytest.approx((1 + 4 + 9 + 8) / 4)
+        assert identity().evaluate(self.batches(), verbose=0) == pytest.approx((1 + 4 + 9 + 8) / 4)
+
+    def test_a_list_is_iterated_anew_in_every_epoch(self) -> None:
+        assert identity().fit(list(self.batches()), epochs=2, verbose=0).history["loss"] == [pytest.approx(22 / 4)] * 2
+
+    def test_validation_data_may_yield_batches(self) -> None:
+        history = identity().fit(X, Y, epochs=2, validation_data=list(self.batches()), verbose=0).history
+        assert history["val_loss"] == [pytest.approx(22 / 4)] * 2
+
+    def test_a_sequence_of_known_length_is_indexed(self) -> None:
+        assert epoch_loss(Sequence(), epochs=2) == pytest.approx(LOSSES.mean())
+        assert identity().evaluate(Sequence(), verbose=0) == pytest.approx(LOSSES.mean())
+
+    def test_class_weights_apply_to_batches(self) -> None:
+        assert epoch_loss([(X, Y)], class_weight={2: 3.0}) == pytest.approx((1 + 12 + 9 + 16) / 4)
+
+    @pytest.mark.parametrize(
+        ("x", "options", "error", "message"),
+        [
+            ([(X,)], {}, TypeError, r"fit: x must yield batches \(x, y\) or \(x, y, sample_weight\), got tuple of 1"),
+            ([X], {}, TypeError, r"fit: x must yield batches .*, got ndarray"),
+            ([(X, Y)], {"batch_size": 2}, ValueError, "fit: batch_size must be None where x yields batches, got 2"),
+            ([(X, Y)], {"validation_split": 0.5}, ValueError, "validation_split must be 0 where x yields batches"),
+            ([], {}, ValueError, "fit: x must yield at least one batch in every epoch, got none"),
+        ],
+    )
+    def test_what_are_no_batches_is_refused(
+        self, x: Any, options: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            identity().fit(x, verbose=0, **options)
