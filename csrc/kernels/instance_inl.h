@@ -10,6 +10,7 @@
 #include "layout_inl.h"
 #include "peak_inl.h"
 #include "pool_inl.h"
+#include "resample_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
 #include "winograd_inl.h"
@@ -51,6 +52,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_index_row = NAME(pool_max_index_row),
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .weighted_sum = NAME(weighted_sum),
+    .gather = NAME(gather),
     .unpool_add = NAME(unpool_add),
     .unpool_put = NAME(unpool_put),
     .unpool_get = NAME(unpool_get),
