@@ -146,13 +146,14 @@ def both(name, *arguments, **options):
 
 SIGNAL, SIGNAL_WEIGHT = normal(5, 33, 2003), normal(65, 33, 5)
 VOLUME, VOLUME_WEIGHT = normal(2, 17, 13, 21, 22), normal(33, 17, 3, 3, 3)
+BIAS = normal(65)
 LABELS = np.random.default_rng(1).integers(0, 40, 5000)
 SHARES, OTHER_SHARES = F.softmax(TABLE), F.softmax(TABLE[::-1])
 for calls in (
-    both("conv1d", SIGNAL, SIGNAL_WEIGHT, B, padding=2),
-    both("conv3d", VOLUME, VOLUME_WEIGHT, B[:33], padding=1),
-    both("conv_transpose1d", SIGNAL, SIGNAL_WEIGHT.swapaxes(0, 1).copy(), B, stride=2),
-    both("conv_transpose3d", VOLUME, VOLUME_WEIGHT.swapaxes(0, 1).copy(), B[:33], stride=2),
+    both("conv1d", SIGNAL, SIGNAL_WEIGHT, BIAS, padding=2),
+    both("conv3d", VOLUME, VOLUME_WEIGHT, BIAS[:33], padding=1),
+    both("conv_transpose1d", SIGNAL, SIGNAL_WEIGHT.swapaxes(0, 1).copy(), BIAS, stride=2),
+    both("conv_transpose3d", VOLUME, VOLUME_WEIGHT.swapaxes(0, 1).copy(), BIAS[:33], stride=2),
     both("pad", X, (1, 2, 3, 0), "reflect"),
     both("interpolate", X, scale_factor=2, mode="bilinear"),
     both("cross_entropy", TABLE, LABELS, reduction="none"),
