@@ -44,6 +44,14 @@ from fastconv.functional.losses import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
+from fastconv.functional.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -73,6 +81,12 @@ __all__ = [
     "avg_pool2d_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
