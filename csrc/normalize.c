@@ -8,11 +8,12 @@
 #include <math.h>
 
 enum {
-  ROW = 2048,        /* elements of a plane or row that kernels sum at a time */
-  ROWS = 128,        /* rows of pixels */
-  UNIT = 16384,      /* elements of a unit of work, at least */
-  TOTALS = 16,       /* channels whose totals are a unit */
-  WEIGHT_UNITS = 64, /* parts of the rows that sum gradients of weights: their sums need memory */
+  ROW = 2048,   /* elements of a plane or row that kernels sum at a time */
+  ROWS = 128,   /* rows of pixels */
+  UNIT = 16384, /* elements of a unit of work, at least */
+  TOTALS = 16,  /* channels whose totals are a unit */
+  STRIP = 512,  /* channels whose gradients of weights are a unit, and */
+  CHUNKS = 64,  /* into how many parts at most their images are cut: their sums need memory */
 };
 
 /* Of some elements: how many, their mean, the sum of (x - mean)^2, and the sums of gy and gy * (x - mean). */
@@ -296,12 +297,14 @@ static fcv_status run(struct norm *s) {
   return FCV_OK;
 }
 
-/* Row by row: statistics over neighbouring channels of one pixel. */
+/* Row by row: statistics over neighbouring channels of one pixel. Gradients of weights are sums over the rows: of some
+ * rows and columns at a time, in T over few rows and in double over these. */
 struct rows {
   struct norm s;
-  int64_t rows, columns, unit; /* rows of a unit */
-  char *sums;                  /* [units][2][channels] doubles, and as many T */
-  int64_t bytes;               /* of a unit's sums */
+  int64_t rows, columns;
+  struct fcv_line *line; /* [rows]: (x - mean) * scale, for the gradients of weights */
+  int64_t chunk;         /* images of a unit of those */
+  double *sums;          /* [chunks][gw, gb][channels] */
 };
 
 static struct moments row_moments(const struct rows *r, int64_t at, const char *weight) {
@@ -326,67 +329,93 @@ static struct fcv_line line_of(const struct norm *s, double mean, double scale) 
   return (struct fcv_line){shift, scale, -(mean - shift) * scale};
 }
 
-/* Sums of at most ROWS rows in T are added to those in double. */
-static void flush_sums(const struct norm *s, double *sums, char *part) {
-  const int64_t count = 2 * s->norm->channels;
-  for (int64_t j = 0; j < count; j++) sums[j] += number(s, part, j, 0);
-  memset(part, 0, (size_t)(count * s->kernels->size));
-}
+static int64_t rows_of_unit(const struct rows *r) { return fcv_ceil_div(UNIT, r->columns); }
 
 static void normalize_rows(const void *context, int64_t unit, int thread) {
   const struct rows *r = context;
   const struct norm *s = &r->s;
-  const int64_t size = s->kernels->size, channels = s->norm->channels, end = fcv_min((unit + 1) * r->unit, r->rows);
-  double *sums = (double *)(r->sums + unit * r->bytes);
-  char *part = (char *)(sums + 2 * channels);
+  const int64_t size = s->kernels->size, end = fcv_min((unit + 1) * rows_of_unit(r), r->rows);
   (void)thread;
-  if (s->gy)
-    memset(sums, 0, (size_t)r->bytes);
-  for (int64_t row = unit * r->unit; row < end; row++) {
+  for (int64_t row = unit * rows_of_unit(r); row < end; row++) {
     const int64_t at = row * r->columns * size, channel = row % s->norm->groups * r->columns * size;
     const char *weight = s->weight ? s->weight + channel : NULL;
     const struct moments t = row_moments(r, at, weight);
-    const struct statistic statistic = statistic_of(s, t.mean, t.dd / t.count);
-    const struct fcv_line line = line_of(s, t.mean, statistic.scale);
+    const double scale = statistic_of(s, t.mean, t.dd / t.count).scale;
+    const struct fcv_line line = line_of(s, t.mean, scale);
     if (!s->gy) {
       s->kernels->normalize_row(r->columns, &line, s->x + at, weight, s->bias ? s->bias + channel : NULL, s->y + at);
       continue;
     }
-    const double scale = statistic.scale;
     struct fcv_line grad = line_of(s, t.mean, -scale * scale * scale * t.gd / t.count);
     grad.offset -= scale * t.g / t.count;
     s->kernels->normalize_row_grad(r->columns, &grad, scale, s->x + at, s->gy + at, weight, s->y + at);
-    s->kernels->normalize_row_weights(r->columns, &line, s->x + at, s->gy + at, part + channel,
-                                      part + channels * size + channel);
-    if ((row - unit * r->unit) % (ROWS * s->norm->groups) == ROWS * s->norm->groups - 1)
-      flush_sums(s, sums, part);
+    r->line[row] = line;
   }
-  if (s->gy)
-    flush_sums(s, sums, part);
+}
+
+/* Adds the sums of a part, [gw, gb][STRIP] of T, to those of its chunk, and clears them. */
+static void flush_sums(const struct rows *r, int64_t chunk, int64_t first, int64_t count, char *part) {
+  const struct norm *s = &r->s;
+  for (int k = 0; k < 2; k++) {
+    double *sums = r->sums + (2 * chunk + k) * s->norm->channels + first;
+    for (int64_t j = 0; j < count; j++) sums[j] += number(s, part, k * STRIP + j, 0);
+  }
+  memset(part, 0, (size_t)(2 * STRIP * s->kernels->size));
+}
+
+/* Some channels of some images. */
+static void sum_weights(const void *context, int64_t unit, int thread) {
+  const struct rows *r = context;
+  const struct norm *s = &r->s;
+  const int64_t size = s->kernels->size, channels = s->norm->channels, strips = fcv_ceil_div(channels, STRIP);
+  const int64_t chunk = unit / strips, first = unit % strips * STRIP, end = fcv_min(first + STRIP, channels);
+  const int64_t last = fcv_min((chunk + 1) * r->chunk, s->norm->n);
+  _Alignas(64) char part[2 * STRIP * sizeof(double)] = {0};
+  (void)thread;
+  for (int k = 0; k < 2; k++)
+    memset(r->sums + (2 * chunk + k) * channels + first, 0, (size_t)(end - first) * sizeof(double));
+  for (int64_t image = chunk * r->chunk; image < last; image++) {
+    for (int64_t c = first; c < end;) {
+      const int64_t group = c / r->columns, count = fcv_min((group + 1) * r->columns, end) - c;
+      const int64_t at = (image * channels + c) * size;
+      char *gw = part + (c - first) * size;
+      s->kernels->normalize_row_weights(count, &r->line[image * s->norm->groups + group], s->x + at, s->gy + at, gw,
+                                        gw + STRIP * size);
+      c += count;
+    }
+    if ((image + 1) % ROWS == 0)
+      flush_sums(r, chunk, first, end - first, part);
+  }
+  flush_sums(r, chunk, first, end - first, part);
 }
 
 static fcv_status run_rows(const struct norm *s) {
   const int64_t channels = s->norm->channels;
   struct rows r = {.s = *s, .rows = s->norm->n * s->norm->groups, .columns = channels / s->norm->groups};
-  r.unit = fcv_max(fcv_ceil_div(UNIT, r.columns), fcv_ceil_div(r.rows, s->gy ? WEIGHT_UNITS : r.rows));
-  const int64_t units = fcv_ceil_div(r.rows, r.unit);
-  r.bytes = fcv_round_up(2 * channels * ((int64_t)sizeof(double) + s->kernels->size), 64);
-  r.sums = s->gy ? fcv_scratch_take((size_t)(units * r.bytes)) : NULL;
-  if (s->gy && !r.sums)
+  const int64_t strips = fcv_ceil_div(channels, STRIP);
+  r.chunk = fcv_max(fcv_ceil_div(UNIT, fcv_min(channels, STRIP)), fcv_ceil_div(s->norm->n, CHUNKS));
+  const int64_t chunks = fcv_ceil_div(s->norm->n, r.chunk);
+  int64_t bytes = 0;
+  const int64_t line = fcv_reserve(&bytes, s->gy ? r.rows * (int64_t)sizeof(struct fcv_line) : 0);
+  const int64_t sums = fcv_reserve(&bytes, s->gy ? chunks * 2 * channels * (int64_t)sizeof(double) : 0);
+  char *memory = fcv_scratch_take((size_t)bytes);
+  if (!memory)
     return FCV_NO_MEMORY;
-  fcv_parallel_for(units, fcv_threads_for((double)r.rows * (double)r.columns), normalize_rows, &r);
-  if (!s->gy)
-    return FCV_OK;
-  for (int64_t c = 0; c < channels; c++) {
-    double gw = 0, gb = 0;
-    for (int64_t unit = 0; unit < units; unit++) {
-      const double *sums = (const double *)(r.sums + unit * r.bytes);
-      gw += sums[c], gb += sums[channels + c];
+  r.line = (struct fcv_line *)(memory + line);
+  r.sums = (double *)(memory + sums);
+  const int threads = fcv_threads_for((double)r.rows * (double)r.columns);
+  fcv_parallel_for(fcv_ceil_div(r.rows, rows_of_unit(&r)), threads, normalize_rows, &r);
+  if (s->gy) {
+    fcv_parallel_for(chunks * strips, threads, sum_weights, &r);
+    for (int64_t c = 0; c < channels; c++) {
+      double gw = 0, gb = 0;
+      for (int64_t chunk = 0; chunk < chunks; chunk++)
+        gw += r.sums[2 * chunk * channels + c], gb += r.sums[(2 * chunk + 1) * channels + c];
+      put(s, s->gw, c, gw);
+      put(s, s->gb, c, gb);
     }
-    put(s, s->gw, c, gw);
-    put(s, s->gb, c, gb);
   }
-  fcv_scratch_give(r.sums);
+  fcv_scratch_give(memory);
   return FCV_OK;
 }
 
