@@ -87,6 +87,16 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_backward,
 )
+from fastconv.reference.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 
@@ -113,6 +123,14 @@ __all__ = [
     "avg_pool2d_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
