@@ -61,6 +61,14 @@ class TestHistory:
         assert training.get_linestyle() != validation.get_linestyle()
         assert len(accuracy.lines) == 1
 
+    def test_three_panels_a_row_and_a_legend_where_there_is_validation(self):
+        names = ["loss", "a_loss", "b_loss", "a_accuracy"]
+        figure = plot.history({name: [1.0, 0.5] for name in names} | {"val_b_loss": [1.0, 0.7]})
+        assert [axes.get_ylabel() for axes in figure.axes] == names
+        places = [axes.get_subplotspec() for axes in figure.axes]
+        assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+        assert [axes.get_legend() is not None for axes in figure.axes] == [False, False, True, False]
+
     @pytest.mark.parametrize("nothing", [{}, {"loss": []}])
     def test_no_epoch_is_a_value_error(self, nothing):
         with pytest.raises(ValueError, match="history: history must hold at least one value of one epoch"):
