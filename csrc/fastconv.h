@@ -68,6 +68,8 @@ struct fcv_pool {
   fcv_layout layout;
   int count_include_pad;    /* average: the divisor counts padding (up to in + pad_hi), else only elements of x */
   int64_t divisor_override; /* average: the divisor where it is not 0 */
+  int adaptive; /* window o of an axis is floor(o * in / out) .. ceil((o + 1) * in / out) - 1; kernel, stride, dilation
+                   and padding count as not given */
 };
 
 /* y = activation(conv(x, w) + bias); bias may be NULL. Cross-correlation: the kernel is not flipped. */
@@ -103,11 +105,39 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
  * the first maximum as (z * ih + y) * iw + x within one channel, in the layout of y; -1 where a window holds no element
  * of x. */
 fcv_status fcv_max_pool_forward(const struct fcv_pool *pool, const void *x, void *y, int64_t *indices);
-/* gx[first maximum of each window] += gy, zero elsewhere. indices: from the forward call, or NULL: found again in x. */
+/* gx[first maximum of each window] += gy, zero elsewhere. indices: from the forward call, or NULL: found again in x,
+ * which may be NULL where they are given. FCV_INVALID where an index is outside of x and not -1. */
 fcv_status fcv_max_pool_backward(const struct fcv_pool *pool, const void *x, const void *gy, const int64_t *indices,
                                  void *gx);
 fcv_status fcv_avg_pool_forward(const struct fcv_pool *pool, const void *x, void *y);
 fcv_status fcv_avg_pool_backward(const struct fcv_pool *pool, const void *gy, void *gx);
+/* x[indices] = y for each element of y, later ones winning, zero elsewhere; of pool only in, out, layout and dtype
+ * matter. FCV_INVALID where an index is not in 0 .. iz * ih * iw - 1. */
+fcv_status fcv_max_unpool_forward(const struct fcv_pool *pool, const void *y, const int64_t *indices, void *x);
+/* gy = gx[indices]. */
+fcv_status fcv_max_unpool_backward(const struct fcv_pool *pool, const void *gx, const int64_t *indices, void *gy);
+
+/* A linear map along one axis, in compressed rows: one for all images, or one for each.
+ *
+ *     y[o] = sum over begin[i] <= k < begin[i + 1] of weight[k] * x[index[k]], i = o or image * out + o */
+struct fcv_axis_map {
+  int64_t in, out;
+  int64_t images;       /* 1 or n */
+  int64_t taps;         /* elements of index and weight, in [0, in) and of the dtype */
+  const int64_t *begin; /* [images * out + 1], from 0 to taps; NULL: y[o] = x[o], in == out */
+  const int64_t *index;
+  const void *weight;
+};
+
+struct fcv_resampling {
+  int64_t n, c;
+  fcv_dtype dtype;
+  fcv_layout layout;
+  struct fcv_axis_map axis[FCV_AXES];
+};
+
+/* y = x mapped along each axis. */
+fcv_status fcv_resample(const struct fcv_resampling *maps, const void *x, void *y);
 
 /* y[i] = activation(x[i]); y may be x. */
 fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,

@@ -35,6 +35,17 @@ typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
 void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
 /* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
 int fcv_threads_for(double work);
+/* How many pieces of some elements to take as one unit: handing out units of less than a few microseconds takes two
+ * threads longer than one, but each thread must have some. */
+static inline int64_t fcv_group(int64_t pieces, int64_t elements) {
+  const int64_t enough = ((int64_t)1 << 14) / fcv_max(1, elements);
+  return fcv_max(1, fcv_min(enough, pieces / (4 * fcv_get_threads())));
+}
+/* Into how many parts, at most `most`, to cut each of some units, so that every thread has work. */
+static inline int64_t fcv_parts(int64_t units, int64_t most) {
+  const int64_t wanted = 4 * fcv_get_threads();
+  return units < wanted ? fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), most)) : 1;
+}
 
 /* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
 void *fcv_scratch_take(size_t bytes);
@@ -47,6 +58,17 @@ static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {
   *total += fcv_round_up(bytes, 64);
   return begin;
 }
+
+/* Zero bytes of rows that lie pitch bytes apart. */
+static inline void fcv_zero_rows(int64_t rows, int64_t bytes, void *to, int64_t pitch) {
+  if (bytes == pitch)
+    memset(to, 0, (size_t)(rows * bytes));
+  else
+    for (int64_t r = 0; r < rows; r++) memset((char *)to + r * pitch, 0, (size_t)bytes);
+}
+
+/* unpool.c: the gradient of max pooling from its indices; FCV_INVALID where one is outside and not -1. */
+fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, const int64_t *indices, void *gx);
 
 /* geometry.c */
 fcv_status fcv_geometry_check(const struct fcv_geometry *geometry, int64_t element);

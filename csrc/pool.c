@@ -1,56 +1,86 @@
-/* Pooling. The windows' bounds are computed once, axis by axis. Channels last: a window is a list of pixels, vectors
- * run along channels. Channels first: whole rows of outputs where only values are wanted, else a window is a list of
- * single elements. */
+/* Pooling. The windows' bounds are computed once, axis by axis; adaptive pooling differs in nothing else. Channels
+ * last: a window is a list of pixels, vectors run along channels. Channels first: row of outputs by row, each from the
+ * rows of inputs that its windows share. */
 #include "internal.h"
-
-#include <stdatomic.h>
-
-/* What of one output's window lies inside on one axis: elements first, first + dilation, ... */
-struct window {
-  int64_t first, count;
-  int64_t divisor; /* elements that an average counts */
-};
 
 struct pool {
   const struct fcv_pool *pool;
+  struct fcv_geometry geometry; /* the pool's, in the form that the kernels like best */
+  int uneven[FCV_AXES];         /* adaptive windows of different sizes or distances */
   const struct fcv_kernels *kernels;
-  const struct window *window[FCV_AXES];
-  int64_t in_plane, out_plane, taps;
-  int64_t splits; /* backward, channels last: parts of the channels */
+  const struct fcv_window *window[FCV_AXES];
+  int64_t in_plane, out_plane;
+  int64_t planes; /* channels first: channels of a unit */
+  int64_t splits; /* channels last: parts of a row of outputs (forward), of the channels (backward) */
   const char *x, *gy;
-  const int64_t *indices; /* given */
   char *y, *gx;
   int64_t *index; /* wanted */
   char *thread_memory;
   int64_t thread_bytes;
-  atomic_int *invalid;
 };
 
 enum pass { MAX, AVG, MAX_GRAD, AVG_GRAD };
 
-/* A thread's memory: the elements of a window, and for channels first a row of inputs and one of scales. */
+static int channels_last(const struct pool *p) { return p->pool->layout == FCV_CHANNELS_LAST; }
+
+/* A thread's memory: the pixels of a window or, for channels first, the rows of a window, what a row's kernel needs
+ * and a row of scales. */
 struct memory {
-  int64_t *position;
+  int64_t *position, *tap;
   const void **x;
   void **gx;
   char *column, *scale, *which;
 };
 
+/* Pixels or rows of a window. */
+static int64_t pointers(const struct pool *p) {
+  const int64_t *kernel = p->geometry.kernel;
+  return kernel[0] * kernel[1] * (channels_last(p) ? kernel[2] : 1);
+}
+
 static struct memory carve_memory(const struct pool *p, int thread) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+  const struct fcv_geometry *g = &p->geometry;
+  const int64_t count = pointers(p);
   struct memory m;
   m.position = (int64_t *)(p->thread_memory + thread * p->thread_bytes);
-  m.x = (const void **)(m.position + p->taps);
-  m.gx = (void **)(m.x + p->taps);
-  m.column = (char *)(m.gx + p->taps);
+  m.x = (const void **)(m.position + count);
+  m.gx = (void **)(m.x + count);
+  m.tap = (int64_t *)(m.gx + count);
+  m.column = (char *)(m.tap + fcv_product(g->kernel));
   m.scale = m.column + fcv_max(g->in[2], g->out[2]) * p->kernels->size;
   m.which = m.scale + g->out[2] * p->kernels->size;
   return m;
 }
 
-static void find_windows(const struct fcv_pool *pool, int axis, struct window *window) {
-  const struct fcv_geometry *g = &pool->geometry;
+static int64_t memory_bytes(const struct pool *p) {
+  const struct fcv_geometry *g = &p->geometry;
+  const int64_t list = sizeof(int64_t) + 2 * sizeof(void *), channels_first = !channels_last(p);
+  return pointers(p) * list + channels_first * (fcv_product(g->kernel) * (int64_t)sizeof(int64_t) +
+                                                (g->in[2] + 3 * g->out[2]) * p->kernels->size);
+}
+
+/* From floor(o * in / out) to the ceiling of the same for o + 1. */
+static void find_uneven_windows(int64_t in, int64_t out, struct fcv_window *window) {
+  int64_t start = 0, remainder = 0; /* of o * in / out, which by itself could leave int64_t */
+  for (int64_t o = 0; o < out; o++) {
+    window[o].first = start;
+    start += in / out;
+    remainder += in % out;
+    if (remainder >= out) {
+      start++;
+      remainder -= out;
+    }
+    window[o].count = window[o].divisor = start + (remainder > 0) - window[o].first;
+  }
+}
+
+static void find_windows(const struct pool *p, int axis, struct fcv_window *window) {
+  const struct fcv_geometry *g = &p->geometry;
   const int64_t in = g->in[axis], dilation = g->dilation[axis];
+  if (p->uneven[axis]) {
+    find_uneven_windows(in, g->out[axis], window);
+    return;
+  }
   for (int64_t o = 0; o < g->out[axis]; o++) {
     const int64_t start = o * g->stride[axis] - g->pad_lo[axis];
     const int64_t skip = start < 0 ? fcv_ceil_div(-start, dilation) : 0;
@@ -58,19 +88,20 @@ static void find_windows(const struct fcv_pool *pool, int axis, struct window *w
     window[o].first = start + skip * dilation;
     window[o].count = fcv_max(0, end - skip);
     window[o].divisor =
-        pool->count_include_pad ? fcv_min(start + g->kernel[axis], in + g->pad_hi[axis]) - start : window[o].count;
+        p->pool->count_include_pad ? fcv_min(start + g->kernel[axis], in + g->pad_hi[axis]) - start : window[o].count;
   }
 }
 
-static double scale(const struct pool *p, const struct window *z, const struct window *y, const struct window *x) {
+static double scale(const struct pool *p, const struct fcv_window *z, const struct fcv_window *y,
+                    const struct fcv_window *x) {
   const int64_t override = p->pool->divisor_override, divisor = z->divisor * y->divisor * x->divisor;
   return 1.0 / (double)(override ? override : fcv_max(1, divisor));
 }
 
 /* Positions of the window's elements within a channel; returns how many. */
-static int64_t window_positions(const struct pool *p, const struct window *z, const struct window *y,
-                                const struct window *x, int64_t *position) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+static int64_t window_positions(const struct pool *p, const struct fcv_window *z, const struct fcv_window *y,
+                                const struct fcv_window *x, int64_t *position) {
+  const struct fcv_geometry *g = &p->geometry;
   int64_t taps = 0;
   for (int64_t i = 0; i < z->count; i++)
     for (int64_t j = 0; j < y->count; j++) {
@@ -79,8 +110,6 @@ static int64_t window_positions(const struct pool *p, const struct window *z, co
     }
   return taps;
 }
-
-static int channels_last(const struct pool *p) { return p->pool->layout == FCV_CHANNELS_LAST; }
 
 static void fill_lowest(const struct pool *p, int64_t count, char *y) {
   const double lowest = -__builtin_inf();
@@ -91,15 +120,15 @@ static void fill_lowest(const struct pool *p, int64_t count, char *y) {
       ((double *)y)[i] = lowest;
 }
 
-/* Channels last: one row of outputs of one image. */
+/* Channels last: one row of outputs of one image, or part of it. */
 static void pool_pixels(const struct pool *p, int64_t unit, int thread, enum pass pass) {
-  const struct fcv_geometry *g = &p->pool->geometry;
-  const int64_t pixel = g->ci * p->kernels->size;
-  const int64_t row = unit % (g->out[0] * g->out[1]), image = unit / (g->out[0] * g->out[1]);
-  const struct window *z = &p->window[0][row / g->out[1]], *y = &p->window[1][row % g->out[1]];
+  const struct fcv_geometry *g = &p->geometry;
+  const int64_t pixel = g->ci * p->kernels->size, rows = g->out[0] * g->out[1];
+  const int64_t split = unit % p->splits, row = unit / p->splits % rows, image = unit / p->splits / rows;
+  const struct fcv_window *z = &p->window[0][row / g->out[1]], *y = &p->window[1][row % g->out[1]];
   const struct memory m = carve_memory(p, thread);
   const char *x = p->x + image * p->in_plane * pixel;
-  for (int64_t o = 0; o < g->out[2]; o++) {
+  for (int64_t o = g->out[2] * split / p->splits; o < g->out[2] * (split + 1) / p->splits; o++) {
     const int64_t out = image * p->out_plane + row * g->out[2] + o;
     const int64_t taps = window_positions(p, z, y, &p->window[2][o], m.position);
     int64_t *index = p->index ? p->index + out * g->ci : NULL;
@@ -120,18 +149,15 @@ static void avg_pixels(const void *context, int64_t unit, int thread) { pool_pix
 
 /* Channels last: gx of one image and part of its channels. Windows may overlap, so one unit writes all they share. */
 static void pool_pixels_grad(const struct pool *p, int64_t unit, int thread, enum pass pass) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+  const struct fcv_geometry *g = &p->geometry;
   const int64_t size = p->kernels->size, pixel = g->ci * size, image = unit / p->splits, split = unit % p->splits;
   const int64_t first = g->ci * split / p->splits, channels = g->ci * (split + 1) / p->splits - first;
   const struct memory m = carve_memory(p, thread);
   const int64_t in = image * p->in_plane * pixel + first * size;
-  if (channels == g->ci)
-    memset(p->gx + in, 0, (size_t)(p->in_plane * pixel));
-  else
-    for (int64_t i = 0; i < p->in_plane; i++) memset(p->gx + in + i * pixel, 0, (size_t)(channels * size));
+  fcv_zero_rows(p->in_plane, channels * size, p->gx + in, pixel);
   for (int64_t o = 0; o < p->out_plane; o++) {
-    const struct window *z = &p->window[0][o / (g->out[1] * g->out[2])];
-    const struct window *y = &p->window[1][o / g->out[2] % g->out[1]], *x = &p->window[2][o % g->out[2]];
+    const struct fcv_window *z = &p->window[0][o / (g->out[1] * g->out[2])];
+    const struct fcv_window *y = &p->window[1][o / g->out[2] % g->out[1]], *x = &p->window[2][o % g->out[2]];
     const int64_t taps = window_positions(p, z, y, x, m.position);
     const char *gy = p->gy + (image * p->out_plane + o) * pixel + first * size;
     for (int64_t i = 0; i < taps; i++) m.gx[i] = p->gx + in + m.position[i] * pixel;
@@ -152,8 +178,8 @@ static void avg_pixels_grad(const void *context, int64_t unit, int thread) {
 }
 
 /* 1 / divisor of each output of a row, in the element type. */
-static void fill_scales(const struct pool *p, const struct window *z, const struct window *y, char *scales) {
-  for (int64_t o = 0; o < p->pool->geometry.out[2]; o++) {
+static void fill_scales(const struct pool *p, const struct fcv_window *z, const struct fcv_window *y, char *scales) {
+  for (int64_t o = 0; o < p->geometry.out[2]; o++) {
     const double factor = scale(p, z, y, &p->window[2][o]);
     if (p->pool->dtype == FCV_F32)
       ((float *)scales)[o] = (float)factor;
@@ -162,18 +188,51 @@ static void fill_scales(const struct pool *p, const struct window *z, const stru
   }
 }
 
-/* Channels first: one channel, row of outputs by row. */
-static void pool_plane(const struct pool *p, int64_t plane, int thread, enum pass pass) {
-  const struct fcv_geometry *g = &p->pool->geometry;
-  const struct window taps = {.first = -g->pad_lo[2], .count = g->kernel[2]};
+/* Channels first: one channel, row of outputs by row. divisor: that of the scales which the row holds. */
+static void pool_plane(const struct pool *p, int64_t plane, enum pass pass, const struct memory *m,
+                       struct fcv_pool_row *row, int64_t *divisor) {
+  const struct fcv_geometry *g = &p->geometry;
+  const struct fcv_window first_column = {.count = 1};
   const int64_t size = p->kernels->size, in = plane * p->in_plane * size;
-  const struct memory m = carve_memory(p, thread);
   fcv_pool_row_fn *const kernel[] = {
       [MAX] = p->index ? p->kernels->pool_max_index_row : p->kernels->pool_max_row,
       [AVG] = p->kernels->pool_avg_row,
       [MAX_GRAD] = p->kernels->pool_max_grad_row,
       [AVG_GRAD] = p->kernels->pool_avg_grad_row,
   };
+  if (p->gx)
+    row->gx_channel = memset(p->gx + in, 0, (size_t)(p->in_plane * size));
+  for (int64_t r = 0; r < g->out[0] * g->out[1]; r++) {
+    const struct fcv_window *z = &p->window[0][r / g->out[1]], *y = &p->window[1][r % g->out[1]];
+    const int64_t out = plane * p->out_plane + r * g->out[2];
+    row->rows = window_positions(p, z, y, &first_column, m->position);
+    row->y = p->y ? p->y + out * size : NULL;
+    row->gy = p->gy ? p->gy + out * size : NULL;
+    row->index = p->index ? p->index + out : NULL;
+    for (int64_t i = 0; i < row->rows; i++) {
+      if (p->x)
+        m->x[i] = p->x + in + m->position[i] * size;
+      if (p->gx)
+        m->gx[i] = p->gx + in + m->position[i] * size;
+    }
+    if ((pass == AVG || pass == AVG_GRAD) && *divisor != z->divisor * y->divisor) {
+      *divisor = z->divisor * y->divisor;
+      fill_scales(p, z, y, m->scale);
+    }
+    if (row->rows > 0 || row->index)
+      kernel[pass](row);
+    else if (pass == MAX)
+      fill_lowest(p, g->out[2], row->y);
+    else if (pass == AVG)
+      memset(row->y, 0, (size_t)(g->out[2] * size));
+  }
+}
+
+/* Some channels, so that small ones share what a unit costs: planes of 7x7 took 33 ns each by themselves, 18
+ * together. */
+static void pool_planes(const struct pool *p, int64_t unit, int thread, enum pass pass) {
+  const struct fcv_geometry *g = &p->geometry;
+  const struct memory m = carve_memory(p, thread);
   struct fcv_pool_row row = {
       .width = g->in[2],
       .outputs = g->out[2],
@@ -181,91 +240,45 @@ static void pool_plane(const struct pool *p, int64_t plane, int thread, enum pas
       .step = g->stride[2],
       .dilation = g->dilation[2],
       .pad = g->pad_lo[2],
+      .window = p->window[2],
+      .one_by_one = g->dilation[2] == 1 && (p->uneven[2] || g->out[2] == 1),
       .x = m.x,
       .gx = m.gx,
       .position = m.position,
+      .tap = m.tap,
       .column = m.column,
       .which = m.which,
       .scale = m.scale,
   };
   int64_t divisor = -1;
-  if (p->gx)
-    row.gx_channel = memset(p->gx + in, 0, (size_t)(p->in_plane * size));
-  for (int64_t r = 0; r < g->out[0] * g->out[1]; r++) {
-    const struct window *z = &p->window[0][r / g->out[1]], *y = &p->window[1][r % g->out[1]];
-    const int64_t out = plane * p->out_plane + r * g->out[2];
-    row.rows = window_positions(p, z, y, &taps, m.position) / taps.count;
-    row.y = p->y ? p->y + out * size : NULL;
-    row.gy = p->gy ? p->gy + out * size : NULL;
-    row.index = p->index ? p->index + out : NULL;
-    for (int64_t i = 0; i < row.rows; i++) {
-      const int64_t at = in + (m.position[i * taps.count] - taps.first) * size;
-      if (p->x)
-        m.x[i] = p->x + at;
-      if (p->gx)
-        m.gx[i] = p->gx + at;
-    }
-    if ((pass == AVG || pass == AVG_GRAD) && divisor != z->divisor * y->divisor) {
-      divisor = z->divisor * y->divisor;
-      fill_scales(p, z, y, m.scale);
-    }
-    if (row.rows > 0 || row.index)
-      kernel[pass](&row);
-    else if (pass == MAX)
-      fill_lowest(p, g->out[2], row.y);
-    else if (pass == AVG)
-      memset(row.y, 0, (size_t)(g->out[2] * size));
-  }
+  const int64_t last = fcv_min((unit + 1) * p->planes, g->n * g->ci);
+  for (int64_t plane = unit * p->planes; plane < last; plane++) pool_plane(p, plane, pass, &m, &row, &divisor);
 }
 
-static void max_plane(const void *context, int64_t plane, int thread) { pool_plane(context, plane, thread, MAX); }
-static void avg_plane(const void *context, int64_t plane, int thread) { pool_plane(context, plane, thread, AVG); }
-static void max_plane_grad(const void *context, int64_t plane, int thread) {
-  pool_plane(context, plane, thread, MAX_GRAD);
+static void max_planes(const void *context, int64_t unit, int thread) { pool_planes(context, unit, thread, MAX); }
+static void avg_planes(const void *context, int64_t unit, int thread) { pool_planes(context, unit, thread, AVG); }
+static void max_planes_grad(const void *context, int64_t unit, int thread) {
+  pool_planes(context, unit, thread, MAX_GRAD);
 }
-static void avg_plane_grad(const void *context, int64_t plane, int thread) {
-  pool_plane(context, plane, thread, AVG_GRAD);
-}
-
-/* The same from given indices, which may be anything: -1 is no element, others outside are refused. */
-static void scatter(const void *context, int64_t plane, int thread) {
-  const struct pool *p = context;
-  const int64_t all = channels_last(p) ? p->pool->geometry.ci : 1, size = p->kernels->size;
-  const int64_t in = plane * p->in_plane * all, out = plane * p->out_plane * all;
-  (void)thread;
-  memset(p->gx + in * size, 0, (size_t)(p->in_plane * all * size));
-  for (int64_t i = 0; i < p->out_plane * all; i++) {
-    const int64_t index = p->indices[out + i];
-    if (index == -1)
-      continue;
-    if (index < -1 || index >= p->in_plane) {
-      atomic_store(p->invalid, 1);
-      return;
-    }
-    if (p->pool->dtype == FCV_F32)
-      ((float *)p->gx)[in + index * all + i % all] += ((const float *)p->gy)[out + i];
-    else
-      ((double *)p->gx)[in + index * all + i % all] += ((const double *)p->gy)[out + i];
-  }
+static void avg_planes_grad(const void *context, int64_t unit, int thread) {
+  pool_planes(context, unit, thread, AVG_GRAD);
 }
 
 /* Windows and thread memory in one block of scratch, then body over units. */
 static fcv_status run(struct pool *p, int64_t units, double work, fcv_unit_fn *body) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+  const struct fcv_geometry *g = &p->geometry;
   const int threads = fcv_threads_for(work);
   int64_t bytes = 0;
-  p->taps = fcv_product(g->kernel);
-  p->thread_bytes = fcv_round_up(
-      p->taps * (int64_t)(sizeof(int64_t) + 2 * sizeof(void *)) + (g->in[2] + 3 * g->out[2]) * p->kernels->size, 64);
-  const int64_t windows = fcv_reserve(&bytes, (g->out[0] + g->out[1] + g->out[2]) * (int64_t)sizeof(struct window));
+  p->thread_bytes = fcv_round_up(memory_bytes(p), 64);
+  const int64_t windows = fcv_reserve(&bytes, (g->out[0] + g->out[1] + g->out[2]) * (int64_t)sizeof(struct fcv_window));
   const int64_t threads_memory = fcv_reserve(&bytes, threads * p->thread_bytes);
   char *memory = fcv_scratch_take((size_t)bytes);
   if (!memory)
     return FCV_NO_MEMORY;
   p->thread_memory = memory + threads_memory;
-  struct window *window = (struct window *)(memory + windows);
+  struct fcv_window *window = (struct fcv_window *)(memory + windows);
   for (int axis = 0; axis < FCV_AXES; axis++) {
-    find_windows(p->pool, axis, window);
+    find_windows(p, axis, window);
     p->window[axis] = window;
     window += g->out[axis];
   }
@@ -274,44 +287,80 @@ static fcv_status run(struct pool *p, int64_t units, double work, fcv_unit_fn *b
   return FCV_OK;
 }
 
+/* Adaptive windows that are all alike are as those of any other pooling. */
+static void adapt(struct pool *p) {
+  struct fcv_geometry *g = &p->geometry;
+  for (int i = 0; i < FCV_AXES; i++) {
+    g->dilation[i] = 1;
+    g->pad_lo[i] = g->pad_hi[i] = 0;
+    p->uneven[i] = g->out[i] > 0 && g->in[i] % g->out[i] != 0;
+    if (p->uneven[i])
+      g->kernel[i] = fcv_ceil_div(g->in[i] - 1, g->out[i]) + 1; /* the largest */
+    else
+      g->kernel[i] = g->stride[i] = g->out[i] > 0 ? fcv_max(1, g->in[i] / g->out[i]) : 1;
+  }
+}
+
+/* Whether one window holds all of an axis. */
+static int is_whole(const struct fcv_geometry *g, int axis) {
+  return g->out[axis] == 1 && g->kernel[axis] == g->in[axis] && g->pad_lo[axis] == 0 && g->dilation[axis] == 1;
+}
+
+/* A window that holds whole rows is one row: with 7x7 pixels, every vector along a row would be a part of one. */
+static void join_rows(struct fcv_geometry *g) {
+  for (int axis = FCV_AXES - 2; axis >= 0 && is_whole(g, axis) && is_whole(g, FCV_AXES - 1); axis--) {
+    g->in[FCV_AXES - 1] *= g->in[axis];
+    g->kernel[FCV_AXES - 1] = g->in[FCV_AXES - 1];
+    g->in[axis] = g->kernel[axis] = 1;
+  }
+}
+
 static fcv_status start(const struct fcv_pool *pool, struct pool *p) {
-  const struct fcv_geometry *g = &pool->geometry;
-  *p = (struct pool){.pool = pool, .kernels = fcv_kernels(pool->dtype), .splits = 1};
+  struct fcv_geometry *g = &p->geometry;
+  *p = (struct pool){.pool = pool, .geometry = pool->geometry, .kernels = fcv_kernels(pool->dtype), .splits = 1};
   FCV_TRY(fcv_geometry_check(g, 2 * p->kernels->size)); /* indices may be wider than elements */
-  int64_t taps = (int64_t)(sizeof(int64_t) + 2 * sizeof(void *));
+  if (pool->adaptive)
+    adapt(p);
+  int64_t taps = 4 * (int64_t)sizeof(int64_t); /* what a thread keeps for each at most */
   for (int i = 0; i < FCV_AXES; i++)
     if (__builtin_mul_overflow(taps, g->kernel[i], &taps) || taps > INT64_MAX / 4096)
       return FCV_INVALID;
   p->in_plane = fcv_product(g->in);
   p->out_plane = fcv_product(g->out);
+  join_rows(g);
   return g->ci == g->co ? FCV_OK : FCV_INVALID;
 }
 
 /* Elements read, as work for fcv_threads_for: moving one costs about two multiply-adds. */
 static double work(const struct pool *p) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+  const struct fcv_geometry *g = &p->geometry;
   return 2.0 * (double)(g->n * g->ci) * (double)p->out_plane * (double)fcv_product(g->kernel);
 }
 
-static fcv_status forward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *plane) {
-  const struct fcv_geometry *g = &p->pool->geometry;
-  if (p->out_plane * g->n * g->ci == 0)
-    return FCV_OK;
-  if (channels_last(p))
-    return run(p, g->n * g->out[0] * g->out[1], work(p), pixels);
-  return run(p, g->n * g->ci, work(p), plane);
+static fcv_status run_planes(struct pool *p, fcv_unit_fn *planes) {
+  const int64_t all = p->geometry.n * p->geometry.ci;
+  p->planes = fcv_group(all, p->in_plane + p->out_plane);
+  return run(p, fcv_ceil_div(all, p->planes), work(p), planes);
 }
 
-static fcv_status backward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *plane) {
-  const struct fcv_geometry *g = &p->pool->geometry;
+static fcv_status forward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *planes) {
+  const struct fcv_geometry *g = &p->geometry;
+  const int64_t rows = g->n * g->out[0] * g->out[1];
+  if (p->out_plane * g->n * g->ci == 0)
+    return FCV_OK;
+  if (!channels_last(p))
+    return run_planes(p, planes);
+  p->splits = fcv_parts(rows, g->out[2]);
+  return run(p, rows * p->splits, work(p), pixels);
+}
+
+static fcv_status backward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *planes) {
+  const struct fcv_geometry *g = &p->geometry;
   if (g->n * g->ci * p->in_plane == 0)
     return FCV_OK;
-  if (p->indices)
-    return run(p, channels_last(p) ? g->n : g->n * g->ci, work(p), scatter);
   if (!channels_last(p))
-    return run(p, g->n * g->ci, work(p), plane);
-  if (g->n < 4 * fcv_get_threads())
-    p->splits = fcv_max(1, fcv_min(fcv_ceil_div(4 * fcv_get_threads(), g->n), g->ci / p->kernels->vl));
+    return run_planes(p, planes);
+  p->splits = fcv_parts(g->n, g->ci / p->kernels->vl);
   return run(p, g->n * p->splits, work(p), pixels);
 }
 
@@ -321,21 +370,19 @@ fcv_status fcv_max_pool_forward(const struct fcv_pool *pool, const void *x, void
   p.x = x;
   p.y = y;
   p.index = indices;
-  return forward(&p, max_pixels, max_plane);
+  return forward(&p, max_pixels, max_planes);
 }
 
 fcv_status fcv_max_pool_backward(const struct fcv_pool *pool, const void *x, const void *gy, const int64_t *indices,
                                  void *gx) {
   struct pool p;
-  atomic_int invalid = 0;
+  if (indices)
+    return fcv_max_pool_scatter(pool, gy, indices, gx);
   FCV_TRY(start(pool, &p));
   p.x = x;
   p.gy = gy;
   p.gx = gx;
-  p.indices = indices;
-  p.invalid = &invalid;
-  FCV_TRY(backward(&p, max_pixels_grad, max_plane_grad));
-  return atomic_load(&invalid) ? FCV_INVALID : FCV_OK;
+  return backward(&p, max_pixels_grad, max_planes_grad);
 }
 
 fcv_status fcv_avg_pool_forward(const struct fcv_pool *pool, const void *x, void *y) {
@@ -343,7 +390,7 @@ fcv_status fcv_avg_pool_forward(const struct fcv_pool *pool, const void *x, void
   FCV_TRY(start(pool, &p));
   p.x = x;
   p.y = y;
-  return forward(&p, avg_pixels, avg_plane);
+  return forward(&p, avg_pixels, avg_planes);
 }
 
 fcv_status fcv_avg_pool_backward(const struct fcv_pool *pool, const void *gy, void *gx) {
@@ -351,5 +398,5 @@ fcv_status fcv_avg_pool_backward(const struct fcv_pool *pool, const void *gy, vo
   FCV_TRY(start(pool, &p));
   p.gy = gy;
   p.gx = gx;
-  return backward(&p, avg_pixels_grad, avg_plane_grad);
+  return backward(&p, avg_pixels_grad, avg_planes_grad);
 }

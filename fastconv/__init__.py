@@ -32,19 +32,22 @@ if TYPE_CHECKING:
         optimizers,
         plot,
         reference,
+        regularizers,
         schedules,
         testing,
         toeplitz,
         utils,
     )
     from fastconv.explanation import explain
-    from fastconv.models import Sequential, load_model
+    from fastconv.models import Input, Model, Sequential, load_model
     from fastconv.tuning import load_tuning, tune
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Sequential",
+    "Model",
+    "Input",
     "load_model",
     "functional",
     "layers",
@@ -56,6 +59,7 @@ __all__ = [
     "metrics",
     "callbacks",
     "initializers",
+    "regularizers",
     "datasets",
     "utils",
     "image",
@@ -76,6 +80,8 @@ __all__ = [
 
 _MODULE_OF = {
     "Sequential": "fastconv.models",
+    "Model": "fastconv.models",
+    "Input": "fastconv.models",
     "load_model": "fastconv.models",
     "explain": "fastconv.explanation",
     "tune": "fastconv.tuning",

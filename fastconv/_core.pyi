@@ -5,6 +5,7 @@ whose size contradicts the geometry is a ValueError, another type a TypeError, f
 argument can make the C code leave an array. Wording of errors for users is the caller's work.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -118,17 +119,51 @@ def conv_grad_weight(
 ) -> None: ...
 def conv_grad_bias(geometry: Geometry, channels_last: bool, gy: Array, gb: Array) -> None: ...
 def max_pool_forward(
-    geometry: Geometry, channels_last: bool, x: Array, y: Array, indices: Array | None = None
+    geometry: Geometry, channels_last: bool, adaptive: bool, x: Array, y: Array, indices: Array | None = None
 ) -> None: ...
 def max_pool_backward(
-    geometry: Geometry, channels_last: bool, x: Array | None, gy: Array, indices: Array | None, gx: Array
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    x: Array | None,
+    gy: Array,
+    indices: Array | None,
+    gx: Array,
 ) -> None: ...
 def avg_pool_forward(
-    geometry: Geometry, channels_last: bool, x: Array, y: Array, count_include_pad: bool, divisor_override: int
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    x: Array,
+    y: Array,
+    count_include_pad: bool = False,
+    divisor_override: int = 0,
 ) -> None: ...
 def avg_pool_backward(
-    geometry: Geometry, channels_last: bool, gy: Array, gx: Array, count_include_pad: bool, divisor_override: int
+    geometry: Geometry,
+    channels_last: bool,
+    adaptive: bool,
+    gy: Array,
+    gx: Array,
+    count_include_pad: bool = False,
+    divisor_override: int = 0,
 ) -> None: ...
+def resample(
+    batch: int,
+    channels: int,
+    channels_last: bool,
+    maps: Sequence[tuple[int, int, Array | None, Array | None, Array | None]],
+    x: Array,
+    y: Array,
+) -> None:
+    """Map x along its three axes.
+
+    A map is (inputs, outputs, begin, index, weight): in compressed rows, one for each output, or for each output of
+    each image. Without arrays the axis stays as it is.
+    """
+
+def max_unpool_forward(geometry: Geometry, channels_last: bool, y: Array, indices: Array, x: Array) -> None: ...
+def max_unpool_backward(geometry: Geometry, channels_last: bool, gx: Array, indices: Array, gy: Array) -> None: ...
 def activation_forward(activation: int, slope: float, x: Array, y: Array) -> None: ...
 def activation_backward(activation: int, slope: float, saved: Array, gy: Array, gx: Array) -> None: ...
 def softmax_forward(logarithm: bool, columns: int, x: Array, y: Array) -> None: ...

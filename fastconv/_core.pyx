@@ -51,6 +51,18 @@ cdef extern from "fastconv.h" nogil:
         fcv_layout layout
         int count_include_pad
         int64_t divisor_override
+        int adaptive
+    struct fcv_axis_map:
+        int64_t out, images, taps
+        int64_t in_ "in"
+        const int64_t *begin
+        const int64_t *index
+        const void *weight
+    struct fcv_resampling:
+        int64_t n, c
+        fcv_dtype dtype
+        fcv_layout layout
+        fcv_axis_map[3] axis
     fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
@@ -68,6 +80,9 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
     fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_resample(const fcv_resampling *, const void *, void *)
+    fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
+    fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
     fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
@@ -435,26 +450,32 @@ def conv_grad_bias(geometry, bint channels_last, gy, gb):
     check(status)
 
 
-def max_pool_forward(geometry, bint channels_last, x, y, indices=None):
+cdef fcv_pool pool_of(object geometry, bint channels_last, bint adaptive=False) except *:
+    """All but the dtype, which the arrays say."""
     cdef fcv_pool pool
+    read_geometry(geometry, &pool.geometry)
+    pool.layout = layout_of(channels_last)
+    pool.count_include_pad, pool.divisor_override, pool.adaptive = False, 0, adaptive
+    return pool
+
+
+def max_pool_forward(geometry, bint channels_last, bint adaptive, x, y, indices=None):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     cdef int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_forward(&pool, px, py, pi)
     check(status)
 
 
-def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
-    cdef fcv_pool pool
+def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indices, gx):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     if x is None and indices is None:
         raise ValueError("_core: max_pool_backward needs x or indices")
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
@@ -462,39 +483,106 @@ def max_pool_backward(geometry, bint channels_last, x, gy, indices, gx):
     cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     with nogil:
         status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
     check(status)
 
 
-def avg_pool_forward(geometry, bint channels_last, x, y, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_forward(
+    geometry, bint channels_last, bint adaptive, x, y, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
     cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_forward(&pool, px, py)
     check(status)
 
 
-def avg_pool_backward(geometry, bint channels_last, gy, gx, bint count_include_pad, int64_t divisor_override):
-    cdef fcv_pool pool
+def avg_pool_backward(
+    geometry, bint channels_last, bint adaptive, gy, gx, bint count_include_pad=False, int64_t divisor_override=0
+):
+    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    read_geometry(geometry, &pool.geometry)
     cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
     cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
     pool.dtype = arrays.dtype
-    pool.layout = layout_of(channels_last)
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_backward(&pool, pgy, pgx)
+    check(status)
+
+
+cdef int read_map(object source, Arrays tables, fcv_axis_map *axis) except -1:
+    cdef int64_t rows
+    axis.in_, axis.out, begin, index, weight = source
+    axis.images, axis.taps = 1, 0
+    axis.begin, axis.index, axis.weight = NULL, NULL, NULL
+    if begin is None:
+        return 0
+    times(axis.in_, axis.out)
+    rows = len(begin) - 1
+    if rows < 0 or (rows != axis.out and (axis.out == 0 or rows % axis.out)):
+        raise ValueError(f"_core: a map of {axis.out} outputs must have as many rows for each image, got {rows}")
+    if rows != axis.out:
+        axis.images = rows // axis.out
+    axis.taps = len(index)
+    axis.begin = tables.positions(begin, rows + 1, False)
+    axis.index = tables.positions(index, axis.taps, False)
+    axis.weight = tables.numbers(weight, axis.taps)
+    return 0
+
+
+def resample(int64_t batch, int64_t channels, bint channels_last, maps, x, y):
+    cdef fcv_resampling r
+    cdef Arrays arrays = Arrays(), tables
+    cdef fcv_status status
+    cdef int64_t[3] inputs, outputs
+    held = [Arrays(), Arrays(), Arrays()]
+    for i in range(3):
+        read_map(maps[i], held[i], &r.axis[i])
+        inputs[i], outputs[i] = r.axis[i].in_, r.axis[i].out
+    r.n, r.c = batch, channels
+    cdef const void *px = arrays.numbers(x, volume(batch, channels, inputs))
+    cdef void *py = arrays.numbers(y, volume(batch, channels, outputs), True)
+    for tables in held:
+        if tables.typed and tables.dtype != arrays.dtype:
+            raise TypeError("_core: weights must have the arrays' dtype")
+    r.dtype = arrays.dtype
+    r.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_resample(&r, px, py)
+    check(status)
+
+
+def max_unpool_forward(geometry, bint channels_last, y, indices, x):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *py = arrays.numbers(y, y_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *px = arrays.numbers(x, x_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_forward(&pool, py, pi, px)
+    check(status)
+
+
+def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
+    cdef fcv_pool pool = pool_of(geometry, channels_last)
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef const void *pgx = arrays.numbers(gx, x_elements(&pool.geometry))
+    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
+    cdef void *pgy = arrays.numbers(gy, y_elements(&pool.geometry), True)
+    pool.dtype = arrays.dtype
+    with nogil:
+        status = fcv_max_unpool_backward(&pool, pgx, pi, pgy)
     check(status)
 
 

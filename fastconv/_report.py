@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fastconv import metrics, plot
 from fastconv._image_data import ImageData
 from fastconv.layers import Conv2D
-from fastconv.models import Sequential
+from fastconv.models import BaseModel
 
 Array = npt.NDArray[Any]
 
@@ -29,7 +29,7 @@ class Result(NamedTuple):
     confusion: Array
 
 
-def evaluate(model: Sequential, x: Array, y: Array) -> Result:
+def evaluate(model: BaseModel, x: Array, y: Array) -> Result:
     """Compare a classifier's guesses with the labels ``y``; the loss is the mean cross-entropy.
 
     One pass over `x` gives all figures. The model's outputs must be probabilities, one a class.
@@ -139,7 +139,7 @@ def confusion_table(confusion: Array, classes: Sequence[str]) -> str:
 
 def save_pictures(
     folder: Path,
-    model: Sequential,
+    model: BaseModel,
     data: ImageData,
     result: Result,
     history: Mapping[str, Sequence[float]] | None = None,

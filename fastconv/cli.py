@@ -15,7 +15,7 @@ from fastconv import _image_data, _report, bench, demo, plot, utils, zoo
 from fastconv._image_data import ImageData
 from fastconv.archive import atomic_file
 from fastconv.callbacks import ModelCheckpoint
-from fastconv.models import Sequential, load_model
+from fastconv.models import BaseModel, load_model, model_from_json
 
 WRONG_RESULT = 1
 USER_ERROR = 2
@@ -304,7 +304,7 @@ def _bench_cases(arguments: argparse.Namespace) -> tuple[Sequence[bench.Case], t
     return cases, (arguments.sweep, list(values))
 
 
-def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
+def _model_to_train(name: str, data: ImageData) -> tuple[BaseModel, int, int]:
     """Return the model, compiled, and its default epochs and batch size."""
     if name.endswith(".json"):
         model = _read_json(Path(name))
@@ -314,14 +314,14 @@ def _model_to_train(name: str, data: ImageData) -> tuple[Sequential, int, int]:
     return model, zoo.RECIPES[name].epochs, zoo.RECIPES[name].batch_size
 
 
-def _read_json(file: Path) -> Sequential:
+def _read_json(file: Path) -> BaseModel:
     try:
-        return Sequential.from_json(file.read_text(encoding="utf-8"))
+        return model_from_json(file.read_text(encoding="utf-8"))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{file} must be a model as model.to_json() writes it, got: {error}") from error
 
 
-def _check_fits(model: Sequential, model_name: str, data: ImageData, data_name: str) -> None:
+def _check_fits(model: BaseModel, model_name: str, data: ImageData, data_name: str) -> None:
     found = data.x_test.shape[1:]
     if not model.built:
         model.build((None, *found))

@@ -1,6 +1,7 @@
 """Training data as batches: from arrays, or from whatever yields them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,12 +17,77 @@ Array = NDArray[Any]
 DEFAULT_BATCH_SIZE = 32
 
 
+class Columns:
+    """Several arrays of as many samples each, cut into batches together: the data of a model of several inputs.
+
+    Parameters
+    ----------
+    function, argument : str
+        Name of the caller and of the argument, for errors.
+    names : sequence of str
+        Names of the arrays.
+    values : sequence or mapping
+        The arrays in the order of their names, or by their names.
+    """
+
+    def __init__(self, function: str, argument: str, names: Sequence[str], values: Any) -> None:
+        if isinstance(values, Mapping):
+            if set(values) != set(names):
+                raise ValueError(f"{function}: {argument} must have the keys {list(names)}, got {list(values)}")
+            values = [values[name] for name in names]
+        if not isinstance(values, list | tuple) or len(values) != len(names):
+            got = f"{len(values)}" if isinstance(values, list | tuple) else type(values).__name__
+            raise ValueError(
+                f"{function}: {argument} must be a list of {len(names)} arrays, one for each of"
+                f" {', '.join(map(repr, names))}, got {got}"
+            )
+        self.arrays = [
+            samples_of(function, f"{argument}[{name!r}]", value) for name, value in zip(names, values, strict=True)
+        ]
+        for name, array in zip(names, self.arrays, strict=True):
+            if len(array) != len(self.arrays[0]):
+                raise ValueError(
+                    f"{function}: {argument}[{name!r}] must have as many samples as"
+                    f" {argument}[{names[0]!r}], {len(self.arrays[0])}, got {len(array)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, which: Any) -> "Columns":
+        taken = copy.copy(self)
+        taken.arrays = [array[which] for array in self.arrays]
+        return taken
+
+    @property
+    def shape(self) -> list[tuple[int, ...]]:
+        """Shapes of the arrays."""
+        return [array.shape for array in self.arrays]
+
+
+Arrays = Array | Columns
+
+
+def listed(arrays: Arrays) -> list[Array]:
+    """Return one array or several as a list."""
+    return arrays.arrays if isinstance(arrays, Columns) else [arrays]
+
+
 class Batch(NamedTuple):
     """Inputs, targets and weights of some samples."""
 
-    x: Array
-    y: Array
-    sample_weight: Array | None
+    x: Arrays
+    y: Arrays
+    sample_weight: Arrays | None
+
+
+Arrange = Callable[[str, Any, Any, Any], tuple[Any, Any, Any]]
+"""Returns x, y and sample_weight with `Columns` in place of several arrays; the first argument is the function."""
+
+
+def as_they_are(function: str, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    """Return data of a model that has one input and one output."""
+    return x, y, sample_weight
 
 
 class ArrayData:
@@ -96,8 +162,9 @@ class IterableData:
 
     samples: int | None = None
 
-    def __init__(self, function: str, iterable: Any) -> None:
+    def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are) -> None:
         self.function = function
+        self.arrange = arrange
         self.iterable = iterable
         self.steps: int | None = len(iterable) if isinstance(iterable, Sized) else None
 
@@ -110,7 +177,8 @@ class IterableData:
                     f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
                     + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
                 )
-            data = ArrayData(self.function, *item)
+            x, y, *weight = item
+            data = ArrayData(self.function, *self.arrange(self.function, x, y, weight[0] if weight else None))
             yield Batch(data.x, data.y, data.sample_weight)
             empty = False
         if empty:
@@ -128,19 +196,23 @@ class IterableData:
 Data = ArrayData | IterableData
 
 
-def make_data(function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> Data:
+def make_data(
+    function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, arrange: Arrange = as_they_are
+) -> Data:
     """Return the batches of arrays, or of an iterable where `y` is None and `x` is no array."""
     yields = isinstance(x, Iterable) or (isinstance(x, Sized) and hasattr(x, "__getitem__"))
     if y is not None or hasattr(x, "__array__") or not yields:
-        return ArrayData(function, x, y, sample_weight, batch_size)
+        return ArrayData(function, *arrange(function, x, y, sample_weight), batch_size)
     for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(f"{function}: {name} must be None where x yields batches, got {value!r}")
-    return IterableData(function, x)
+    return IterableData(function, x, arrange)
 
 
-def samples_of(function: str, name: str, value: Any) -> Array:
-    """Return `value` as an array whose first axis counts samples."""
+def samples_of(function: str, name: str, value: Any) -> Any:
+    """Return `value` as an array whose first axis counts samples; `Columns` are that already."""
+    if isinstance(value, Columns):
+        return value
     array = to_array(function, name, value)
     if array.ndim == 0:
         raise ValueError(f"{function}: {name} must have a first axis of samples, got a scalar")
@@ -158,7 +230,7 @@ def check_batch_size(function: str, value: int | None) -> int:
     return int(value)
 
 
-def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, float] | None) -> Array | None:
+def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, float] | None) -> Arrays | None:
     """Return each sample's weight times that of its class, or None where all are 1.
 
     The class of a one-hot row is its largest entry. Classes without an entry have weight 1, as in Keras.
@@ -166,6 +238,8 @@ def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, floa
     if class_weight is None:
         return batch.sample_weight
     y = batch.y
+    if isinstance(y, Columns) or isinstance(batch.sample_weight, Columns):
+        raise ValueError(f"{function}: class_weight must be None for a model with several outputs, got {class_weight}")
     if y.ndim > 2:
         raise ValueError(f"{function}: class_weight must be None where a sample has several labels, got y of {y.shape}")
     labels = y.argmax(axis=-1) if y.ndim == 2 and y.shape[-1] > 1 else y.reshape(len(y))

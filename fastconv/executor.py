@@ -1,60 +1,215 @@
-"""Runs the layers of a model, forward and backward, without any of what a model offers its users."""
+"""Runs the layers of a model, forward and backward, without any of what a model offers its users.
 
-from collections.abc import Callable, Sequence
+A program is a graph as a list of steps in topological order, models within models replaced by their layers. Every
+tensor has a slot: the inputs come first, then the output of each step.
+"""
 
-from numpy.typing import ArrayLike
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
-from fastconv.layers.base import Array, Layer
+import numpy as np
+
+from fastconv._memory import empty_like
+from fastconv.graph import Graph, Node, Shape
+from fastconv.layers.base import Array, Call, Layer
+from fastconv.layers.input import InputLayer
 
 Inspect = Callable[[Layer, str, Array], None]
 """Is shown each array as it appears: the layer, what the array is ("output", "gradient of kernel"...), the array."""
 
 
+class Step(NamedTuple):
+    """One call of a layer.
+
+    Attributes
+    ----------
+    layer : Layer
+    inputs : tuple of int
+        Slots that it reads.
+    output : int
+        Slot that it fills.
+    last_read : tuple of int
+        Slots that no later step reads, and that are no outputs of the program.
+    """
+
+    layer: Layer
+    inputs: tuple[int, ...]
+    output: int
+    last_read: tuple[int, ...] = ()
+
+
+class Program(NamedTuple):
+    """Steps, each after those that it needs.
+
+    Attributes
+    ----------
+    inputs : int
+        Number of inputs; they have the slots 0, 1...
+    steps : tuple of Step
+    outputs : tuple of int
+        Slots of the outputs.
+    """
+
+    inputs: int
+    steps: tuple[Step, ...]
+    outputs: tuple[int, ...]
+
+    @classmethod
+    def of_graph(cls, graph: Graph) -> Self:
+        """Return the program that computes the outputs of a graph."""
+        steps: list[Step] = []
+
+        def call(node: Node, inputs: list[int]) -> list[int]:
+            if node.layer.graph is not None:
+                return inline(node.layer.graph, inputs)
+            output = len(graph.inputs) + len(steps)
+            steps.append(Step(node.layer, tuple(inputs), output))
+            return [output]
+
+        def enter(node: Node, slot: int) -> int:
+            return call(node, [slot])[0] if isinstance(node.layer, InputLayer) and node.layer.converts else slot
+
+        def inline(inner: Graph, inputs: list[int]) -> list[int]:
+            entered = [enter(tensor.node, slot) for tensor, slot in zip(inner.inputs, inputs, strict=True)]
+            slots = inner.walk(entered, call)
+            return [slots[inner.reference(tensor)] for tensor in inner.outputs]
+
+        outputs = tuple(inline(graph, list(range(len(graph.inputs)))))
+        return cls(len(graph.inputs), _with_last_reads(steps, outputs), outputs)
+
+    def replaced(self, layers: Mapping[int, Layer]) -> Self:
+        """Return the program with other layers in some steps, by the slots of their outputs."""
+        steps = (step._replace(layer=layers.get(step.output, step.layer)) for step in self.steps)
+        return self._replace(steps=tuple(steps))
+
+    def shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        """Return the shape of every slot."""
+        shapes = list(inputs)
+        for step in self.steps:
+            shapes += step.layer.output_shapes([shapes[slot] for slot in step.inputs])
+        return shapes
+
+
 class Executor:
-    """Layers that run one after another.
+    """One run of a program: forward, and where that was for training, backward.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    program : Program
     inspect : callable, optional
         Called as ``inspect(layer, what, array)`` with every output and gradient.
+
+    Attributes
+    ----------
+    trained : list of Layer
+        The layers whose `grads` the last backward pass has filled.
     """
 
-    def __init__(self, layers: Sequence[Layer], inspect: Inspect | None = None) -> None:
-        self.layers = layers
+    def __init__(self, program: Program, inspect: Inspect | None = None) -> None:
+        self.program = program
         self.inspect = inspect
+        self.trained: list[Layer] = []
+        self._wanted: list[bool] = []
+        self._calls: list[Call | None] = []
 
-    def forward(self, x: ArrayLike, training: bool = False) -> Array:
-        """Return the last layer's output."""
-        y: ArrayLike = x
-        for layer in self.layers:
-            y = _run(layer, y, training)
-            if self.inspect is not None:
-                self.inspect(layer, "output", y)
-        return y  # type: ignore[return-value]
+    def forward(self, inputs: Sequence[Any], training: bool = False, needs_inputs: bool = False) -> list[Array]:
+        """Return the outputs.
 
-    def backward(self, grad_y: Array) -> None:
-        """Fill the gradients of all weights, from that of the last output.
-
-        The first layer that has weights computes no gradient of its input, and the layers before it do nothing.
+        Each array is dropped when the last step that reads it has run. With `training`, what `backward` needs is kept;
+        `needs_inputs` says that this includes the gradients of the inputs.
         """
-        first = next((i for i, layer in enumerate(self.layers) if layer.params), len(self.layers))
-        grad: Array | None = grad_y
-        for index in range(len(self.layers) - 1, first - 1, -1):
-            layer = self.layers[index]
-            assert grad is not None
-            grad = layer.backward(grad, needs_input=index > first)
+        self._wanted = self._gradients_wanted(needs_inputs) if training else []
+        self._calls = []
+        values = [*inputs, *[None] * len(self.program.steps)]
+        for step in self.program.steps:
+            values[step.output], call = _run(step.layer, [values[slot] for slot in step.inputs], training)
+            if training:
+                self._calls.append(call if self._wanted[step.output] else None)
+            del call
             if self.inspect is not None:
-                for name, array in layer.grads.items():
-                    self.inspect(layer, f"gradient of {name}", array)
+                self.inspect(step.layer, "output", values[step.output])
+            for slot in step.last_read:
+                values[slot] = None
+        return [values[slot] for slot in self.program.outputs]
+
+    def backward(self, grads: Sequence[Array | None]) -> list[Array | None]:
+        """Fill the gradients of all trained weights, from those of the outputs, and return those of the inputs.
+
+        A tensor that several steps read gets the sum of their gradients, and so does a weight that several steps
+        use. Steps that no trained weight lies before, and those that no gradient reaches, do nothing. What the forward
+        pass kept for a step is dropped as soon as its gradient is found.
+
+        Parameters
+        ----------
+        grads : sequence of ndarray or None
+            None for an output that nothing depends on.
+        """
+        program = self.program
+        if len(self._calls) != len(program.steps):
+            raise RuntimeError("backward needs a forward pass with training=True before it, one for each call")
+        self.trained = []
+        slots: list[Any] = [None] * (program.inputs + len(program.steps))
+        for slot, grad_output in zip(program.outputs, grads, strict=True):
+            slots[slot] = _sum(slots[slot], grad_output)
+        for step in reversed(program.steps):
+            grad: Array | None = slots[step.output]
+            slots[step.output] = None
+            call = self._calls.pop()
+            if grad is None or call is None:
+                continue
+            found = self._step_backward(step, call, grad)
+            del call, grad
+            for slot, grad_input in zip(step.inputs, found, strict=True):
+                if self._wanted[slot]:
+                    slots[slot] = _sum(slots[slot], grad_input)
+        return slots[: program.inputs]
+
+    def _step_backward(self, step: Step, call: Call, grad_y: Array) -> Sequence[Array | None]:
+        """Return the gradients of a step's inputs."""
+        layer = step.layer
+        earlier = dict(layer.grads) if layer in self.trained else {}
+        grad_x = layer.run_backward(call, grad_y, any(self._wanted[slot] for slot in step.inputs))
+        for name, array in earlier.items():
+            layer.grads[name] = layer.grads[name] + array
+        if layer.trains and not earlier:
+            self.trained.append(layer)
+        found: list[Array | None] = grad_x if isinstance(grad_x, list) else [grad_x] * len(step.inputs)
+        if self.inspect is not None:
+            for name, array in layer.grads.items():
+                self.inspect(layer, f"gradient of {name}", array)
+            for grad in found:
                 if grad is not None:
                     self.inspect(layer, "gradient of the input", grad)
+        return found
+
+    def _gradients_wanted(self, needs_inputs: bool) -> list[bool]:
+        """Return for each slot whether its gradient leads to a trained weight, or to an input that needs it."""
+        wanted = [needs_inputs] * self.program.inputs
+        for step in self.program.steps:
+            wanted.append(step.layer.trains or any(wanted[slot] for slot in step.inputs))
+        return wanted
 
 
-def _run(layer: Layer, x: ArrayLike, training: bool) -> Array:
+def _with_last_reads(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
+    read_later = set(outputs)
+    result = []
+    for step in reversed(steps):
+        result.append(step._replace(last_read=tuple({*step.inputs, step.output} - read_later)))
+        read_later |= {*step.inputs, step.output}
+    return tuple(reversed(result))
+
+
+def _run(layer: Layer, inputs: list[Any], training: bool) -> tuple[Array, Call]:
     try:
-        y: Array = layer.forward(x, training)
-        return y
+        return layer.run(layer.joined(inputs), training)
     except (TypeError, ValueError) as error:
         error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
         raise
+
+
+def _sum(first: Array | None, second: Array | None) -> Array | None:
+    if first is None or second is None:
+        return second if first is None else first
+    total = empty_like(first)
+    np.add(first, second, out=total)
+    return total

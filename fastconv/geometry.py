@@ -153,6 +153,71 @@ def pool_geometry(
     )
 
 
+def adaptive_pool_geometry(
+    function: str, input_shape: Shape, output_size: Any, *, axes: int = 2, channels_last: bool = False
+) -> tuple[Geometry, Shape]:
+    """Geometry and output shape of an adaptive pooling.
+
+    Window ``o`` of an axis begins at ``floor(o * in / out)`` and ends before ``ceil((o + 1) * in / out)``. The core
+    finds them: `kernel`, `stride` and padding of the geometry stand for nothing.
+
+    Parameters
+    ----------
+    output_size : int, None or tuple of these
+        ``out`` of each axis, or one for all; None keeps the size of the input. 0 gives an empty output (torch's rule).
+
+    Examples
+    --------
+    >>> adaptive_pool_geometry("adaptive_avg_pool2d", (1, 4, 7, 7), (None, 3))[1]
+    (1, 4, 7, 3)
+    """
+    given = output_size if isinstance(output_size, tuple | list | np.ndarray) else (output_size,)
+    sizes = tuple(None if size is None else _canonical(function, "output_size", size) for size in given)
+    return _adaptive_pool_geometry(function, input_shape, sizes, axes, channels_last)
+
+
+def unpool_geometry(
+    function: str,
+    input_shape: Shape,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    output_size: Any = None,
+    *,
+    axes: int = 2,
+    channels_last: bool = False,
+) -> tuple[Geometry, Shape]:
+    """Geometry of the pooling that a max unpooling undoes, and the unpooling's output shape.
+
+    Arguments are as for `pool_geometry`, but `input_shape` is that of pooled images: the `output` of the geometry. On
+    each axis ``out = (in - 1) * stride - before - after + kernel``, ``in * stride`` with padding "same", or what
+    `output_size` says, which is less than one stride away from that (torch's rule).
+
+    Parameters
+    ----------
+    output_size : tuple of int, optional
+        The spatial sizes, or the whole shape, of the images before they were pooled.
+
+    Examples
+    --------
+    >>> geometry, shape = unpool_geometry("max_unpool2d", (1, 4, 3, 3), 2, output_size=(7, 6))
+    >>> shape
+    (1, 4, 7, 6)
+    >>> geometry.input, geometry.output
+    ((1, 7, 6), (1, 3, 3))
+    """
+    return _unpool_geometry(
+        function,
+        input_shape,
+        _canonical(function, "kernel_size", kernel_size),
+        () if stride is None else _canonical(function, "stride", stride),
+        _canonical(function, "padding", padding),
+        None if output_size is None else _canonical(function, "output_size", output_size),
+        axes,
+        channels_last,
+    )
+
+
 @lru_cache(maxsize=1024)
 def linear_geometry(
     function: str, input_shape: Shape, weight_shape: Shape, channels_last: bool = False
@@ -409,21 +474,89 @@ def _pool_geometry(
     axes: int,
     channels_last: bool,
 ) -> tuple[Geometry, Shape]:
-    batch, channels, sizes = _split(function, input_shape, axes, channels_last)
-    if channels == 0:
-        raise ValueError(f"{function}: input must have at least one channel, got shape {input_shape}")
+    batch, channels, sizes = _split_pooled(function, input_shape, axes, channels_last)
     kernel = _per_axis(function, "kernel_size", kernel_size, axes, 1)
     strides = kernel if stride == () else _per_axis(function, "stride", stride, axes, 1)
     dilations = _per_axis(function, "dilation", dilation, axes, 1)
+    pads = _pool_pads(function, padding, sizes, kernel, strides, dilations)
+    output = _outputs(function, sizes, kernel, strides, dilations, pads, ceil_mode)
+    geometry = _geometry(batch, channels, channels, channels, sizes, output, kernel, strides, dilations, pads)
+    return geometry, _output_shape(function, input_shape, channels, output, channels_last)
+
+
+def _pool_pads(
+    function: str, padding: _Canonical, sizes: Shape, kernel: Shape, strides: Shape, dilations: Shape
+) -> tuple[tuple[int, int], ...]:
     pads = _pads(function, padding, sizes, kernel, strides, dilations)
-    for name, k, pad in zip(AXIS_NAMES[axes], kernel, pads, strict=True):
+    for name, k, pad in zip(AXIS_NAMES[len(sizes)], kernel, pads, strict=True):
         if max(pad) > k // 2 and padding != "same":
             raise ValueError(
                 f"{function}: padding must be at most half of kernel_size, {k}//2 = {k // 2} for {name}, got {max(pad)}"
             )
-    output = _outputs(function, sizes, kernel, strides, dilations, pads, ceil_mode)
-    geometry = _geometry(batch, channels, channels, channels, sizes, output, kernel, strides, dilations, pads)
+    return pads
+
+
+@lru_cache(maxsize=1024)
+def _adaptive_pool_geometry(
+    function: str,
+    input_shape: Shape,
+    output_size: tuple[_Canonical | None, ...],
+    axes: int,
+    channels_last: bool,
+) -> tuple[Geometry, Shape]:
+    batch, channels, sizes = _split_pooled(function, input_shape, axes, channels_last)
+    wanted = output_size * axes if len(output_size) == 1 else output_size
+    if len(wanted) == axes:
+        wanted = tuple(size if out is None else out for size, out in zip(sizes, wanted, strict=True))
+    output = _per_axis(function, "output_size", wanted, axes, 0)
+    ones = (1,) * axes
+    geometry = _geometry(batch, channels, channels, channels, sizes, output, ones, ones, ones, ((0, 0),) * axes)
     return geometry, _output_shape(function, input_shape, channels, output, channels_last)
+
+
+@lru_cache(maxsize=1024)
+def _unpool_geometry(
+    function: str,
+    input_shape: Shape,
+    kernel_size: _Canonical,
+    stride: _Canonical,
+    padding: _Canonical,
+    output_size: _Canonical | None,
+    axes: int,
+    channels_last: bool,
+) -> tuple[Geometry, Shape]:
+    batch, channels, sizes = _split_pooled(function, input_shape, axes, channels_last)
+    kernel = _per_axis(function, "kernel_size", kernel_size, axes, 1)
+    strides = kernel if stride == () else _per_axis(function, "stride", stride, axes, 1)
+    ones = (1,) * axes
+    whole = tuple(size * s for size, s in zip(sizes, strides, strict=True))
+    pads = _pool_pads(function, padding, whole, kernel, strides, ones)
+    usual = tuple(
+        size * s if padding == "same" else (size - 1) * s - lo - hi + k
+        for size, k, s, (lo, hi) in zip(sizes, kernel, strides, pads, strict=True)
+    )
+    output = usual if output_size is None else _unpooled_sizes(function, output_size, usual, strides, channels_last)
+    if min(output) < 1:
+        raise ValueError(f"{function}: output must have at least one pixel on each axis, got sizes {output}")
+    geometry = _geometry(batch, channels, channels, channels, output, sizes, kernel, strides, ones, pads)
+    return geometry, _output_shape(function, input_shape, channels, output, channels_last)
+
+
+def _unpooled_sizes(function: str, output_size: _Canonical, usual: Shape, strides: Shape, channels_last: bool) -> Shape:
+    """Return the spatial part of `output_size`, which must be within a stride of the usual sizes."""
+    axes = len(usual)
+    given = output_size if isinstance(output_size, tuple) else ()
+    if len(given) == axes + 2:
+        given = given[1:-1] if channels_last else given[2:]
+    if len(given) != axes or not all(isinstance(size, int) for size in given):
+        raise ValueError(f"{function}: output_size must consist of {axes} or {axes + 2} integers, got {output_size!r}")
+    for name, size, middle, s in zip(AXIS_NAMES[axes], given, usual, strides, strict=True):
+        if not middle - s < size < middle + s:
+            raise ValueError(
+                f"{function}: output_size must be more than {middle} - {s} and less than {middle} + {s} for {name}, "
+                f"got {size}"
+            )
+    return given
 
 
 @lru_cache(maxsize=1024)
@@ -535,6 +668,13 @@ def _split(function: str, shape: Shape, axes: int, channels_last: bool) -> tuple
         name = AXIS_NAMES[axes][sizes.index(0)]
         raise ValueError(f"{function}: input must have a positive {name}, got shape {shape}")
     return (shape[0] if len(shape) == axes + 2 else 1), channels, sizes
+
+
+def _split_pooled(function: str, shape: Shape, axes: int, channels_last: bool) -> tuple[int, int, Shape]:
+    batch, channels, sizes = _split(function, shape, axes, channels_last)
+    if channels == 0:
+        raise ValueError(f"{function}: input must have at least one channel, got shape {shape}")
+    return batch, channels, sizes
 
 
 def _check_groups(function: str, groups: _Canonical, in_channels: int) -> None:

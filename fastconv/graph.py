@@ -160,14 +160,16 @@ class Graph:
 
     def _check_inputs(self) -> None:
         given = {tensor.node for tensor in self.inputs}
-        for node in self.nodes:
-            if not node.inputs and node not in given:
-                raise ValueError(f"Model: inputs must hold all that the outputs need, got none for {node.layer.name!r}")
+        if len(given) < len(self.inputs):
+            raise ValueError(f"Model: inputs must differ, got {[tensor.name for tensor in self.inputs]}")
         for tensor in self.inputs:
             if tensor.node.inputs:
                 raise ValueError(f"Model: inputs must be made by Input, got the output of {tensor.name!r}")
             if tensor.node not in self.nodes:
                 raise ValueError(f"Model: every input must lead to an output, got {tensor.name!r}, which leads to none")
+        for node in self.nodes:
+            if not node.inputs and node not in given:
+                raise ValueError(f"Model: inputs must hold all that the outputs need, got none for {node.layer.name!r}")
 
     # Copied and pickled without recursion, however long the chain of nodes is.
 

@@ -1,51 +1,56 @@
 """A model as one archive: what stands where.
 
 The JSON text ``config`` holds the format's version, the model's class and configuration, and what it was compiled with.
-``weights/LAYER/NAME`` are the weights, ``optimizer/SLOT/LAYER/NAME`` what the optimizer remembers of them.
+``weights/PATH`` are the weights, trained or not, ``optimizer/SLOT/PATH`` what the optimizer remembers of them. A path
+is ``LAYER/NAME``, or for a layer of a model within the model ``MODEL/LAYER/NAME``.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from fastconv import archive, losses, metrics, optimizers
 from fastconv._configurable import serialize
-from fastconv.layers.base import Array, Layer, WeightSpec
+from fastconv.layers.base import Array, Layer, WeightSource, WeightSpec
 
 if TYPE_CHECKING:
-    from fastconv.trainer import Trainer
+    from fastconv.models.base import BaseModel
 
-WeightSource = Callable[[Layer, str, WeightSpec, np.dtype[Any]], Array]
-
-_FORMAT = {"format": "fastconv model", "version": 1}
+_FORMAT = {"format": "fastconv model", "version": 2}
 
 
 class ModelClass(Protocol):
     """A class of models that can be built from their configuration."""
 
-    def from_config(self, config: Mapping[str, Any], weights: WeightSource | None = None) -> "Trainer":
+    def from_config(self, config: Mapping[str, Any], weights: WeightSource | None = None) -> "BaseModel":
         """Return a model whose weights come from `weights`."""
 
 
-def save_model(model: "Trainer", path: str | os.PathLike[str]) -> None:
-    """Write a model; see `Sequential.save`."""
+def save_model(model: "BaseModel", path: str | os.PathLike[str]) -> None:
+    """Write a model; see `BaseModel.save`."""
     if not model.built:
         raise ValueError("save: the model must have weights, got one that is not built yet")
+    _check_sharing(model)
     arrays = {
-        f"weights/{layer.name}/{name}": np.ascontiguousarray(layer.weight(name))
-        for layer in model.layers
-        for name in layer.params
+        f"weights/{path}/{name}": np.ascontiguousarray(array)
+        for path, layer in model.leaves().items()
+        for name, array in _weights(layer).items()
     }
     config: dict[str, Any] = {**_FORMAT, "model": serialize(model)}
     if _can_be_named(model):
         assert model.optimizer is not None
+        assert model.objective is not None
+        targets = model.objective.targets
         config["training"] = {
             "optimizer": serialize(model.optimizer),
             "iterations": model.optimizer.iterations,
-            "loss": None if model.loss is None else serialize(model.loss),
-            "metrics": [serialize(metric) for metric in model.metrics],
+            "remembered": sorted({key for entries in model.optimizer.slots.values() for key in entries}),
+            "loss": [None if target.loss is None else serialize(target.loss) for target in targets.values()],
+            "metrics": [[serialize(metric) for metric in target.metrics] for target in targets.values()],
+            "loss_weights": [target.weight for target in targets.values()],
         }
         arrays |= {
             f"optimizer/{slot}/{key}": np.ascontiguousarray(array)
@@ -55,7 +60,7 @@ def save_model(model: "Trainer", path: str | os.PathLike[str]) -> None:
     archive.write(path, config, arrays)
 
 
-def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) -> "Trainer":
+def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) -> "BaseModel":
     """Return the model in a file; see `load_model`."""
     with archive.Archive("load_model", path) as file:
         config = file.config()
@@ -67,8 +72,8 @@ def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) 
         if not isinstance(class_name, str) or class_name not in classes:
             raise ValueError(f"config['model']['class_name'] must be one of {list(classes)}, got {class_name!r}")
 
-        def weights(layer: Layer, name: str, spec: WeightSpec, dtype: np.dtype[Any]) -> Array:
-            return file.read(f"weights/{layer.name}/{name}", spec.shape, dtype)
+        def weights(path: str, spec: WeightSpec, dtype: np.dtype[Any]) -> Array:
+            return file.read(f"weights/{path}", spec.shape, dtype)
 
         model = classes[class_name].from_config(_mapping(serialized, "config"), weights)
         if not model.built:
@@ -78,18 +83,44 @@ def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) 
         return model
 
 
-def _can_be_named(model: "Trainer") -> bool:
+def _weights(layer: Layer) -> dict[str, Array]:
+    return {**{name: layer.weight(name) for name in layer.params}, **layer.state}
+
+
+def _check_sharing(model: "BaseModel") -> None:
+    """Refuse layers that a file would hold twice: they would share their weights no more."""
+    paths = model.paths()
+    counts = Counter(id(layer) for _, layer in paths)
+    for path, layer in paths:
+        if counts[id(layer)] > 1:
+            twice = " and ".join(repr(other) for other, found in paths if found is layer)
+            raise ValueError(f"save: every layer must belong to one model, got {path!r} as {twice}")
+
+
+def _can_be_named(model: "BaseModel") -> bool:
     """Whether the model is compiled, and with nothing but what this package defines."""
     return (
-        type(model.optimizer) in optimizers.CLASSES
-        and (model.loss is None or type(model.loss) in losses.CLASSES)
-        and all(type(metric) in metrics.CLASSES for metric in model.metrics)
+        model.objective is not None
+        and type(model.optimizer) in optimizers.CLASSES
+        and all(
+            (target.loss is None or type(target.loss) in losses.CLASSES)
+            and all(type(metric) in metrics.CLASSES for metric in target.metrics)
+            for target in model.objective.targets.values()
+        )
     )
 
 
-def _read_training(model: "Trainer", training: Mapping[str, Any], file: archive.Archive) -> None:
+def _read_training(model: "BaseModel", training: Mapping[str, Any], file: archive.Archive) -> None:
+    found: list[Any] = [training.get(key) for key in ("loss", "metrics", "loss_weights")]
+    outputs = len(model.output_names)
+    for key, value in zip(("loss", "metrics", "loss_weights"), found, strict=True):
+        if not isinstance(value, list) or len(value) != outputs:
+            raise ValueError(f"config['training'][{key!r}] must be a list of {outputs}, got {str(value)[:80]!r}")
+    loss, metrics_by_output, weights = found
     try:
-        model.compile(training.get("optimizer"), training.get("loss"), training.get("metrics"))
+        # With one output, metrics are its list, not a list of lists.
+        metrics_given = metrics_by_output if outputs > 1 else metrics_by_output[0]
+        model.compile(training.get("optimizer"), loss, metrics_given, weights)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"config['training'] must hold arguments of compile, got an error: {error}") from error
     optimizer = model.optimizer
@@ -100,12 +131,13 @@ def _read_training(model: "Trainer", training: Mapping[str, Any], file: archive.
         )
     assert optimizer is not None
     optimizer.iterations = iterations
-    if iterations:
-        for slot, entries in optimizer.slots.items():
-            for layer in model.layers:
-                for name, param in layer.params.items():
-                    key = f"{layer.name}/{name}"
-                    entries[key] = file.read(f"optimizer/{slot}/{key}", param.shape, param.dtype)
+    params = {f"{path}/{name}": param for path, layer in model.leaves().items() for name, param in layer.params.items()}
+    remembered = training.get("remembered")
+    if not isinstance(remembered, list) or not all(isinstance(key, str) and key in params for key in remembered):
+        raise ValueError(f"config['training']['remembered'] must name weights, got {str(remembered)[:80]!r}")
+    for slot, entries in optimizer.slots.items():
+        for key in remembered:
+            entries[key] = file.read(f"optimizer/{slot}/{key}", params[key].shape, params[key].dtype)
 
 
 def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -117,9 +117,9 @@ def check_gradient(
         `f_backward(grad_output, *inputs, **options)`, which returns the gradient of each array argument: one array, or
         a tuple.
     inputs : array_like or tuple of array_like
-        The arguments of a function; one array for a layer. None stands for an argument that is absent and is not
-        checked. Keep them away from kinks: `max(x, 0)` has no derivative at 0, a maximum none where the two largest are
-        equal.
+        The arguments of a function; one array for a layer, a tuple for one of several inputs. None stands for an
+        argument that is absent and is not checked. Keep them away from kinks: `max(x, 0)` has no derivative at 0, a
+        maximum none where the two largest are equal.
     backward : callable, optional
         The gradient of a function. By default `<name>_backward` from the module of the function.
     directions : int
@@ -203,26 +203,33 @@ class _Subject(NamedTuple):
 
 
 def _layer_subject(layer: Any, arguments: tuple[Any, ...]) -> _Subject:
-    (x,) = arguments
-    x = np.asarray(x, dtype=np.float64)
+    several = bool(getattr(layer, "several_inputs", False))
+    labels = [f"input[{index}]" for index in range(len(arguments))] if several else ["input"]
+    inputs = {label: np.asarray(x, dtype=np.float64) for label, x in zip(labels, arguments, strict=True)}
     twin = copy.deepcopy(layer)
     if hasattr(twin, "dtype"):
         twin.dtype = np.dtype(np.float64)
-    twin.forward(x, training=True)
+
+    def forward(values: _Arguments) -> Array:
+        x = [values[label] for label in labels]
+        y: Array = twin.forward(x if several else x[0], training=True)
+        return y
+
+    forward(inputs)
     names = {f"params[{name!r}]": name for name in twin.params}
 
     def value(values: _Arguments) -> Array:
         twin.params.update({name: values[label] for label, name in names.items()})
-        y: Array = twin.forward(values["input"], training=True)
-        return y
+        return forward(values)
 
     def gradients(values: _Arguments, grad_y: Array) -> Mapping[str, Any]:
         value(values)
         grad_x = twin.backward(grad_y)
-        return {"input": grad_x, **{label: twin.grads.get(name) for label, name in names.items()}}
+        found = dict(zip(labels, grad_x if several else [grad_x], strict=True))
+        return {**found, **{label: twin.grads.get(name) for label, name in names.items()}}
 
     params = {label: np.array(twin.params[name], dtype=np.float64) for label, name in names.items()}
-    return _Subject(type(layer).__name__, {"input": x, **params}, value, gradients)
+    return _Subject(type(layer).__name__, {**inputs, **params}, value, gradients)
 
 
 def _function_subject(

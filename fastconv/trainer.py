@@ -1,27 +1,36 @@
 """Training, evaluation and prediction: what every kind of model does alike."""
 
 import os
-import signal
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv import losses, optimizers
-from fastconv import metrics as metrics_
+from fastconv import optimizers
 from fastconv._checks import to_array
+from fastconv._interrupts import interrupts_delayed
+from fastconv._micro_batches import run_in_parts
 from fastconv._random import check_seed, fresh_seed, generator
 from fastconv.callbacks import Callback, CallbackList, EpochPrinter, History, ProgressBar, track
-from fastconv.data import ArrayData, Batch, Data, check_batch_size, combine_weights, make_data, samples_of
-from fastconv.executor import Executor, Inspect
+from fastconv.data import (
+    ArrayData,
+    Arrays,
+    Batch,
+    Columns,
+    Data,
+    check_batch_size,
+    combine_weights,
+    listed,
+    make_data,
+    samples_of,
+)
+from fastconv.executor import Executor, Inspect, Program
 from fastconv.layers.base import Array, Layer
 from fastconv.losses import Loss
 from fastconv.metrics import Metric
+from fastconv.objective import Head, Means, Objective, Target
 from fastconv.optimizers import Optimizer
 
 Verbose = Literal["auto", 0, 1, 2]
@@ -32,8 +41,10 @@ class Trainer(ABC):
 
     Attributes
     ----------
-    optimizer, loss, metrics
-        What `compile` was given, as objects.
+    optimizer : Optimizer or None
+        What `compile` was given, as an object, and so are:
+    loss, metrics
+        For several outputs, dicts by their names.
     history : History or None
         That of the last `fit`, also where an exception or Ctrl-C ended it.
     stop_training : bool
@@ -42,8 +53,7 @@ class Trainer(ABC):
 
     def __init__(self) -> None:
         self.optimizer: Optimizer | None = None
-        self.loss: Loss | None = None
-        self.metrics: list[Metric] = []
+        self.objective: Objective | None = None
         self.history: History | None = None
         self.stop_training = False
 
@@ -52,7 +62,26 @@ class Trainer(ABC):
     @property
     @abstractmethod
     def layers(self) -> list[Layer]:
-        """The layers, in the order in which they run."""
+        """The layers, in the order in which they run; some may be models."""
+
+    @property
+    @abstractmethod
+    def program(self) -> Program:
+        """What runs; the model must be built."""
+
+    @property
+    @abstractmethod
+    def input_names(self) -> list[str]:
+        """Names of the inputs."""
+
+    @property
+    @abstractmethod
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+
+    @abstractmethod
+    def leaves(self) -> dict[str, Layer]:
+        """Return the layers that are no models, those within models included, by their paths."""
 
     @property
     @abstractmethod
@@ -64,8 +93,8 @@ class Trainer(ABC):
         """Return what the model is built from, as values that JSON can hold."""
 
     @abstractmethod
-    def _accept(self, function: str, x: Array) -> None:
-        """Build the model for inputs like `x`, or refuse a batch that does not fit."""
+    def _accept(self, function: str, x: Arrays) -> list[Array]:
+        """Return inputs as a list, or refuse what does not fit; a model that is not built is built for them."""
 
     @abstractmethod
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -102,15 +131,31 @@ class Trainer(ABC):
 
     def count_params(self) -> int:
         """Return the number of weights, trained or not."""
-        return sum(layer.count_params() for layer in self.layers)
+        return sum(layer.count_params() for layer in self.leaves().values())
 
     def _weights(self) -> list[Array]:
-        return [array for layer in self.layers for array in (*layer.params.values(), *layer.state.values())]
+        layers = self.leaves().values()
+        return [array for layer in layers for array in (*layer.params.values(), *layer.state.values())]
 
     # Training.
 
+    @property
+    def loss(self) -> Loss | dict[str, Loss | None] | None:
+        """The loss of the output, or those of several by their names."""
+        return None if self.objective is None else self._by_output(lambda target: target.loss)
+
+    @property
+    def metrics(self) -> list[Metric] | dict[str, list[Metric]]:
+        """The metrics of the output, or those of several by their names."""
+        return [] if self.objective is None else self._by_output(lambda target: target.metrics)
+
+    def _by_output(self, attribute: Callable[[Target], Any]) -> Any:
+        assert self.objective is not None
+        found = {name: attribute(target) for name, target in self.objective.targets.items()}
+        return found if len(found) > 1 else next(iter(found.values()))
+
     def compile(
-        self, optimizer: object = "rmsprop", loss: object = None, metrics: Iterable[object] | None = None
+        self, optimizer: object = "rmsprop", loss: Any = None, metrics: Any = None, loss_weights: Any = None
     ) -> None:
         """Choose how the model is trained.
 
@@ -118,17 +163,19 @@ class Trainer(ABC):
         ----------
         optimizer : str or Optimizer
             "sgd", "rmsprop" or "adam".
-        loss : str or Loss, optional
-            Needed by everything but `predict`.
+        loss : str or Loss, list or dict of those, optional
+            Needed by everything but `predict`. For several outputs: one for all, or a list with an entry for each, or a
+            dict by their names (those of the layers that they come from). An output whose entry is None, or left out,
+            is not trained.
         metrics : iterable of str, Metric or function of (y_true, y_pred), optional
-            "accuracy" (or "acc") chooses by the shapes of targets and outputs.
+            "accuracy" (or "acc") chooses by the shapes of targets and outputs. For several outputs: a list with such
+            an iterable for each, or a dict by their names.
+        loss_weights : list or dict of float, optional
+            For several outputs: what is trained is the sum of their losses, each times its weight, by default 1.
         """
         chosen = optimizers.get(optimizer, "compile: optimizer")
-        chosen_loss = None if loss is None else losses.get(loss, "compile: loss")
-        if isinstance(metrics, str):
-            raise TypeError(f"compile: metrics must be a list, got {metrics!r}")
-        self.metrics = [metrics_.get(metric, "compile: metrics") for metric in metrics or ()]
-        self.optimizer, self.loss = chosen, chosen_loss
+        self.objective = Objective(self.output_names, loss, metrics, loss_weights)
+        self.optimizer = chosen
 
     def fit(
         self,
@@ -153,10 +200,12 @@ class Trainer(ABC):
         Parameters
         ----------
         x : array_like or iterable
-            Inputs, shape ``(n, ...)``; integers are converted batch by batch. Or, without `y`, an iterable of batches
-            ``(x, y)`` or ``(x, y, sample_weight)``, which is iterated anew in every epoch.
+            Inputs, shape ``(n, ...)``; integers are converted batch by batch. For several inputs, a list of arrays or
+            a dict by their names. Or, without `y`, an iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``,
+            which is iterated anew in every epoch.
         y : array_like
-            Targets, in the form that the loss takes.
+            Targets, in the form that the loss takes. For several outputs that have a loss or metrics, a list of
+            arrays or a dict by their names.
         batch_size : int, optional
             By default 32.
         epochs : int
@@ -173,7 +222,8 @@ class Trainer(ABC):
         class_weight : mapping of int to float, optional
             Multiplies the loss of each sample by the weight of its class.
         sample_weight : array_like, optional
-            Shape ``(n,)``, or with an entry for every value of the loss.
+            Shape ``(n,)``, or with an entry for every value of the loss. For several outputs one array for all, or a
+            list or dict as `y` is.
         initial_epoch : int
             The epoch to begin with, counted from 0.
         seed : int, optional
@@ -186,8 +236,10 @@ class Trainer(ABC):
         Returns
         -------
         History
-            ``history.history`` maps "loss", the metrics and "val_loss"... to lists with an entry per epoch. The means
-            of an epoch weight each batch by its size; they are taken while the weights change, as in Keras.
+            ``history.history`` maps "loss", the metrics and "val_loss"... to lists with an entry per epoch; with
+            several outputs there are also "OUTPUT_loss" and "OUTPUT_METRIC". The loss includes what regularizers
+            add. The means of an epoch weight each batch by its size; they are taken while the weights change, as in
+            Keras.
 
         Raises
         ------
@@ -203,8 +255,8 @@ class Trainer(ABC):
         for name, number in (("epochs", epochs), ("initial_epoch", initial_epoch)):
             if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
                 raise ValueError(f"fit: {name} must be an integer that is not negative, got {number!r}")
-        data = make_data("fit", x, y, sample_weight, batch_size)
-        validation = None if validation_data is None else _validation_data(validation_data, batch_size)
+        data = make_data("fit", x, y, sample_weight, batch_size, self._arrange)
+        validation = None if validation_data is None else self._validation_data(validation_data, batch_size)
         if validation_split and validation is None:
             if not isinstance(data, ArrayData):
                 raise ValueError(f"fit: validation_split must be 0 where x yields batches, got {validation_split}")
@@ -212,7 +264,8 @@ class Trainer(ABC):
         seed = fresh_seed() if seed is None else check_seed("fit", seed)
 
         self.history = History()
-        run = CallbackList([self.history, *(callbacks or ()), *_verbose_callbacks(verbose)])
+        # The history comes after the callbacks, as in Keras: what they add to the logs is in it.
+        run = CallbackList([*(callbacks or ()), self.history, *_verbose_callbacks(verbose)])
         run.set_model(self)
         run.set_params({"epochs": epochs, "steps": data.steps, "samples": data.samples})
         self.stop_training = False
@@ -221,7 +274,7 @@ class Trainer(ABC):
             run.on_train_begin(logs)
             for epoch in range(initial_epoch, epochs):
                 run.on_epoch_begin(epoch, {})
-                for index, layer in enumerate(self.layers):
+                for index, layer in enumerate(self.leaves().values()):
                     layer.reseed(seed, epoch, index + 1)
                 batches = data.batches(generator(seed, epoch) if shuffle else None)
                 logs = self._train_epoch(epoch, batches, class_weight, run, check_finite)
@@ -232,27 +285,24 @@ class Trainer(ABC):
                 if self.stop_training:
                     break
         finally:
-            for layer in self.layers:
-                layer.release()
             run.on_train_end(logs)
         return self.history
 
     def train_on_batch(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Take one step on a batch and return its loss, before the step, and its metrics, as `evaluate` does."""
-        self._compiled("train_on_batch")
-        data = ArrayData("train_on_batch", x, y, sample_weight)
+        objective, _ = self._compiled("train_on_batch")
+        data = ArrayData("train_on_batch", *self._arrange("train_on_batch", x, y, sample_weight))
         batch = Batch(data.x, data.y, data.sample_weight)
         weights = combine_weights("train_on_batch", batch, class_weight)
-        value, outputs = self._train_step("train_on_batch", batch._replace(sample_weight=weights))
-        means = _Means(self.metrics)
-        means.add(value, batch.y, outputs)
+        means = Means(objective)
+        self._train_step("train_on_batch", batch._replace(sample_weight=weights), means)
         return _as_keras(means.results(), return_dict)
 
     def evaluate(
@@ -269,62 +319,76 @@ class Trainer(ABC):
         Returns
         -------
         float, list of float or dict
-            The loss; with metrics a list of loss and metrics; with `return_dict` a dict by name.
+            The loss; with metrics a list of loss and metrics; with `return_dict` a dict by name. With several
+            outputs, the losses of each follow the loss.
         """
         self._compiled("evaluate")
-        data = make_data("evaluate", x, y, sample_weight, batch_size)
+        data = make_data("evaluate", x, y, sample_weight, batch_size, self._arrange)
         shown = _shows_bar("evaluate", verbose)
         return _as_keras(self._evaluate("evaluate", data, shown), return_dict)
 
-    def predict(self, x: ArrayLike, batch_size: int | None = None, verbose: Verbose = 0) -> Array:
-        """Return the outputs for all inputs, computed batch by batch so that what lies between layers stays small.
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Verbose = 0) -> Any:
+        """Return the outputs for all inputs, computed in parts so that what lies between layers stays small.
 
         Parameters
         ----------
         x : array_like
-            Shape ``(n, ...)``; `n` may be 0.
+            Shape ``(n, ...)``; `n` may be 0. For several inputs, a list of arrays or a dict by their names.
         batch_size : int, optional
-            By default 32.
+            How many samples to compute at once. By default so many that input and output of each layer stay in cache
+            together, 2 MiB for each thread.
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            A list for several outputs.
         """
-        inputs = samples_of("predict", "x", x)
-        size = check_batch_size("predict", batch_size)
-        shown = _shows_bar("predict", verbose)
-        self._accept("predict", inputs)
-        executor = Executor(self.layers)
-        if len(inputs) <= size:
-            return executor.forward(inputs)
-        batches = (inputs[start : start + size] for start in range(0, len(inputs), size))
-        result: Array | None = None
-        done = 0
-        for batch in track(batches, "Predict", len(inputs), len) if shown else batches:
-            outputs = executor.forward(batch)
-            if result is None:
-                result = np.empty((len(inputs), *outputs.shape[1:]), outputs.dtype)
-            result[done : done + len(batch)] = outputs
-            done += len(batch)
-        assert result is not None
-        return result
+        inputs = self._accept("predict", samples_of("predict", "x", self._columns("predict", "x", self.input_names, x)))
+        size = None if batch_size is None else check_batch_size("predict", batch_size)
+        outputs = run_in_parts(self.program, inputs, size, _predict_bar if _shows_bar("predict", verbose) else None)
+        return outputs if len(outputs) > 1 else outputs[0]
 
-    def _compiled(self, function: str) -> tuple[Loss, Optimizer]:
-        if self.loss is None or self.optimizer is None:
+    def _compiled(self, function: str) -> tuple[Objective, Optimizer]:
+        if self.objective is None or self.optimizer is None or not self.objective.trained:
             raise RuntimeError(f"{function}: the model must be compiled with a loss first: model.compile(loss=...)")
-        return self.loss, self.optimizer
+        return self.objective, self.optimizer
 
-    def _head(self, loss: Loss) -> tuple[list[Layer], Loss]:
-        """Return the layers and the loss to train with: where the loss can include the last layer's softmax or
-        sigmoid, the layers without it."""
-        last = self.layers[-1]
-        on_logits = loss.on_logits(last.activation)
-        if on_logits is None:
-            return self.layers, loss
-        return [*self.layers[:-1], last.without_activation()], on_logits
+    def _columns(self, function: str, argument: str, names: Sequence[str], values: Any) -> Any:
+        """Return several arrays as one thing with samples; the only one as it is."""
+        if len(names) > 1:
+            return Columns(function, argument, names, values)
+        return values[names[0]] if isinstance(values, Mapping) and list(values) == list(names) else values
 
-    def _outputs(self, loss: Loss, values: Array) -> Array:
-        """Return the model's outputs, given what the layers of `_head` gave."""
-        activation = self.layers[-1].activation
-        return values if activation is None or loss.on_logits(activation) is None else activation(values)
+    def _arrange(self, function: str, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Return data with those of several inputs and outputs in the order of the model."""
+        objective, _ = self._compiled(function)
+        if isinstance(sample_weight, list | tuple | Mapping) and len(objective.compared) > 1:
+            sample_weight = Columns(function, "sample_weight", objective.compared, sample_weight)
+        return (
+            self._columns(function, "x", self.input_names, x),
+            None if y is None else self._columns(function, "y", objective.compared, y),
+            sample_weight,
+        )
+
+    def _by_target(self, arrays: Arrays | None) -> list[Array | None]:
+        """Return data for each output; the same for all where there is one array for several."""
+        assert self.objective is not None
+        compared = self.objective.compared
+        given = listed(arrays) if isinstance(arrays, Columns) else [arrays] * len(compared)
+        by_name = dict(zip(compared, given, strict=True))
+        return [by_name.get(name) for name in self.objective.targets]
+
+    def _validation_data(self, data: Any, batch_size: int | None) -> Data:
+        if isinstance(data, tuple):
+            if len(data) not in (2, 3):
+                raise ValueError(
+                    f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} entries"
+                )
+            x, y, *weight = data
+            return make_data("fit", x, y, weight[0] if weight else None, batch_size, self._arrange)
+        return make_data("fit", data, None, None, None, self._arrange)
 
     def _train_epoch(
         self,
@@ -335,77 +399,51 @@ class Trainer(ABC):
         check_finite: bool,
     ) -> dict[str, float]:
         """Return the means over the epoch."""
-        means = _Means(self.metrics)
+        objective, _ = self._compiled("fit")
+        means = Means(objective)
         for step, batch in enumerate(batches):
             callbacks.on_train_batch_begin(step, {"size": len(batch.x)})
             weights = combine_weights("fit", batch, class_weight)
             inspect = _finite_inspector(epoch, step) if check_finite else None
-            loss, outputs = self._train_step("fit", batch._replace(sample_weight=weights), inspect)
-            means.add(loss, batch.y, outputs)
+            self._train_step("fit", batch._replace(sample_weight=weights), means, inspect)
             callbacks.on_train_batch_end(step, means.results())
         return means.results()
 
-    def _train_step(self, function: str, batch: Batch, inspect: Inspect | None = None) -> tuple[float, Array]:
-        """Return the loss before the step, and the model's outputs."""
-        loss, optimizer = self._compiled(function)
-        self._accept(function, batch.x)
-        layers, head_loss = self._head(loss)
-        executor = Executor(layers, inspect)
-        values = executor.forward(batch.x, training=True)
-        value, grad = head_loss.with_gradient(batch.y, values, batch.sample_weight)
-        executor.backward(grad)
-        with _interrupts_delayed():
-            optimizer.update(self._by_key("params"), self._by_key("grads"))
-        return value, self._outputs(loss, values)
+    def _train_step(self, function: str, batch: Batch, means: Means, inspect: Inspect | None = None) -> None:
+        """Update the weights; give the loss before that, and the outputs, to `means`."""
+        objective, optimizer = self._compiled(function)
+        inputs = self._accept(function, batch.x)
+        y_true, weights = self._by_target(batch.y), self._by_target(batch.sample_weight)
+        program, heads = objective.heads(self.program)
+        executor = Executor(program, inspect)
+        values = executor.forward(inputs, training=True)
+        losses, grads = objective.gradients(heads, y_true, values, weights)
+        executor.backward(grads)
+        penalty = self._penalty()
+        trained = {id(layer.params) for layer in executor.trained}
+        by_path = {path: layer for path, layer in self.leaves().items() if id(layer.params) in trained}
+        for layer in by_path.values():
+            layer.add_penalty_gradients()
+        with interrupts_delayed():
+            optimizer.update(_by_key(by_path, "params"), _by_key(by_path, "grads"))
+        means.add(losses, penalty, y_true, _outputs(heads, values))
+
+    def _penalty(self) -> float:
+        return sum(layer.penalty() for layer in self.leaves().values())
 
     def _evaluate(self, function: str, data: Data, shown: bool) -> dict[str, float]:
-        loss, _ = self._compiled(function)
-        means = _Means(self.metrics)
+        objective, _ = self._compiled(function)
+        means = Means(objective)
+        penalty = self._penalty()
         batches = data.batches()
         for batch in track(batches, "Evaluate", data.samples, _size) if shown else batches:
-            self._accept(function, batch.x)
-            layers, head_loss = self._head(loss)
-            values = Executor(layers).forward(batch.x)
-            value = head_loss(batch.y, values, batch.sample_weight)
-            means.add(value, batch.y, self._outputs(loss, values))
+            inputs = self._accept(function, batch.x)
+            program, heads = objective.heads(self.program)
+            values = run_in_parts(program, inputs)
+            y_true = self._by_target(batch.y)
+            losses = objective.values(heads, y_true, values, self._by_target(batch.sample_weight))
+            means.add(losses, penalty, y_true, _outputs(heads, values))
         return means.results()
-
-    def _by_key(self, attribute: Literal["params", "grads"]) -> dict[str, Array]:
-        """Return all weights or gradients by keys such as ``conv2d/kernel``."""
-        return {
-            f"{layer.name}/{name}": array for layer in self.layers for name, array in getattr(layer, attribute).items()
-        }
-
-
-class _Means:
-    """Means of loss and metrics over the samples so far."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self.metrics = metrics
-        self._sum = 0.0
-        self._samples = 0
-        for metric in metrics:
-            metric.reset_state()
-
-    def add(self, loss: float, y_true: Array, y_pred: Array) -> None:
-        """Take in a batch and its mean loss."""
-        self._sum += loss * len(y_pred)
-        self._samples += len(y_pred)
-        for metric in self.metrics:
-            metric.update_state(y_true, y_pred)
-
-    def results(self) -> dict[str, float]:
-        """Return the means by name."""
-        return {"loss": self._sum / self._samples, **{metric.name: metric.result() for metric in self.metrics}}
-
-
-def _validation_data(data: Any, batch_size: int | None) -> Data:
-    if isinstance(data, tuple):
-        if len(data) not in (2, 3):
-            raise ValueError(f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} entries")
-        x, y, *weight = data
-        return make_data("fit", x, y, weight[0] if weight else None, batch_size)
-    return make_data("fit", data, None, None, None)
 
 
 def _verbose_callbacks(verbose: Any) -> list[Callback]:
@@ -424,6 +462,21 @@ def _size(batch: Batch) -> int:
     return len(batch.x)
 
 
+def _predict_bar(parts: Sequence[slice]) -> Iterator[slice]:
+    return track(parts, "Predict", parts[-1].stop, lambda part: part.stop - part.start)
+
+
+def _outputs(heads: Sequence[Head], values: Sequence[Array]) -> list[Array]:
+    return [head.output(value) for head, value in zip(heads, values, strict=True)]
+
+
+def _by_key(layers: Mapping[str, Layer], attribute: Literal["params", "grads"]) -> dict[str, Array]:
+    """Return all weights or gradients by keys such as ``conv2d/kernel``."""
+    return {
+        f"{path}/{name}": array for path, layer in layers.items() for name, array in getattr(layer, attribute).items()
+    }
+
+
 def _as_keras(results: dict[str, float], return_dict: bool) -> float | list[float] | dict[str, float]:
     if return_dict:
         return results
@@ -440,28 +493,3 @@ def _finite_inspector(epoch: int, step: int) -> Inspect:
             )
 
     return inspect
-
-
-@contextmanager
-def _interrupts_delayed() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that no update of the weights is left half-way.
-
-    Only the main thread receives it, and only there may handlers be changed.
-    """
-    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if handler is None:
-        yield
-        return
-    received = False
-
-    def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal received
-        received = True
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if received:
-            signal.raise_signal(signal.SIGINT)

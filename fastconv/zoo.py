@@ -18,7 +18,7 @@ from fastconv.layers import (
     Softmax,
 )
 from fastconv.layers.base import LayerOptions
-from fastconv.models import Sequential
+from fastconv.models import BaseModel, Sequential
 from fastconv.optimizers import Adam
 
 __all__ = ["RECIPES", "Recipe", "build"]
@@ -83,7 +83,7 @@ def build(name: str, input_shape: Shape, classes: int) -> Sequential:
     return model
 
 
-def compile_classifier(model: Sequential, learning_rate: float) -> None:
+def compile_classifier(model: BaseModel, learning_rate: float) -> None:
     """Compile a network with softmax outputs for class labels, as every network here is."""
     model.compile(
         optimizer=Adam(learning_rate=learning_rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]

@@ -246,8 +246,8 @@ def conv_bounds(
 
 
 def image_as(array: Array, data_format: str, dtype: Any) -> Array:
-    """Return a channels-last image in another layout and dtype."""
-    moved = array if data_format == "channels_last" else array.transpose(0, 3, 1, 2)
+    """Return channels-last images, of any number of axes, in another layout and dtype."""
+    moved = array if data_format == "channels_last" else np.moveaxis(array, -1, 1)
     return np.ascontiguousarray(moved, dtype=dtype)
 
 

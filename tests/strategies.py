@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,13 +45,19 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class Pool2D:
-    """Arguments of one pooling."""
+class Pool:
+    """Arguments of one pooling over some axes."""
 
+    axes: int
     input_shape: tuple[int, ...]
     options: dict[str, Any]
     dtype: type
     seed: int
+
+    def functions(self, module: Any, name: str) -> tuple[Any, Any]:
+        """Return the function of a module that has so many axes, and its gradient: "max_pool" is max_pool2d for two."""
+        full = f"{name}{self.axes}d"
+        return getattr(module, full), getattr(module, f"{full}_backward")
 
     def input(self) -> Array:
         """Return a few different numbers only, so that windows have several maxima."""
@@ -58,6 +65,16 @@ class Pool2D:
 
     def grad_output(self, output_shape: tuple[int, ...]) -> Array:
         return np.random.default_rng(self.seed + 1).standard_normal(output_shape).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Unpool(Pool):
+    """Arguments of one unpooling to images of `pixels`, and indices in any order, of which some are equal."""
+
+    pixels: int
+
+    def indices(self) -> Array:
+        return np.random.default_rng(self.seed + 2).integers(0, self.pixels, self.input_shape)
 
 
 @st.composite
@@ -130,28 +147,89 @@ def _conv(
 
 
 @st.composite
-def max_pool2d(draw: st.DrawFn) -> Pool2D:
-    return draw(_pool2d(dilated=True))
+def max_pool(draw: st.DrawFn) -> Pool:
+    return draw(_pool(dilated=True))
 
 
 @st.composite
-def avg_pool2d(draw: st.DrawFn) -> Pool2D:
-    case = draw(_pool2d(dilated=False))
+def avg_pool(draw: st.DrawFn) -> Pool:
+    case = draw(_pool(dilated=False))
     case.options["count_include_pad"] = draw(st.booleans())
     case.options["divisor_override"] = draw(st.sampled_from([None, None, 1, 3, -2]))
     return case
 
 
 @st.composite
-def _pool2d(draw: st.DrawFn, dilated: bool) -> Pool2D:
-    kernel = draw(_two(st.integers(1, 5)))
-    dilation = draw(_two(st.integers(1, 3))) if dilated else (1, 1)
+def adaptive_pool(draw: st.DrawFn) -> Pool:
+    """Draw windows that share an input out: one for all, several that are alike or not, and more than elements."""
+    axes = draw(st.sampled_from([1, 2, 2, 3]))
+    most = {1: 70, 2: 14, 3: 6}[axes]
+    sizes = draw(_each(axes, st.integers(1, most)))
+    outputs = draw(_each(axes, st.integers(1, most)))
+    data_format = draw(st.sampled_from(["channels_first", "channels_last"]))
+    kept = draw(_each(axes, st.booleans()))
+    wanted = tuple(None if keep else out for keep, out in zip(kept, outputs, strict=True))
+    size = draw(st.sampled_from([1, outputs[0], outputs[:1], outputs, list(outputs), wanted]))
+    return Pool(
+        axes,
+        draw(_input_shape(draw(st.sampled_from(CHANNELS)), sizes, data_format)),
+        {"output_size": size, "data_format": data_format},
+        draw(st.sampled_from([np.float32, np.float64])),
+        draw(st.integers(0, 2**16)),
+    )
+
+
+@st.composite
+def max_unpool(draw: st.DrawFn) -> Unpool:
+    axes = draw(st.sampled_from([1, 2, 2, 3]))
+    sizes, kernel = (draw(_each(axes, st.integers(1, {1: 30, 2: 5, 3: 3}[axes]))) for _ in range(2))
+    stride = draw(st.one_of(st.none(), st.just(()), _each(axes, st.integers(1, 4))))
+    steps = stride or kernel
+    pads = tuple(draw(_two(st.integers(0, k // 2))) for k in kernel)
+    padding = draw(st.sampled_from(["same", "valid", pads]))
+    if padding == "same":
+        usual = tuple(size * s for size, s in zip(sizes, steps, strict=True))
+    else:
+        totals = _total_pads(padding, axes)
+        usual = tuple(
+            (size - 1) * s - (pad or 0) + k for size, s, k, pad in zip(sizes, steps, kernel, totals, strict=True)
+        )
+    assume(all(size + s > 1 for size, s in zip(usual, steps, strict=True)))
+    wanted = tuple(draw(st.integers(max(size - s + 1, 1), size + s - 1)) for size, s in zip(usual, steps, strict=True))
+    channels = draw(st.sampled_from(CHANNELS))
+    data_format = draw(st.sampled_from(["channels_first", "channels_last"]))
+    whole = (1, *wanted, channels) if data_format == "channels_last" else (1, channels, *wanted)
+    output_size = draw(st.sampled_from([None, wanted, list(wanted), whole])) if min(usual) > 0 else wanted
+    return Unpool(
+        axes,
+        draw(_input_shape(channels, sizes, data_format)),
+        {
+            "kernel_size": draw(_form(kernel)),
+            "stride": draw(_form(stride)) if stride else stride,
+            "padding": padding if isinstance(padding, str) else draw(_padding_form(padding)),
+            "output_size": output_size,
+            "data_format": data_format,
+        },
+        draw(st.sampled_from([np.float32, np.float64])),
+        draw(st.integers(0, 2**16)),
+        math.prod(usual if output_size is None else wanted),
+    )
+
+
+@st.composite
+def _pool(draw: st.DrawFn, dilated: bool) -> Pool:
+    axes = draw(st.sampled_from([1, 2, 2, 3]))
+    kernel = draw(_each(axes, st.integers(1, {1: 9, 2: 5, 3: 3}[axes])))
+    dilation = draw(_each(axes, st.integers(1, 3 if axes < 3 else 2))) if dilated else (1,) * axes
     reaches = _reaches(kernel, dilation)
-    stride = draw(st.one_of(st.none(), st.just(()), _two(st.integers(1, 4))))
+    stride = draw(st.one_of(st.none(), st.just(()), _each(axes, st.integers(1, 4))))
     pads = st.tuples(*(_two(st.integers(0, k // 2)) for k in kernel))
     even = st.tuples(*(st.integers(0, k // 2).map(lambda pad: (pad, pad)) for k in kernel))
     padding = draw(st.one_of(st.sampled_from(["same", "valid"]), even, pads))
-    sizes = tuple(draw(_size(reach, pad)) for reach, pad in zip(reaches, _total_pads(padding, 2), strict=True))
+    spare = {1: 40, 2: 7, 3: 3}[axes]
+    sizes = tuple(
+        draw(_size(reach, pad, spare)) for reach, pad in zip(reaches, _total_pads(padding, axes), strict=True)
+    )
     data_format = draw(st.sampled_from(["channels_first", "channels_last"]))
     options = {
         "kernel_size": draw(_form(kernel)),
@@ -162,7 +240,8 @@ def _pool2d(draw: st.DrawFn, dilated: bool) -> Pool2D:
     }
     if dilated:
         options["dilation"] = draw(_form(dilation))
-    return Pool2D(
+    return Pool(
+        axes,
         draw(_input_shape(draw(st.sampled_from(CHANNELS)), sizes, data_format)),
         options,
         draw(st.sampled_from([np.float32, np.float64])),

@@ -39,13 +39,19 @@ def test_summary_is_the_table_of_keras(capsys: pytest.CaptureFixture[str]) -> No
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == 'Model: "textbook"'
     assert lines[2].split("  ")[0] == "Layer (type)"
-    assert lines[2].endswith("Param #")
-    rows = lines[4:9]
-    assert [row.split()[-1] for row in rows] == ["400", "3,216", "4,640", "0", "330"]
+    assert lines[2].endswith("Param #  Mult-adds  Field/")
+    rows = [line for line in lines if "(None, " in line]
+    assert [row.split()[-3:] for row in rows] == [
+        ["400", "47,432", "7/2/0"],
+        ["3,216", "51,200", "15/4/0"],
+        ["4,640", "18,432", "23/4/0"],
+        ["0", "0", "27/4/0"],
+        ["330", "320", "27/4/0"],
+    ]
     shapes = ["(None, 11, 11, 8)", "(None, 4, 4, 16)", "(None, 2, 2, 32)", "(None, 32)", "(None, 10)"]
     assert all(shape in row for shape, row in zip(shapes, rows, strict=True))
     assert "(Conv2D)" in rows[0]
-    assert lines[10:] == [
+    assert lines[-3:] == [
         "Total params: 8,586 (33.54 KB)",
         "Trainable params: 8,586 (33.54 KB)",
         "Non-trainable params: 0 (0.00 B)",

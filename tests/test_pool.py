@@ -1,4 +1,4 @@
-"""Max and average pooling, and their gradients."""
+"""Max and average pooling over one to three axes, and their gradients."""
 
 import numpy as np
 import pytest
@@ -14,26 +14,28 @@ CHANNELS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130]
 
 
 class TestMaxPool:
-    @settings(max_examples=400)
-    @given(case=strategies.max_pool2d())
+    @settings(max_examples=500)
+    @given(case=strategies.max_pool())
     def test_values_indices_and_gradient_match_reference(self, case):
+        forward, backward = case.functions(F, "max_pool")
+        reference_forward, reference_backward = case.functions(reference, "max_pool")
         x = case.input()
-        expected, positions = reference.max_pool2d(x, **case.options, return_indices=True)
+        expected, positions = reference_forward(x, **case.options, return_indices=True)
         gy = case.grad_output(expected.shape)
-        gradient = reference.max_pool2d_backward(gy, x, **case.options)
-        bound = error_bound(reference.max_pool2d_backward(np.abs(gy), x, **case.options), max(gy.size, 1), case.dtype)
+        gradient = reference_backward(gy, x, **case.options)
+        bound = error_bound(reference_backward(np.abs(gy), x, **case.options), max(gy.size, 1), case.dtype)
         for setting in every_setting():
             note(setting)
-            y, indices = F.max_pool2d(x, **case.options, return_indices=True)
+            y, indices = forward(x, **case.options, return_indices=True)
             assert y.dtype == case.dtype
             assert indices.dtype == np.int64
             np.testing.assert_array_equal(y, expected)
             np.testing.assert_array_equal(indices, positions)
-            assert_same_bits(F.max_pool2d(x, **case.options), y)
-            gx = F.max_pool2d_backward(gy, x, **case.options)
+            assert_same_bits(forward(x, **case.options), y)
+            gx = backward(gy, x, **case.options)
             assert gx.dtype == case.dtype
             assert_within(gx, gradient, bound, setting)
-            assert_same_bits(F.max_pool2d_backward(gy, x, **case.options, indices=indices), gx)
+            assert_same_bits(backward(gy, x, **case.options, indices=indices), gx)
 
     @pytest.mark.parametrize("channels", CHANNELS)
     def test_all_channel_counts(self, channels, isa, threads, dtype, data_format, rng):
@@ -113,31 +115,34 @@ class TestMaxPool:
         gy = small_integers(rng, (2, 3, 3, 3), dtype)
         assert_same_bits(F.max_pool2d_backward(gy, x, 2, return_indices=True), F.max_pool2d_backward(gy, x, 2))
 
-    @settings(max_examples=40)
-    @given(case=strategies.max_pool2d())
+    @settings(max_examples=60)
+    @given(case=strategies.max_pool())
     def test_gradient_is_a_directional_derivative_where_no_two_are_equal(self, case, isa):
+        forward, _ = case.functions(F, "max_pool")
         x = np.random.default_rng(case.seed).permutation(np.prod(case.input_shape)).reshape(case.input_shape)
-        if np.isfinite(F.max_pool2d(x, **case.options)).all():
-            check_gradient(F.max_pool2d, x, directions=1, **case.options)
+        if np.isfinite(forward(x, **case.options)).all():
+            check_gradient(forward, x, directions=1, **case.options)
 
 
 class TestAveragePool:
-    @settings(max_examples=400)
-    @given(case=strategies.avg_pool2d())
+    @settings(max_examples=500)
+    @given(case=strategies.avg_pool())
     def test_values_and_gradient_match_reference(self, case):
+        forward, backward = case.functions(F, "avg_pool")
+        reference_forward, reference_backward = case.functions(reference, "avg_pool")
         x = case.input()
-        expected = reference.avg_pool2d(x, **case.options)
+        expected = reference_forward(x, **case.options)
         gy = case.grad_output(expected.shape)
-        gradient = reference.avg_pool2d_backward(gy, x, **case.options)
+        gradient = reference_backward(gy, x, **case.options)
         positive = {**case.options, "divisor_override": abs(case.options["divisor_override"] or 0) or None}
-        bound = error_bound(reference.avg_pool2d(np.abs(x), **positive), 25 + 1, case.dtype)
-        bound_x = error_bound(reference.avg_pool2d_backward(np.abs(gy), x, **positive), 2 * max(gy.size, 1), case.dtype)
+        bound = error_bound(reference_forward(np.abs(x), **positive), 27 + 1, case.dtype)
+        bound_x = error_bound(reference_backward(np.abs(gy), x, **positive), 2 * max(gy.size, 1), case.dtype)
         for setting in every_setting():
             note(setting)
-            y = F.avg_pool2d(x, **case.options)
+            y = forward(x, **case.options)
             assert y.dtype == case.dtype
             assert_within(y, expected, bound, setting)
-            gx = F.avg_pool2d_backward(gy, x, **case.options)
+            gx = backward(gy, x, **case.options)
             assert gx.dtype == case.dtype
             assert_within(gx, gradient, bound_x, setting)
 
@@ -176,30 +181,98 @@ class TestAveragePool:
             y = F.avg_pool2d(image_as(x, data_format, dtype), 2, data_format=data_format)
             np.testing.assert_array_equal(y, image_as(expected, data_format, dtype))
 
-    @settings(max_examples=40)
-    @given(case=strategies.avg_pool2d())
+    @settings(max_examples=60)
+    @given(case=strategies.avg_pool())
     def test_gradient_is_a_directional_derivative(self, case, isa):
-        check_gradient(F.avg_pool2d, case.input(), directions=1, **case.options)
+        check_gradient(case.functions(F, "avg_pool")[0], case.input(), directions=1, **case.options)
 
     @settings(max_examples=60)
-    @given(case=strategies.avg_pool2d())
+    @given(case=strategies.avg_pool())
     def test_gradient_is_the_adjoint(self, case, isa):
+        forward, backward = case.functions(F, "avg_pool")
         x = case.input().astype(np.float64)
-        y = F.avg_pool2d(x, **case.options)
+        y = forward(x, **case.options)
         gy = case.grad_output(y.shape).astype(np.float64)
-        gx = F.avg_pool2d_backward(gy, x, **case.options)
+        gx = backward(gy, x, **case.options)
         scale = np.abs(y).ravel() @ np.abs(gy).ravel()
         assert np.vdot(x, gx) == pytest.approx(np.vdot(y, gy), rel=0, abs=1e-12 * max(scale, 1))
 
 
+SIZES = {1: (35,), 2: (5, 7), 3: (3, 4, 5)}
+
+
+@pytest.mark.parametrize("axes", SIZES)
+@pytest.mark.parametrize("name", ["max_pool", "avg_pool"])
+class TestEveryNumberOfAxes:
+    def test_one_window_over_everything(self, name, axes, isa, threads, dtype, data_format, rng):
+        x = rng.permutation(2 * 19 * np.prod(SIZES[axes])).reshape(2, *SIZES[axes], 19).astype(np.float64)
+        spatial = tuple(range(1, axes + 1))
+        expected = (np.max if name == "max_pool" else np.mean)(x, axis=spatial, keepdims=True)
+        given_x = image_as(x, data_format, dtype)
+        forward, backward = getattr(F, f"{name}{axes}d"), getattr(F, f"{name}{axes}d_backward")
+        y = forward(given_x, SIZES[axes], data_format=data_format)
+        np.testing.assert_allclose(y, image_as(expected, data_format, np.float64), rtol=1e-6)
+        gy = small_integers(rng, y.shape, dtype)
+        share = (x == expected) if name == "max_pool" else np.full(x.shape, 1 / np.prod(SIZES[axes]))
+        gx = backward(gy, given_x, SIZES[axes], data_format=data_format)
+        np.testing.assert_allclose(gx, image_as(share, data_format, np.float64) * gy, rtol=1e-6)
+
+    def test_empty_batch_gives_an_empty_batch(self, name, axes, isa, threads, dtype, data_format):
+        x = image_as(np.ones((0, *SIZES[axes], 3)), data_format, dtype)
+        y = getattr(F, f"{name}{axes}d")(x, 2, data_format=data_format)
+        assert y.shape == image_as(np.ones((0, *(size // 2 for size in SIZES[axes]), 3)), data_format, dtype).shape
+        assert getattr(F, f"{name}{axes}d_backward")(y, x, 2, data_format=data_format).shape == x.shape
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_not_finite_input_reaches_its_window_and_no_other(self, name, axes, isa, dtype, data_format, value):
+        x = np.ones((1, *(6,) * axes, 18))
+        x[(0, *(3,) * axes, -1)] = value
+        expected = np.ones((1, *(3,) * axes, 18))
+        expected[(0, *(1,) * axes, -1)] = value
+        y = getattr(F, f"{name}{axes}d")(image_as(x, data_format, dtype), 2, data_format=data_format)
+        np.testing.assert_array_equal(y, image_as(expected, data_format, dtype))
+
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ({"kernel_size": 0}, "kernel_size must be at least 1, got 0"),
+            ({"kernel_size": 2, "stride": 0}, "stride must be at least 1, got 0"),
+            ({"kernel_size": 2, "padding": 2}, "padding must be at most half of kernel_size, 2//2 = 1 for .*, got 2"),
+            ({"kernel_size": (2,) * 4}, "kernel_size must be an integer or "),
+            ({"kernel_size": 9}, "output .* is .* kernel_size must not exceed the padded input"),
+            ({"kernel_size": 2, "data_format": "nchw"}, "data_format must be 'channels_first' or 'channels_last'"),
+        ],
+        ids=str,
+    )
+    def test_errors_name_the_function(self, name, axes, arguments, text):
+        x = np.ones((2, *(8,) * axes))
+        with pytest.raises(ValueError, match=f"^{name}{axes}d: {text}"):
+            getattr(F, f"{name}{axes}d")(x, **arguments)
+        with pytest.raises(ValueError, match=f"^{name}{axes}d_backward: {text}"):
+            getattr(F, f"{name}{axes}d_backward")(x, x, **arguments)
+
+
+def test_maximum_of_a_long_run_is_the_first_one_or_the_last_nan(isa, threads, dtype, data_format):
+    """Where vectors run along one window, their lanes have to agree on the first of all."""
+    x = np.zeros((1, 200, 6))
+    x[0, 137:190, 0] = 1
+    x[0, [31, 64], 1] = 2
+    x[0, [5, 100, 190, 3], 2] = np.inf, np.nan, np.nan, np.nan
+    x[0, :, 3] = -np.inf
+    x[0, 199, 4] = 3
+    x[0, 0, 5] = np.nan
+    given_x = image_as(x, data_format, dtype)
+    y, indices = F.max_pool1d(given_x, 200, return_indices=True, data_format=data_format)
+    np.testing.assert_array_equal(y.ravel(), [1, 2, np.nan, -np.inf, 3, np.nan])
+    np.testing.assert_array_equal(indices.ravel(), [137, 31, 190, 0, 199, 0])
+    gx = F.max_pool1d_backward(np.ones_like(y), given_x, 200, data_format=data_format)
+    expected = np.zeros((1, 200, 6))
+    expected[0, [137, 31, 190, 0, 199, 0], range(6)] = 1
+    np.testing.assert_array_equal(gx, image_as(expected, data_format, dtype))
+
+
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 class TestBoth:
-    def test_empty_batch_gives_an_empty_batch(self, name, isa, threads, dtype, data_format):
-        x = image_as(np.ones((0, 6, 7, 3)), data_format, dtype)
-        y = getattr(F, name)(x, 2, data_format=data_format)
-        assert y.shape == image_as(np.ones((0, 3, 3, 3)), data_format, dtype).shape
-        assert getattr(F, f"{name}_backward")(y, x, 2, data_format=data_format).shape == x.shape
-
     def test_one_pixel(self, name, isa, dtype, data_format):
         x = np.full((1, 1, 1, 1), 3, dtype)
         assert getattr(F, name)(x, 1, data_format=data_format).item() == 3
@@ -248,47 +321,73 @@ class TestBoth:
         np.testing.assert_array_equal(gx, getattr(reference, f"{name}_backward")(gy, x, 2))
 
 
-WINDOWS = [
-    {"kernel_size": 2},
-    {"kernel_size": (3, 2)},
-    {"kernel_size": [2, 3], "stride": ()},
-    {"kernel_size": (2,), "stride": (1,)},
-    {"kernel_size": 3, "stride": 2, "padding": 1},
-    {"kernel_size": 3, "stride": [2, 1], "padding": (1, 0), "ceil_mode": True},
-    {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True},
-    {"kernel_size": 5, "stride": 4, "padding": 2, "ceil_mode": True},
-]
-DILATED = [{"kernel_size": 3, "dilation": (2, 1)}, {"kernel_size": 2, "dilation": 3, "padding": 1}]
+def windows(axes):
+    """Return torch's argument forms for so many axes."""
+
+    def first(*numbers):
+        return numbers[:axes]
+
+    return [
+        {"kernel_size": 2},
+        {"kernel_size": first(3, 2, 1)},
+        {"kernel_size": [*first(2, 3, 2)], "stride": ()},
+        {"kernel_size": (2,), "stride": (1,)},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+        {"kernel_size": 3, "stride": [*first(2, 1, 2)], "padding": first(1, 0, 1), "ceil_mode": True},
+        {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True},
+        {"kernel_size": 5, "stride": 4, "padding": 2, "ceil_mode": True},
+    ]
+
+
+def dilated(axes):
+    return [{"kernel_size": 3, "dilation": (2, 1, 2)[:axes]}, {"kernel_size": 2, "dilation": 3, "padding": 1}]
+
+
+def divided(axes):
+    """Return the forms of an average. torch's avg_pool1d has no divisor_override."""
+    divisors = [{}, {"count_include_pad": False}]
+    if axes > 1:
+        divisors += [{"divisor_override": 3}, {"divisor_override": -2}]
+    return [{**options, **divisor} for options in windows(axes) for divisor in divisors]
+
+
+def cases(*lists):
+    """Return (axes, options) for every number of axes."""
+    every = [(axes, options) for axes in (1, 2, 3) for of_axes in lists for options in of_axes(axes)]
+    return pytest.mark.parametrize(("axes", "options"), every, ids=str)
+
+
+TORCH_SHAPES = {1: (3, 23), 2: (3, 11, 10), 3: (2, 9, 8, 7)}
 
 
 class TestSameAsTorch:
-    @pytest.mark.parametrize("options", WINDOWS + DILATED, ids=str)
-    @pytest.mark.parametrize("shape", [(2, 3, 11, 10), (3, 11, 10), (0, 3, 11, 10)], ids=str)
-    def test_max_pool2d(self, torch, options, shape, rng):
-        x = rng.integers(-4, 5, shape).astype(np.float64)
+    @cases(windows, dilated)
+    @pytest.mark.parametrize("batch", [(2,), (), (0,)], ids=str)
+    def test_max_pool(self, torch, axes, options, batch, rng):
+        name = f"max_pool{axes}d"
+        x = rng.integers(-4, 5, (*batch, *TORCH_SHAPES[axes])).astype(np.float64)
         tensor = torch.tensor(x, requires_grad=True)
-        expected, positions = torch.nn.functional.max_pool2d(tensor, **options, return_indices=True)
-        y, indices = F.max_pool2d(x, **options, return_indices=True)
+        expected, positions = getattr(torch.nn.functional, name)(tensor, **options, return_indices=True)
+        y, indices = getattr(F, name)(x, **options, return_indices=True)
         np.testing.assert_array_equal(y, expected.detach().numpy())
         np.testing.assert_array_equal(indices, positions.numpy())
         gy = rng.standard_normal(y.shape)
         expected.backward(torch.tensor(gy))
-        np.testing.assert_allclose(F.max_pool2d_backward(gy, x, **options), tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
+        gx = getattr(F, f"{name}_backward")(gy, x, **options)
+        np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
 
-    @pytest.mark.parametrize("options", WINDOWS, ids=str)
-    @pytest.mark.parametrize(
-        "more", [{}, {"count_include_pad": False}, {"divisor_override": 3}, {"divisor_override": -2}], ids=str
-    )
-    @pytest.mark.parametrize("shape", [(2, 3, 11, 10), (3, 11, 10)], ids=str)
-    def test_avg_pool2d(self, torch, options, more, shape, rng):
-        x = rng.standard_normal(shape)
+    @cases(divided)
+    @pytest.mark.parametrize("batch", [(2,), ()], ids=str)
+    def test_avg_pool(self, torch, axes, options, batch, rng):
+        name = f"avg_pool{axes}d"
+        x = rng.standard_normal((*batch, *TORCH_SHAPES[axes]))
         tensor = torch.tensor(x, requires_grad=True)
-        expected = torch.nn.functional.avg_pool2d(tensor, **options, **more)
-        y = F.avg_pool2d(x, **options, **more)
+        expected = getattr(torch.nn.functional, name)(tensor, **options)
+        y = getattr(F, name)(x, **options)
         np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-13, atol=1e-13)
         gy = rng.standard_normal(y.shape)
         expected.backward(torch.tensor(gy))
-        gx = F.avg_pool2d_backward(gy, x, **options, **more)
+        gx = getattr(F, f"{name}_backward")(gy, x, **options)
         np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
 
     def test_position_of_the_last_nan(self, torch, data_format, rng):

@@ -163,18 +163,26 @@ class TestGradientsAreDerivatives:
         check_gradient(reference.conv2d, case.arrays(), directions=1, **case.options)
 
     @settings(max_examples=40)
-    @given(case=strategies.avg_pool2d())
-    def test_avg_pool2d(self, case):
-        check_gradient(reference.avg_pool2d, case.input(), directions=1, **case.options)
+    @given(case=strategies.avg_pool())
+    def test_avg_pool(self, case):
+        forward, _ = case.functions(reference, "avg_pool")
+        check_gradient(forward, case.input(), directions=1, **case.options)
 
     @settings(max_examples=40)
-    @given(case=strategies.max_pool2d())
-    def test_max_pool2d_where_no_two_are_equal(self, case):
+    @given(case=strategies.adaptive_pool())
+    def test_adaptive_avg_pool(self, case):
+        forward, _ = case.functions(reference, "adaptive_avg_pool")
+        check_gradient(forward, case.input(), directions=1, **case.options)
+
+    @settings(max_examples=40)
+    @given(case=strategies.max_pool())
+    def test_max_pool_where_no_two_are_equal(self, case):
         x = np.random.default_rng(case.seed).permutation(np.prod(case.input_shape)).reshape(case.input_shape)
+        forward, _ = case.functions(reference, "max_pool")
         with np.errstate(invalid="ignore"):
-            y = reference.max_pool2d(x, **case.options)
+            y = forward(x, **case.options)
         if np.isfinite(y).all():
-            check_gradient(reference.max_pool2d, x, directions=1, **case.options)
+            check_gradient(forward, x, directions=1, **case.options)
 
     @pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax", "log_softmax"])
     def test_activations(self, name, rng):

@@ -13,7 +13,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import archive
-from fastconv.layers import Conv2D, Dense, Dropout, Flatten
+from fastconv.layers import Add, Conv2D, Dense, Dropout, Flatten
 from fastconv.losses import MeanSquaredError
 
 
@@ -295,7 +295,7 @@ def _layer(index: int, **config: Any) -> Any:
     [
         (
             lambda config: config["model"].update(class_name="os.system"),
-            r"must be one of \['Sequential'\], got 'os.system'",
+            r"must be one of \['Sequential', 'Model'\], got 'os.system'",
         ),
         (lambda config: config["model"].update(class_name=["x"]), "must be one of"),
         (lambda config: config["model"]["config"]["layers"][0].update(class_name="eval"), "class_name among .* 'eval'"),
@@ -308,14 +308,135 @@ def _layer(index: int, **config: Any) -> Any:
         (_layer(0, surprise=1), "unexpected keyword argument 'surprise'"),
         (_layer(0, input_shape=[2, 2, 1]), "output height"),
         (_layer(0, activation={"class_name": "LeakyRelu", "config": {"x": 1}}), "keyword argument 'x'"),
-        (_layer(0, name="dense"), r"weights/dense/kernel' must have shape \(3, 3, 1, 2\)"),
+        (_layer(0, name="dense"), "layers must have names that differ"),
+        (_layer(0, name="other"), "entry 'weights/other/kernel' is missing"),
+        (_layer(0, filters=4), r"weights/conv/kernel' must have shape \(3, 3, 1, 4\)"),
         (_layer(2, noise_shape=5), "must hold arguments"),
         (lambda config: config["training"].update(optimizer="lion"), "compile: optimizer must be one of"),
-        (lambda config: config["training"].update(metrics=3), "must hold arguments of compile"),
+        (lambda config: config["training"].update(metrics=[3]), "must hold arguments of compile"),
+        (lambda config: config["training"].update(metrics=3), r"\['metrics'\] must be a list of 1, got '3'"),
+        (lambda config: config["training"].update(remembered=["x"]), r"\['remembered'\] must name weights"),
+        (lambda config: config["training"].update(loss_weights=["x"]), "loss_weights must hold numbers"),
         (lambda config: config["training"].update(iterations=-1), "iterations'] must be an integer"),
-        (lambda config: config["training"].update(loss={"class_name": 3}), "compile: loss must have a class_name"),
+        (lambda config: config["training"].update(loss=[{"class_name": 3}]), "compile: loss must have a class_name"),
     ],
 )
 def test_configurations_that_make_no_sense_are_refused(saved: Path, change: Any, reason: str) -> None:
     _change_config(saved, change)
     _refused(saved, reason)
+
+
+# Graphs: the same, for files whose model is connected by what they say.
+
+
+@pytest.fixture
+def saved_graph(tmp_path: Path) -> Path:
+    x = fc.Input((4,), name="x")
+    shared = Dense(4, name="shared")
+    inner = fc.Sequential([Dense(4, name="dense")], name="inner")
+    y = Add(name="sum")([shared(x), inner(shared(shared(x)))])
+    model = fc.Model(x, [y, Dense(2, activation="softmax", name="label")(y)], name="net")
+    model.compile("adam", {"label": "sparse_categorical_crossentropy"}, {"label": ["acc"]})
+    model.fit(np.ones((4, 4)), np.array([0, 1, 0, 1]), verbose=0)
+    path = tmp_path / "graph.npz"
+    model.save(path)
+    fc.load_model(path)
+    return path
+
+
+def test_graph_files_hold_each_weight_once_by_its_path(saved_graph: Path) -> None:
+    weights = sorted(key for key in _contents(saved_graph) if key.startswith("weights/"))
+    assert weights == [
+        f"weights/{path}/{name}" for path in ("inner/dense", "label", "shared") for name in ("bias", "kernel")
+    ]
+
+
+def _graph(config: Any) -> Any:
+    return config["model"]["config"]
+
+
+def _calls(name: str, calls: Any) -> Any:
+    def change(config: Any) -> None:
+        for layer in _graph(config)["layers"]:
+            if layer["name"] == name:
+                layer["inbound_nodes"] = calls
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda config: _graph(config).pop("layers"), "Model: config must hold a list of layers"),
+        (
+            lambda config: _graph(config).pop("input_layers"),
+            r"config\['input_layers'\] must be a list of \[layer, call",
+        ),
+        (lambda config: _graph(config).update(output_layers=[]), r"config\['output_layers'\] must be a list of"),
+        (lambda config: _graph(config).update(output_layers=[["sum", 0]]), r"must hold \[layer, call, output\], got"),
+        (
+            lambda config: _graph(config).update(output_layers=[["sum", 0, 1]]),
+            r"must name outputs of calls that it holds",
+        ),
+        (lambda config: _graph(config).update(output_layers=[["sum", 0, -1]]), r"must name outputs of calls"),
+        (lambda config: _graph(config).update(output_layers=[["sum", True, 0]]), r"must hold \[layer, call, output\]"),
+        (lambda config: _graph(config).update(output_layers=[[["sum"], 0, 0]]), r"must hold \[layer, call, output\]"),
+        (
+            lambda config: _graph(config).update(input_layers=[["sum", 0, 0]]),
+            "inputs must be made by Input, got .* 'sum'",
+        ),
+        (lambda config: _graph(config).update(name=["net"]), "name must be a string"),
+        (lambda config: _graph(config)["layers"].append(3), r"layers'\]\[5\] must be a mapping, got '3'"),
+        (lambda config: _graph(config)["layers"].append(_graph(config)["layers"][1]), "must have a name of its own"),
+        (_calls("sum", 5), "must have a list of inbound_nodes, got 5"),
+        (_calls("sum", [5]), r"\['inbound_nodes'\]\[0\] must be a list of \[layer, call, output\], got '5'"),
+        (_calls("sum", [[["x", 0, 0]]]), "sum: input must be a list of at least 2, got 1"),
+        (
+            _calls("sum", [[["x", 0, 0], ["other", 0, 0]]]),
+            r"must name outputs of calls that it holds, got \['other', 0, 0\]",
+        ),
+        (_calls("shared", [[["x", 0, 0]], [["sum", 0, 0]], [["shared", 1, 0]]]), "graph without circles"),
+        (_calls("shared", [[["shared", 0, 0]]]), "graph without circles"),
+        (_calls("inner", [[["x", 0, 0], ["x", 0, 0]]]), "x must be a list of 1 inputs, got 2"),
+        (lambda config: config["training"].update(loss="mse"), r"\['loss'\] must be a list of 2, got 'mse'"),
+        (lambda config: config["training"].update(metrics=[[], 3]), "must hold arguments of compile"),
+    ],
+)
+def test_graphs_that_make_no_sense_are_refused(saved_graph: Path, change: Any, reason: str) -> None:
+    _change_config(saved_graph, change)
+    _refused(saved_graph, reason)
+
+
+@pytest.mark.parametrize("depth", [100, 200, 5000])
+def test_models_nested_too_deep_are_refused(saved_graph: Path, depth: int) -> None:
+    start, end = '{"class_name": "Sequential", "config": {"layers": [', '], "build_input_shape": [null, 2]}}'
+    model = start * depth + '{"class_name": "Dense", "config": {"units": 1}}' + end * depth
+    text = f'{{"format": "fastconv model", "version": 2, "model": {model}}}'
+    _rewrite(saved_graph, config=np.frombuffer(text.encode(), np.uint8))
+    _refused(saved_graph, "recursion|is missing")
+
+
+def test_every_changed_value_of_a_graphs_configuration_is_refused_or_harmless(saved_graph: Path) -> None:
+    """Each leaf of the JSON in turn becomes something else: ValueError or a model, never another error."""
+    text = _contents(saved_graph)["config"].tobytes()
+    whole = json.loads(text)
+
+    def places(node: Any, path: tuple[Any, ...] = ()) -> Any:
+        yield path
+        if isinstance(node, dict | list):
+            for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
+                yield from places(value, (*path, key))
+
+    for path in places(whole):
+        for value in (None, -1, "x", [], {}, [[1]], {"class_name": "Dense"}):
+            changed = json.loads(text)
+            if path:
+                parent = changed
+                for key in path[:-1]:
+                    parent = parent[key]
+                parent[path[-1]] = value
+            else:
+                changed = value
+            _rewrite(saved_graph, config=np.frombuffer(json.dumps(changed).encode(), np.uint8))
+            with contextlib.suppress(ValueError):
+                fc.load_model(saved_graph)

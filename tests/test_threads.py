@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -98,6 +99,71 @@ OPERATIONS = {
     "log_softmax": lambda: F.log_softmax(TABLE),
     "log_softmax_backward": lambda: F.log_softmax_backward(GRAD_TABLE, TABLE),
 }
+
+
+def poolings(axes, x):
+    """Name and call of every pooling over so many axes, but for those that stand above."""
+    calls = {}
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    for kind, arguments in {
+        "max_pool": [2],
+        "avg_pool": [2],
+        "adaptive_avg_pool": [3],
+        "adaptive_max_pool": [3],
+    }.items():
+        name = f"{kind}{axes}d"
+        forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+        gy, gy_last = normal(*forward(x, *arguments).shape), normal(*forward(last, *arguments, **LAST).shape)
+        calls |= {
+            name: partial(forward, x, *arguments),
+            f"{name}, channels last": partial(forward, last, *arguments, **LAST),
+            f"{name}_backward": partial(backward, gy, x, *arguments),
+            f"{name}_backward, channels last": partial(backward, gy_last, last, *arguments, **LAST),
+        }
+    for array, options, ending in ((x, {}, ""), (last, LAST, ", channels last")):
+        pooled, indices = getattr(F, f"max_pool{axes}d")(array, 3, 1, return_indices=True, **options)
+        name, size = f"max_unpool{axes}d", array.shape
+        forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+        arguments = (pooled, indices, 3, 1, 0, size)
+        calls[f"{name}{ending}"] = partial(forward, *arguments, **options)
+        calls[f"{name}_backward{ending}"] = partial(backward, array, *arguments, **options)
+    return calls
+
+
+POOLINGS = [normal(3, 17, 25003), normal(3, 17, 157, 161), normal(3, 17, 29, 30, 31)]
+OPERATIONS = {name: call for axes, x in enumerate(POOLINGS, 1) for name, call in poolings(axes, x).items()} | OPERATIONS
+
+
+def both(name, *arguments, **options):
+    """Name and call of an operation, and of its gradient."""
+    forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+    gy = normal(*np.shape(forward(*arguments, **options)))
+    return {
+        name: partial(forward, *arguments, **options),
+        f"{name}_backward": partial(backward, gy, *arguments, **options),
+    }
+
+
+SIGNAL, SIGNAL_WEIGHT = normal(5, 33, 2003), normal(65, 33, 5)
+VOLUME, VOLUME_WEIGHT = normal(2, 17, 13, 21, 22), normal(33, 17, 3, 3, 3)
+BIAS = normal(65)
+LABELS = np.random.default_rng(1).integers(0, 40, 5000)
+SHARES, OTHER_SHARES = F.softmax(TABLE), F.softmax(TABLE[::-1])
+for calls in (
+    both("conv1d", SIGNAL, SIGNAL_WEIGHT, BIAS, padding=2),
+    both("conv3d", VOLUME, VOLUME_WEIGHT, BIAS[:33], padding=1),
+    both("conv_transpose1d", SIGNAL, SIGNAL_WEIGHT.swapaxes(0, 1).copy(), BIAS, stride=2),
+    both("conv_transpose3d", VOLUME, VOLUME_WEIGHT.swapaxes(0, 1).copy(), BIAS[:33], stride=2),
+    both("pad", X, (1, 2, 3, 0), "reflect"),
+    both("interpolate", X, scale_factor=2, mode="bilinear"),
+    both("cross_entropy", TABLE, LABELS, reduction="none"),
+    both("nll_loss", TABLE, LABELS),
+    both("kl_div", TABLE, SHARES, reduction="batchmean"),
+    both("binary_cross_entropy", SHARES, OTHER_SHARES),
+    both("binary_cross_entropy_with_logits", TABLE, SHARES),
+    *(both(name, TABLE, TABLE[::-1]) for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss")),
+):
+    OPERATIONS |= calls
 
 
 def results(name):

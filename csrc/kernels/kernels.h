@@ -80,20 +80,28 @@ typedef void fcv_pool_avg_fn(int64_t taps, int64_t channels, const void *const *
 typedef void fcv_pool_max_grad_fn(int64_t taps, int64_t channels, const void *const *x, const void *gy,
                                   void *const *gx);
 typedef void fcv_pool_avg_grad_fn(int64_t taps, int64_t channels, const void *gy, double scale, void *const *gx);
-/* One row of outputs of one channel (channels first): output o takes columns o * step + k * dilation - pad, k < kw,
- * as far as they are in 0 .. width - 1, of each row.
+/* What of the windows of one axis lies inside: elements first, first + dilation, ... of output o. */
+struct fcv_window {
+  int64_t first, count;
+  int64_t divisor; /* elements that an average counts */
+};
+/* One row of outputs of one channel (channels first): output o takes the columns of window[o] of each row. Unless they
+ * are taken one by one, these are columns o * step + k * dilation - pad, k < kw, as far as they are in 0 .. width - 1.
  *
  *     max, avg:        y[o] = max, or scale[o] * sum, over rows r and those columns of x[r][column]. First the rows are
  *                      reduced to one, then its neighbours: (rows + kw) operations an output, not rows * kw
- *     max_index:       y and index[o] = position[r][k] + o * step of the first maximum, -1 where there is no element
+ *     max_index:       y and index[o] = position[r] + column of the first maximum, -1 where there is no element
  *     max_grad:        gx_channel[that position] += gy[o]
  *     avg_grad:        gx[r][column] += scale[o] * gy[o] */
 struct fcv_pool_row {
   int64_t rows, width, outputs, kw, step, dilation, pad;
+  const struct fcv_window *window; /* [outputs] */
+  int one_by_one;       /* vectors run along the columns of one window, whose dilation is 1; else along outputs */
   const void *const *x; /* [rows] */
   void *const *gx;      /* [rows] */
   void *gx_channel;
-  const int64_t *position; /* [rows][kw]: in the channel, of what output 0 meets */
+  const int64_t *position; /* [rows]: of the first column, in the channel */
+  int64_t *tap;            /* [rows][kw], scratch */
   void *column;            /* [max(width, outputs)], scratch */
   void *which;             /* [outputs], scratch */
   void *y;                 /* [outputs] */
@@ -101,6 +109,22 @@ struct fcv_pool_row {
   int64_t *index;          /* [outputs] */
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
+/* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.
+ *
+ *     add: image[index[p][c]][c] += pooled[p][c], where index is not -1
+ *     put: image[index[p][c]][c] = pooled[p][c], in the order of p
+ *     get: pooled[p][c] = image[index[p][c]][c]
+ *
+ * Returns 1, or 0 at the first index outside of 0 .. limit - 1. */
+typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t limit, const int64_t *index,
+                          const void *from, void *to);
+
+/* y[i] = sum over r < rows of weight[r] * x[r][i] for i < count; rows > 0, in the order of r. */
+typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const *x, const double *weight, void *y);
+/* y[o][c] = sum over t < taps of weight[o][t] * x[index[o][t]][c] for o < count, c < channels; taps > 0, in the order
+ * of t. */
+typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
+                           const void *x, void *y);
 
 /* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f; in place is allowed. */
 typedef void fcv_activation_fn(int activation, double slope, int64_t count, const void *x, void *y);
@@ -186,6 +210,9 @@ struct fcv_kernels {
   fcv_pool_max_grad_fn *pool_max_grad;
   fcv_pool_avg_grad_fn *pool_avg_grad;
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
+  fcv_weighted_sum_fn *weighted_sum;
+  fcv_gather_fn *gather;
+  fcv_unpool_fn *unpool_add, *unpool_put, *unpool_get;
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;
   fcv_softmax_fn *softmax;

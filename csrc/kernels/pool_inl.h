@@ -15,6 +15,20 @@ INLINE vec window_max(int64_t taps, const real *const *x, int64_t c, int64_t cou
   return best;
 }
 
+/* The maximum, or scale times the sum, of some vectors of channels side by side. */
+#define window_reduce NAME(window_reduce)
+INLINE void window_reduce(const int average, const int vectors, int64_t taps, const real *const *x, int64_t c,
+                          real scale, real *y) {
+  vec v[4];
+  for (int i = 0; i < vectors; i++) v[i] = average ? (vec){0} : load(x[0] + c + i * VL);
+  for (int64_t t = average ? 0 : 1; t < taps; t++)
+    for (int i = 0; i < vectors; i++) {
+      const vec next = load(x[t] + c + i * VL);
+      v[i] = average ? v[i] + next : vmax(v[i], next);
+    }
+  for (int i = 0; i < vectors; i++) store(y + c + i * VL, average ? v[i] * scale : v[i]);
+}
+
 static void NAME(pool_max)(int64_t taps, int64_t channels, const void *const *from, const int64_t *position, void *to,
                            int64_t *index) {
   const real *const *x = (const real *const *)from;
@@ -29,11 +43,8 @@ static void NAME(pool_max)(int64_t taps, int64_t channels, const void *const *fr
     return;
   }
   int64_t c = 0;
-  for (; c + VL <= channels; c += VL) {
-    vec best = load(x[0] + c);
-    for (int64_t t = 1; t < taps; t++) best = vmax(best, load(x[t] + c));
-    store(y + c, best);
-  }
+  for (; c + 4 * VL <= channels; c += 4 * VL) window_reduce(0, 4, taps, x, c, 1, y);
+  for (; c + VL <= channels; c += VL) window_reduce(0, 1, taps, x, c, 1, y);
   for (; c < channels; c++) {
     real best = x[0][c];
     for (int64_t t = 1; t < taps; t++) best = best >= x[t][c] || best != best ? best : x[t][c];
@@ -45,11 +56,8 @@ static void NAME(pool_avg)(int64_t taps, int64_t channels, const void *const *fr
   const real *const *x = (const real *const *)from;
   real *y = to;
   int64_t c = 0;
-  for (; c + VL <= channels; c += VL) {
-    vec total = {0};
-    for (int64_t t = 0; t < taps; t++) total += load(x[t] + c);
-    store(y + c, total * (real)scale);
-  }
+  for (; c + 4 * VL <= channels; c += 4 * VL) window_reduce(1, 4, taps, x, c, (real)scale, y);
+  for (; c + VL <= channels; c += VL) window_reduce(1, 1, taps, x, c, (real)scale, y);
   for (; c < channels; c++) {
     real total = 0;
     for (int64_t t = 0; t < taps; t++) total += x[t][c];
@@ -114,11 +122,78 @@ INLINE void combine(const int average, int64_t count, const real *column, const 
   }
 }
 
-#define pool_row NAME(pool_row)
-INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
-  const real *const *x = (const real *const *)row->x;
-  real *column = row->column, *y = row->y;
+/* Along one row, in vectors where there are some. */
+#define run_sum NAME(run_sum)
+INLINE real run_sum(int64_t count, const real *x) {
   int64_t i = 0;
+  real total = 0;
+  if (count >= VL) {
+    vec part[4] = {{0}};
+    for (; i + 4 * VL <= count; i += 4 * VL) UNROLL(4)
+    for (int v = 0; v < 4; v++) part[v] += load(x + i + v * VL);
+    for (; i + VL <= count; i += VL) part[0] += load(x + i);
+    total = vsum((part[0] + part[1]) + (part[2] + part[3]));
+  }
+  for (; i < count; i++) total += x[i];
+  return total;
+}
+
+#define run_max NAME(run_max)
+INLINE real run_max(int64_t count, const real *x) {
+  int64_t i = 0;
+  real best = -(real)INFINITY;
+  if (count >= VL) {
+    vec most = load(x);
+    for (i = VL; i + VL <= count; i += VL) most = vmax(most, load(x + i));
+    best = vmax_lanes(most);
+  }
+  for (; i < count; i++) best = best >= x[i] || best != best ? best : x[i];
+  return best;
+}
+
+/* Where the first maximum is, or the last NaN; count > 0. */
+#define run_argmax NAME(run_argmax)
+INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
+  int64_t where = 0, i = 1;
+  *best = x[0];
+  if (count >= 2 * VL) {
+    vec most = load(x);
+    ivec turn = {0}; /* in which each lane found its maximum */
+    for (i = VL; i + VL <= count; i += VL) {
+      const vec v = load(x + i);
+      const ivec take = (v > most) | (v != v);
+      most = select(take, v, most);
+      turn = (turn & ~take) | ((lane)(i / VL) & take);
+    }
+    where = (int64_t)turn[0] * VL;
+    *best = most[0];
+    for (int l = 1; l < VL; l++) {
+      const int64_t at = (int64_t)turn[l] * VL + l;
+      const real v = most[l];
+      const int nan = *best != *best, earlier = v == *best && at < where;
+      if (v != v ? !nan || at > where : !nan && (v > *best || earlier)) {
+        *best = v;
+        where = at;
+      }
+    }
+  }
+  for (; i < count; i++) { /* without branches: each new maximum of a short run would mispredict one */
+    const real v = x[i];
+    const int take = (v > *best) | (v != v);
+    *best = take ? v : *best;
+    where = take ? i : where;
+  }
+  return where;
+}
+
+/* The rows of a window reduced to one: row->column, or the row itself where there is one only. */
+#define reduce_rows NAME(reduce_rows)
+INLINE const real *reduce_rows(const struct fcv_pool_row *row, const int average) {
+  const real *const *x = (const real *const *)row->x;
+  real *column = row->column;
+  int64_t i = 0;
+  if (row->rows == 1)
+    return x[0];
   for (; i + VL <= row->width; i += VL) {
     vec v = load(x[0] + i);
     for (int64_t r = 1; r < row->rows; r++) v = average ? v + load(x[r] + i) : vmax(v, load(x[r] + i));
@@ -129,7 +204,20 @@ INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
     for (int64_t r = 1; r < row->rows; r++) v = average ? v + x[r][i] : v >= x[r][i] || v != v ? v : x[r][i];
     column[i] = v;
   }
+  return column;
+}
 
+#define pool_row NAME(pool_row)
+INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
+  const real *column = reduce_rows(row, average), *scale = row->scale;
+  real *y = row->y;
+  if (row->one_by_one) {
+    for (int64_t o = 0; o < row->outputs; o++) {
+      const struct fcv_window w = row->window[o];
+      y[o] = average ? scale[o] * run_sum(w.count, column + w.first) : run_max(w.count, column + w.first);
+    }
+    return;
+  }
   const real start = average ? 0 : -(real)INFINITY;
   for (int64_t o = 0; o < row->outputs; o++) y[o] = start;
   for (int64_t k = 0; k < row->kw; k++) {
@@ -145,27 +233,12 @@ INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
     else
       combine(average, last - first, from, step, y + first);
   }
-  if (average) {
-    const real *scale = row->scale;
+  if (average)
     for (int64_t o = 0; o < row->outputs; o++) y[o] *= scale[o];
-  }
 }
 
 static void NAME(pool_max_row)(const struct fcv_pool_row *row) { pool_row(row, 0); }
 static void NAME(pool_avg_row)(const struct fcv_pool_row *row) { pool_row(row, 1); }
-
-/* The columns of output o: from first, count of them. Divides only at the borders. */
-#define columns_of NAME(columns_of)
-INLINE int64_t columns_of(const struct fcv_pool_row *row, int64_t o, int64_t *first) {
-  const int64_t start = o * row->step - row->pad, dilation = row->dilation, width = row->width;
-  int64_t end = row->kw, skip = 0;
-  if (start < 0)
-    skip = (-start + dilation - 1) / dilation;
-  if (start + (end - 1) * dilation >= width)
-    end = width > start ? (width - 1 - start) / dilation + 1 : 0;
-  *first = start + skip * dilation;
-  return end - skip;
-}
 
 #define combine_which NAME(combine_which)
 INLINE void combine_which(int64_t count, const real *x, const int64_t step, lane tap, real *best, lane *which) {
@@ -202,30 +275,70 @@ INLINE void find_max(const struct fcv_pool_row *row, real *best, lane *which) {
     }
 }
 
+/* Positions in the channel of what output 0 meets at each tap. */
+#define find_taps NAME(find_taps)
+INLINE void find_taps(const struct fcv_pool_row *row) {
+  for (int64_t r = 0; r < row->rows; r++)
+    for (int64_t k = 0; k < row->kw; k++) row->tap[r * row->kw + k] = row->position[r] + k * row->dilation - row->pad;
+}
+
+/* The maximum of one window and its position, or minus infinity and -1. */
+#define find_one NAME(find_one)
+INLINE int64_t find_one(const struct fcv_pool_row *row, const struct fcv_window *window, real *best) {
+  int64_t position = -1;
+  *best = -(real)INFINITY;
+  for (int64_t r = 0; window->count > 0 && r < row->rows; r++) {
+    real most;
+    const int64_t at = run_argmax(window->count, (const real *)row->x[r] + window->first, &most);
+    const int take = (position < 0) | (most > *best) | (most != most);
+    *best = take ? most : *best;
+    position = take ? row->position[r] + window->first + at : position;
+  }
+  return position;
+}
+
 static void NAME(pool_max_index_row)(const struct fcv_pool_row *row) {
   const lane *which = row->which;
-  find_max(row, row->y, row->which);
-  for (int64_t o = 0; o < row->outputs; o++)
-    row->index[o] = which[o] < 0 ? -1 : row->position[which[o]] + o * row->step;
+  real *y = row->y;
+  if (row->one_by_one) {
+    for (int64_t o = 0; o < row->outputs; o++) row->index[o] = find_one(row, &row->window[o], &y[o]);
+    return;
+  }
+  find_taps(row);
+  find_max(row, y, row->which);
+  for (int64_t o = 0; o < row->outputs; o++) row->index[o] = which[o] < 0 ? -1 : row->tap[which[o]] + o * row->step;
 }
 
 static void NAME(pool_max_grad_row)(const struct fcv_pool_row *row) {
   const real *gy = row->gy;
   const lane *which = row->which;
   real *channel = row->gx_channel;
+  if (row->one_by_one) {
+    for (int64_t o = 0; o < row->outputs; o++) {
+      real best;
+      const int64_t position = find_one(row, &row->window[o], &best);
+      if (position >= 0)
+        channel[position] += gy[o];
+    }
+    return;
+  }
+  find_taps(row);
   find_max(row, row->column, row->which);
   for (int64_t o = 0; o < row->outputs; o++)
     if (which[o] >= 0)
-      channel[row->position[which[o]] + o * row->step] += gy[o];
+      channel[row->tap[which[o]] + o * row->step] += gy[o];
 }
 
 static void NAME(pool_avg_grad_row)(const struct fcv_pool_row *row) {
   real *const *gx = (real *const *)row->gx;
   const real *gy = row->gy, *scale = row->scale;
   for (int64_t o = 0; o < row->outputs; o++) {
-    int64_t first;
-    const int64_t count = columns_of(row, o, &first);
+    const struct fcv_window w = row->window[o];
+    const real share = scale[o] * gy[o];
     for (int64_t r = 0; r < row->rows; r++)
-      for (int64_t k = 0; k < count; k++) gx[r][first + k * row->dilation] += scale[o] * gy[o];
+      if (row->one_by_one)
+        for (int64_t k = 0; k < w.count; k++) gx[r][w.first + k] += share;
+      else
+        for (int64_t k = 0; k < w.count; k++) gx[r][w.first + k * row->dilation] += share;
   }
 }

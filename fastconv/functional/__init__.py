@@ -15,6 +15,28 @@ from fastconv.functional.activations import (
     tanh,
     tanh_backward,
 )
+from fastconv.functional.adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool1d_backward,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    adaptive_avg_pool3d,
+    adaptive_avg_pool3d_backward,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_backward,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_backward,
+    adaptive_max_pool3d,
+    adaptive_max_pool3d_backward,
+)
+from fastconv.functional.avg_pooling import (
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    avg_pool3d,
+    avg_pool3d_backward,
+)
 from fastconv.functional.binary_cross_entropy import (
     binary_cross_entropy,
     binary_cross_entropy_backward,
@@ -55,6 +77,14 @@ from fastconv.functional.losses import (
     smooth_l1_loss,
     smooth_l1_loss_backward,
 )
+from fastconv.functional.max_pooling import (
+    max_pool1d,
+    max_pool1d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool3d,
+    max_pool3d_backward,
+)
 from fastconv.functional.normalization import (
     batch_norm,
     batch_norm_backward,
@@ -63,10 +93,19 @@ from fastconv.functional.normalization import (
     layer_norm,
     layer_norm_backward,
 )
-from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.resampling import interpolate, interpolate_backward
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
+from fastconv.functional.unpooling import (
+    max_unpool1d,
+    max_unpool1d_backward,
+    max_unpool2d,
+    max_unpool2d_backward,
+    max_unpool3d,
+    max_unpool3d_backward,
+)
 
 __all__ = [
     "conv1d",
@@ -86,10 +125,40 @@ __all__ = [
     "unfold_backward",
     "fold",
     "fold_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
     "max_pool2d",
     "max_pool2d_backward",
+    "max_pool3d",
+    "max_pool3d_backward",
+    "avg_pool1d",
+    "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
+    "avg_pool3d",
+    "avg_pool3d_backward",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool1d_backward",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool3d",
+    "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_backward",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward",
+    "adaptive_max_pool3d",
+    "adaptive_max_pool3d_backward",
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
     "linear",
     "linear_backward",
     "batch_norm",

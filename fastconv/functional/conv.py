@@ -250,7 +250,7 @@ def conv2d(
     ``direct``        indirect GEMM on the image itself               everything
     ``im2col``        windows copied to a matrix, in blocks           everything
     ``toeplitz``      neighbouring outputs from one banded block of   everything; made for few channels
-                      weights
+                      weights; ``toeplitz_4``: 4 outputs a block
     ``toeplitz_full`` the doubly blocked Toeplitz matrix of the       a matrix of at most 1 GiB
                       layer, built and multiplied
     ``winograd_2x2``  4 outputs from 16 products in place of 36       3x3, stride 1, dilation 1, groups 1

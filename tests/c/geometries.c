@@ -83,6 +83,19 @@ static const struct fcv_geometry max_pool_table[] = {
     FLAT(1, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 3, 3, 3, 3),
 };
 
+/* Sizes of input and output, and channels. */
+static const struct {
+  int64_t in[FCV_AXES], out[FCV_AXES], channels;
+} adaptive_table[] = {
+    {{1, 1, 1}, {1, 1, 1}, 1},    {{1, 7, 7}, {1, 1, 1}, 70},   /* one window */
+    {{1, 1, 100}, {1, 1, 1}, 3},  {{4, 5, 6}, {1, 1, 1}, 17},   /* the same on one and three axes */
+    {{1, 12, 20}, {1, 3, 4}, 33}, {{1, 13, 13}, {1, 6, 6}, 16}, /* windows that are alike, and that are not */
+    {{1, 3, 4}, {1, 7, 5}, 5},    {{1, 1, 5}, {1, 1, 97}, 4},   /* more windows than pixels */
+    {{1, 9, 70}, {1, 9, 1}, 2},   {{1, 70, 9}, {1, 1, 9}, 2},   /* whole rows; whole columns */
+    {{1, 5, 131}, {1, 2, 2}, 3},  {{5, 7, 3}, {2, 3, 2}, 9},    /* long windows; volumes */
+    {{1, 40, 41}, {1, 7, 6}, 64},                               /* enough work for two threads */
+};
+
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
 
 static int64_t out_size(const struct fcv_geometry *g, int axis) {
@@ -162,6 +175,28 @@ void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry
     g.n = between(1, 3);
     g.ci = g.co = g.groups = between(1, i % 4 == 0 ? 70 : 12);
     for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++) random_axis(&g, axis, 14, i % 3 == 0 ? 3 : 1, -1);
+    run_chosen(&g, run);
+  }
+}
+
+void for_adaptive_geometries(int random_cases, void (*run)(const struct fcv_geometry *)) {
+  for (int i = 0; i < COUNT(adaptive_table) + random_cases; i++) {
+    struct fcv_geometry g = point;
+    g.n = between(1, 3);
+    g.ci = between(1, i % 4 == 0 ? 40 : 9);
+    for (int axis = i % 8 == 5 ? 0 : 1; axis < FCV_AXES; axis++) {
+      g.in[axis] = between(1, i % 8 == 5 ? 6 : 14);
+      g.out[axis] = between(1, i % 8 == 5 ? 6 : 14);
+    }
+    for (int axis = 0; axis < FCV_AXES; axis++) {
+      if (i < COUNT(adaptive_table)) {
+        g.in[axis] = adaptive_table[i].in[axis], g.out[axis] = adaptive_table[i].out[axis];
+        g.ci = adaptive_table[i].channels;
+      }
+      g.kernel[axis] = between(1, 3), g.stride[axis] = between(1, 3), g.dilation[axis] = between(1, 3);
+      g.pad_lo[axis] = between(0, 3), g.pad_hi[axis] = between(0, 3);
+    }
+    g.co = g.groups = g.ci;
     run_chosen(&g, run);
   }
 }

@@ -9,6 +9,8 @@
 /* Calls run for each; random_cases of them are drawn after random_seed. */
 void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
 void for_pool_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
+/* Of adaptive poolings, with strides and padding that count for nothing. */
+void for_adaptive_geometries(int random_cases, void (*run)(const struct fcv_geometry *));
 
 /* Whether a test runs an algorithm on it: where it applies, and its matrix is small. */
 bool runs_with(const struct fcv_geometry *g, fcv_algorithm algorithm);

@@ -113,13 +113,35 @@ double naive_derivative(fcv_activation activation, double slope, double x, doubl
   }
 }
 
-void naive_max_pool(const struct fcv_geometry *g, const double *x, double *y, int64_t *index) {
+/* Where window o of an adaptive pooling begins and ends. */
+static int64_t adaptive_begin(int64_t o, int64_t in, int64_t out) { return o * in / out; }
+static int64_t adaptive_end(int64_t o, int64_t in, int64_t out) { return ((o + 1) * in + out - 1) / out; }
+
+static int64_t pool_taps(const struct fcv_pool *pool) {
+  return volume(pool->adaptive ? pool->geometry.in : pool->geometry.kernel);
+}
+
+/* As input_pixel; tap t of an adaptive pooling is pixel t of the image. */
+static int64_t pooled_pixel(const struct fcv_pool *pool, int64_t o, int64_t t) {
+  const struct fcv_geometry *g = &pool->geometry;
+  if (!pool->adaptive)
+    return input_pixel(g, o, t);
+  for (int axis = 0; axis < FCV_AXES; axis++) {
+    const int64_t i = coordinate(t, g->in, axis), window = coordinate(o, g->out, axis);
+    if (i < adaptive_begin(window, g->in[axis], g->out[axis]) || i >= adaptive_end(window, g->in[axis], g->out[axis]))
+      return -1;
+  }
+  return t;
+}
+
+void naive_max_pool(const struct fcv_pool *pool, const double *x, double *y, int64_t *index) {
+  const struct fcv_geometry *g = &pool->geometry;
   for (int64_t n = 0; n < g->n; n++)
     for (int64_t o = 0; o < volume(g->out); o++)
       for (int64_t c = 0; c < g->ci; c++, y++, index++) {
         *y = -INFINITY, *index = -1;
-        for (int64_t t = 0; t < volume(g->kernel); t++) {
-          const int64_t pixel = input_pixel(g, o, t);
+        for (int64_t t = 0; t < pool_taps(pool); t++) {
+          const int64_t pixel = pooled_pixel(pool, o, t);
           if (pixel < 0)
             continue;
           const double value = x[(n * volume(g->in) + pixel) * g->ci + c];
@@ -135,6 +157,11 @@ static double divisor(const struct fcv_pool *pool, int64_t o) {
   const struct fcv_geometry *g = &pool->geometry;
   double count = 1;
   for (int axis = 0; axis < FCV_AXES; axis++) {
+    if (pool->adaptive) {
+      const int64_t window = coordinate(o, g->out, axis), in = g->in[axis], out = g->out[axis];
+      count *= (double)(adaptive_end(window, in, out) - adaptive_begin(window, in, out));
+      continue;
+    }
     int64_t first = window_start(g, o, axis), last = first + g->kernel[axis];
     const int64_t low = pool->count_include_pad ? first : 0;
     const int64_t high = g->in[axis] + (pool->count_include_pad ? g->pad_hi[axis] : 0);
@@ -149,13 +176,25 @@ void naive_avg_pool(bool gradient, const struct fcv_pool *pool, double *x, doubl
   const struct fcv_geometry *g = &pool->geometry;
   for (int64_t n = 0; n < g->n; n++)
     for (int64_t o = 0; o < volume(g->out); o++)
-      for (int64_t t = 0; t < volume(g->kernel); t++) {
-        const int64_t pixel = input_pixel(g, o, t);
+      for (int64_t t = 0; t < pool_taps(pool); t++) {
+        const int64_t pixel = pooled_pixel(pool, o, t);
         for (int64_t c = 0; pixel >= 0 && c < g->ci; c++) {
           const int64_t xi = (n * volume(g->in) + pixel) * g->ci + c, yi = (n * volume(g->out) + o) * g->ci + c;
           const double share = (gradient ? y[yi] : x[xi]) / divisor(pool, o);
           (gradient ? x : y)[gradient ? xi : yi] += share;
           size[gradient ? xi : yi] += fabs(share);
         }
+      }
+}
+
+void naive_unpool(bool gradient, const struct fcv_geometry *g, const int64_t *index, double *x, double *y) {
+  for (int64_t n = 0; n < g->n; n++)
+    for (int64_t o = 0; o < volume(g->out); o++)
+      for (int64_t c = 0; c < g->ci; c++) {
+        const int64_t yi = (n * volume(g->out) + o) * g->ci + c, xi = (n * volume(g->in) + index[yi]) * g->ci + c;
+        if (gradient)
+          y[yi] = x[xi];
+        else
+          x[xi] = y[yi];
       }
 }

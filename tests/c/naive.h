@@ -27,8 +27,10 @@ double naive_derivative(fcv_activation activation, double slope, double x, doubl
 
 /* y and index: the first maximum of each window, the last NaN where there is one (as torch has it); -infinity and -1
  * for a window without elements. */
-void naive_max_pool(const struct fcv_geometry *g, const double *x, double *y, int64_t *index);
+void naive_max_pool(const struct fcv_pool *pool, const double *x, double *y, int64_t *index);
 /* Adds to y the means of x, or to x the gradient of the means at y, and to size the same of absolute values. */
 void naive_avg_pool(bool gradient, const struct fcv_pool *pool, double *x, double *y, double *size);
+/* x[index] = y, the last of several, or where gradient is true y = x[index]. */
+void naive_unpool(bool gradient, const struct fcv_geometry *g, const int64_t *index, double *x, double *y);
 
 #endif

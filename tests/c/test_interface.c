@@ -114,6 +114,8 @@ static void check_refused(void) {
     EXPECT(FCV_INVALID, fcv_max_pool_backward(&pool, NULL, NULL, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_avg_pool_forward(&pool, NULL, NULL));
     EXPECT(FCV_INVALID, fcv_avg_pool_backward(&pool, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_max_unpool_forward(&pool, NULL, NULL, NULL));
+    EXPECT(FCV_INVALID, fcv_max_unpool_backward(&pool, NULL, NULL, NULL));
   }
 }
 
