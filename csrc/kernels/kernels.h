@@ -102,10 +102,13 @@ struct fcv_pool_row {
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
 
-/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f; in place is allowed. */
-typedef void fcv_activation_fn(int activation, double slope, int64_t count, const void *x, void *y);
-typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count, const void *saved, const void *gy,
-                                    void *gx);
+/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
+ * fastconv.h names; in place is allowed. */
+typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y);
+typedef void fcv_activation_grad_fn(int activation, double slope, double threshold, int64_t count, const void *saved,
+                                    const void *gy, void *gx);
+/* y[i][j] = x[i][j] where saved[i][j] > 0, else weight[j] * x[i][j], i < rows, j < columns. y may be x or saved. */
+typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, const void *saved, const void *x, void *y);
 /* One row of softmax or its logarithm, and their gradients from y. */
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
@@ -152,6 +155,7 @@ struct fcv_kernels {
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;
+  fcv_prelu_fn *prelu;
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
   fcv_peak_fn *peak;
