@@ -9,6 +9,8 @@ from fastconv.functional.activations import (
     leaky_relu,
     leaky_relu_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
@@ -45,7 +47,18 @@ from fastconv.functional.losses import (
     smooth_l1_loss_backward,
 )
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.functional.prelu import prelu, prelu_backward
 from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.smooth_activations import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+)
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 
@@ -81,6 +94,18 @@ __all__ = [
     "sigmoid_backward",
     "tanh",
     "tanh_backward",
+    "relu6",
+    "relu6_backward",
+    "prelu",
+    "prelu_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
     "softmax",
     "softmax_backward",
     "log_softmax",
