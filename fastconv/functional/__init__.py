@@ -54,8 +54,6 @@ from fastconv.functional.conv_transpose import (
 )
 from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
 from fastconv.functional.linear import linear, linear_backward
-from fastconv.functional.padding import pad, pad_backward
-from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.losses import (
     huber_loss,
     huber_loss_backward,
@@ -76,6 +74,7 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.resampling import interpolate, interpolate_backward
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
@@ -117,10 +116,6 @@ __all__ = [
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
-    "interpolate",
-    "interpolate_backward",
-    "pad",
-    "pad_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
     "adaptive_avg_pool1d",
@@ -141,6 +136,10 @@ __all__ = [
     "max_unpool2d_backward",
     "max_unpool3d",
     "max_unpool3d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "linear",
     "linear_backward",
     "relu",

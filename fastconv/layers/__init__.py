@@ -4,15 +4,18 @@ A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``gr
 """
 
 from fastconv.layers.activations import Activation, LeakyReLU, ReLU, Softmax
+from fastconv.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation, Rescaling
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastconv.layers.dense import Dense
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from fastconv.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from fastconv.layers.regularization import Dropout
-from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
+from fastconv.layers.resampling import UpSampling1D, UpSampling2D, UpSampling3D
+from fastconv.layers.reshaping import Flatten, Permute, Reshape
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
 
@@ -40,7 +43,20 @@ __all__ = [
     "Dropout",
     "Flatten",
     "Reshape",
+    "Permute",
+    "ZeroPadding1D",
     "ZeroPadding2D",
+    "ZeroPadding3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "Rescaling",
+    "RandomFlip",
+    "RandomCrop",
+    "RandomTranslation",
     "Input",
     "InputLayer",
     "Add",

@@ -101,8 +101,6 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_backward,
 )
-from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
-from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
 from fastconv.reference.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -117,6 +115,7 @@ from fastconv.reference.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 from fastconv.reference.unpooling import (
     max_unpool1d,
@@ -154,10 +153,6 @@ __all__ = [
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
-    "interpolate",
-    "interpolate_backward",
-    "pad",
-    "pad_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
     "adaptive_avg_pool1d",
@@ -178,6 +173,10 @@ __all__ = [
     "max_unpool2d_backward",
     "max_unpool3d",
     "max_unpool3d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "linear",
     "linear_backward",
     "relu",
