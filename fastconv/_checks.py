@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._memory import empty
+from fastconv._memory import converted, empty
 
 Array = NDArray[Any]
 Dtype = np.dtype[Any]
@@ -99,7 +99,7 @@ def to_arrays(function: str, names: tuple[str, ...], values: tuple[Any, ...]) ->
     if result.kind != "f":
         result = np.result_type(result, np.float32)
     ready = FLOAT32 if result == FLOAT16 else result
-    return tuple(None if array is None else np.require(array, ready, ("C", "A")) for array in arrays), result
+    return tuple(None if array is None else converted(array, ready) for array in arrays), result
 
 
 def output_buffer(

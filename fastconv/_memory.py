@@ -33,6 +33,16 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         raise MemoryError(f"fastconv: no memory for an array of shape {shape} and {size} bytes") from None
 
 
+def converted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return `array` itself where it is C-contiguous, aligned and of `dtype`, else such a copy."""
+    flags = array.flags
+    if array.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return array
+    copy = empty(array.shape, dtype)
+    np.copyto(copy, array, casting="unsafe")
+    return copy
+
+
 def empty_like(array: NDArray[Any]) -> NDArray[Any]:
     """Return a new C-contiguous array of the shape and dtype of `array`, whose values are undefined."""
     return empty(array.shape, array.dtype)

@@ -7,6 +7,9 @@ tensor has a slot: the inputs come first, then the output of each step.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+
+from fastconv._memory import empty_like
 from fastconv.graph import Graph, Node, Shape
 from fastconv.layers.base import Array, Call, Layer
 from fastconv.layers.input import InputLayer
@@ -207,5 +210,6 @@ def _run(layer: Layer, inputs: list[Any], training: bool) -> tuple[Array, Call]:
 def _sum(first: Array | None, second: Array | None) -> Array | None:
     if first is None or second is None:
         return second if first is None else first
-    total: Array = first + second
+    total = empty_like(first)
+    np.add(first, second, out=total)
     return total

@@ -264,7 +264,8 @@ class Trainer(ABC):
         seed = fresh_seed() if seed is None else check_seed("fit", seed)
 
         self.history = History()
-        run = CallbackList([self.history, *(callbacks or ()), *_verbose_callbacks(verbose)])
+        # The history comes after the callbacks, as in Keras: what they add to the logs is in it.
+        run = CallbackList([*(callbacks or ()), self.history, *_verbose_callbacks(verbose)])
         run.set_model(self)
         run.set_params({"epochs": epochs, "steps": data.steps, "samples": data.samples})
         self.stop_training = False

@@ -111,6 +111,7 @@ class TestPython:
             "geometry",
             "_checks",
             "_configurable",
+            "_memory",
             "_random",
             "regularizers",
             "graph",

@@ -52,7 +52,7 @@ def test_layers_and_models_load_nothing_heavy_but_numpy():
 def test_import_loads_few_modules_of_its_own():
     code = "import numpy, sys; before = set(sys.modules); import fastconv; print(len(set(sys.modules) - before))"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert int(output) <= 30
+    assert int(output) <= 45
 
 
 def test_metadata_matches_the_package():

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastconv import regularizers
 from fastconv._checks import to_array
 from fastconv._configurable import Configurable, serialize
+from fastconv._memory import converted
 from fastconv.activations import ActivationFunction
 from fastconv.graph import Graph, SymbolicTensor, connect, is_symbolic, symbolic_inputs
 from fastconv.graph import Shape as Shape
@@ -223,7 +224,7 @@ class Layer(Configurable):
 
     def connect(self, x: Any, weights: WeightSource | None = None) -> Any:
         """Build the layer for symbolic input, with weights as in `build`, and return its symbolic output."""
-        tensors = symbolic_inputs(self.name, x)
+        tensors = self.sources(symbolic_inputs(self.name, x))
         shapes = [tensor.shape for tensor in tensors]
         outputs = connect(self, tensors, self.output_shapes(shapes))
         self.build(self.joined(shapes), weights)
@@ -238,6 +239,13 @@ class Layer(Configurable):
         input_shape = self.joined(input_shapes)
         self._check_axes(input_shape)
         return [self.output_shape(input_shape)]
+
+    def sources(self, tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
+        """Return the inputs that the layer takes where it is called with `tensors`, or follows them in a model.
+
+        By default these; a layer that undoes an earlier one takes what that one had, too.
+        """
+        return list(tensors)
 
     def joined(self, values: Sequence[Any]) -> Any:
         """Return shapes or arrays of all inputs as the layer's methods take them: a list, or the only one."""
@@ -382,7 +390,8 @@ class Layer(Configurable):
 
     def _convert(self, argument: str, value: Any) -> Array:
         """Return an input or a gradient as an array of the layer's dtype."""
-        return to_array(type(self).__name__, argument, value).astype(self.dtype, copy=False)
+        array = to_array(type(self).__name__, argument, value)
+        return array if array.dtype == self.dtype else converted(array, self.dtype)
 
     def _check_regularizers(self, arguments: dict[str, object]) -> dict[str, regularizers.Regularizer]:
         weights = {_regularizer_argument(name): name for name in self.regularized}

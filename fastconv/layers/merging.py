@@ -3,10 +3,11 @@
 # ruff: noqa: D102 - what an overriding method does stands in Layer.
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack, cast
 
 import numpy as np
 
+from fastconv._memory import empty
 from fastconv.layers._arguments import integer
 from fastconv.layers._windows import Window, own_place
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape
@@ -233,9 +234,10 @@ class Concatenate(_Merge):
         return (*first[:axis], joined, *first[axis + 1 :])
 
     def _forward(self, x: Any, training: bool) -> tuple[Array, list[int]]:
-        self.output_shape([array.shape for array in x])
         ends = np.cumsum([array.shape[self.axis] for array in x]).tolist()
-        return np.concatenate(x, axis=self.axis), ends[:-1]
+        shape = self.output_shape([array.shape for array in x])
+        y = empty(cast(tuple[int, ...], shape), self.dtype)
+        return np.concatenate(x, axis=self.axis, out=y), ends[:-1]
 
     def _backward(self, saved: list[int], grad_y: Array, needs_input: bool) -> list[Array] | None:
         return np.split(grad_y, saved, axis=self.axis) if needs_input else None
@@ -256,10 +258,11 @@ def _wider(first: int | None, second: int | None) -> int | None:
 
 
 def _reduce(function: np.ufunc, arrays: Sequence[Array]) -> Array:
-    """Return ``function(...function(function(a, b), c)...)`` with one new array where the shapes are equal."""
-    y: Array = function(arrays[0], arrays[1])
+    """Return ``function(...function(function(a, b), c)...)`` in one new array."""
+    y = empty(np.broadcast_shapes(*(array.shape for array in arrays)), arrays[0].dtype)
+    function(arrays[0], arrays[1], out=y)
     for array in arrays[2:]:
-        y = function(y, array, out=y) if np.broadcast_shapes(y.shape, array.shape) == y.shape else function(y, array)
+        function(y, array, out=y)
     return y
 
 

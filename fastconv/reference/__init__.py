@@ -101,6 +101,16 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_backward,
 )
+from fastconv.reference.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastconv.reference.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -179,6 +189,14 @@ __all__ = [
     "pad_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
