@@ -19,12 +19,8 @@ from fastconv.layers.global_pooling import (
 )
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
-from fastconv.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
-from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
-from fastconv.layers.regularization import Dropout
-from fastconv.layers.resampling import UpSampling1D, UpSampling2D, UpSampling3D
-from fastconv.layers.reshaping import Flatten, Permute, Reshape
 from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
+from fastconv.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from fastconv.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -34,7 +30,8 @@ from fastconv.layers.pooling import (
     MaxPooling3D,
 )
 from fastconv.layers.regularization import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
-from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
+from fastconv.layers.resampling import UpSampling1D, UpSampling2D, UpSampling3D
+from fastconv.layers.reshaping import Flatten, Permute, Reshape
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
 from fastconv.layers.unpooling import MaxUnpooling2D

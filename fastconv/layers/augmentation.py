@@ -2,7 +2,6 @@
 
 # ruff: noqa: D102 - what an overriding method does stands in Layer.
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Unpack
 
@@ -10,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv.functional as F
-from fastconv._random import check_seed, fresh_seed, generator
+from fastconv._numbers import finite
 from fastconv.functional._axis_maps import AxisMap, apply_maps, axis_map
 from fastconv.layers._arguments import integer, one_of
 from fastconv.layers._images import ImageLayer
+from fastconv.layers._random_layer import RandomLayer
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape
 
 Factor = float | tuple[float, float]
@@ -65,20 +65,14 @@ class Rescaling(Layer):
         return grad_y * np.asarray(self.scale, self.dtype) if needs_input else None
 
 
-class _RandomImages(ImageLayer):
+class _RandomImages(ImageLayer, RandomLayer):
     """In training, another linear map of rows and of columns for each image."""
 
     def __init__(
         self, seed: int | None = None, data_format: str | None = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(data_format, **options)
-        self.seed = None if seed is None else check_seed(type(self).__name__, seed)
-        self._random = generator(fresh_seed() if self.seed is None else self.seed)
-
-    def reseed(self, *entropy: int) -> None:
-        if self.seed is not None:
-            entropy = (self.seed, *entropy[1:])
-        self._random = generator(*entropy)
+        self._start(seed)
 
     def _draw(self, images: int, sizes: tuple[int, ...]) -> list[AxisMap]:
         """Return maps of rows and columns for so many images of (height, width)."""
@@ -279,7 +273,7 @@ class RandomTranslation(_RandomImages):
         self.width_factor = _factor("RandomTranslation: width_factor", width_factor)
         self.fill_mode = one_of("RandomTranslation: fill_mode", fill_mode, "reflect", "constant", "wrap", "nearest")
         self.interpolation = one_of("RandomTranslation: interpolation", interpolation, "bilinear", "nearest")
-        self.fill_value = _number("RandomTranslation: fill_value", fill_value)
+        self.fill_value = finite("RandomTranslation: fill_value", fill_value)
 
     def _draw(self, images: int, sizes: tuple[int, ...]) -> list[AxisMap]:
         return [
@@ -317,26 +311,18 @@ def _filled(fill_mode: str, index: NDArray[np.int64], size: int) -> NDArray[np.i
     return index
 
 
-def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{where} must be a number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{where} must be finite, got {value!r}")
-    return float(value)
-
-
 def _numbers(where: str, value: Any) -> float | tuple[float, ...]:
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) and np.ndim(value) == 1:
-        return tuple(_number(where, entry) for entry in value)
-    return _number(where, value)
+        return tuple(finite(where, entry) for entry in value)
+    return finite(where, value)
 
 
 def _factor(where: str, value: Any) -> tuple[float, float]:
     """Return the bounds (lower, upper) of a part of a size."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        bounds = tuple(_number(where, entry) for entry in value)
+        bounds = tuple(finite(where, entry) for entry in value)
     else:
-        bounds = -abs(_number(where, value)), abs(_number(where, value))
+        bounds = -abs(finite(where, value)), abs(finite(where, value))
     if len(bounds) != 2 or not -1 <= min(bounds) <= max(bounds) <= 1:
         raise ValueError(f"{where} must be a number or a pair of numbers from -1 to 1, got {value!r}")
     return min(bounds), max(bounds)
