@@ -6,6 +6,7 @@ import pytest
 from fastconv import utils
 from fastconv.initializers import Constant
 from fastconv.layers import (
+    ELU,
     Activation,
     AveragePooling2D,
     Conv2D,
@@ -19,6 +20,7 @@ from fastconv.layers import (
     LeakyReLU,
     MaxPooling2D,
     Permute,
+    PReLU,
     RandomCrop,
     RandomFlip,
     RandomTranslation,
@@ -40,6 +42,9 @@ EVERY_LAYER = [
     Activation("sigmoid"),
     ReLU(max_value=6.0),
     LeakyReLU(0.1),
+    ELU(0.5),
+    PReLU("ones", shared_axes=(1, 2)),
+    Activation("gelu"),
     Softmax(),
     Dropout(0.5, seed=3),
     Flatten(),

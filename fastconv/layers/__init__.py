@@ -3,7 +3,7 @@
 A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``grad_x = layer.backward(grad_y)``.
 """
 
-from fastconv.layers.activations import Activation, LeakyReLU, ReLU, Softmax
+from fastconv.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastconv.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation, Rescaling
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
@@ -65,6 +65,8 @@ __all__ = [
     "Activation",
     "ReLU",
     "LeakyReLU",
+    "PReLU",
+    "ELU",
     "Softmax",
     "BatchNormalization",
     "LayerNormalization",
