@@ -15,9 +15,9 @@ cross-entropy: by its input z the derivative is sigmoid(z) - 0.7.
 I. Goodfellow, Y. Bengio, A. Courville, Deep Learning, 2016, sections 3.13 and 5.5.
 
 **Loss surfaces.** A network with two weights, y = sigmoid(w_2 tanh(w_1 x)), one in each layer, shall tell positive x
-from negative. Seen from above its weights, the quadratic loss has wide plateaus where it is wrong and hardly any slope;
+from negative. Over its weights, the quadratic loss has wide plateaus where it is wrong and hardly any slope;
 cross-entropy is steep there (X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural
-networks", 2010, figure 5). For one layer, y = sigmoid(w x + b), cross-entropy is convex: its second derivative along any
+networks", 2010, figure 5). For one layer, y = sigmoid(w x + b), cross-entropy is convex: its second derivative along a
 direction d is the mean of y (1 - y) (d_1 x + d_2)^2, never below zero. That of the quadratic loss is not.
 
 Run it with ``python examples/likelihood.py``. It exits with 1 if a figure does not hold.
@@ -140,8 +140,8 @@ def draw(found, weights, losses):
     for name, values in found.items():
         axes.plot(GRID, values / np.abs(values).max() if name == "minus likelihood" else values, label=name)
     axes.axvline(0.7, color="0.7", linewidth=0.8)
-    axes.set(xlabel="p", ylim=(-1.1, 14), title="7 heads of 10 (likelihood scaled to 1)")
-    axes.legend(frameon=False)
+    axes.set(xlabel="p", ylim=(-1.1, 20), title="7 heads of 10 (likelihood scaled to 1)")
+    axes.legend(frameon=False, loc="upper center")
     grid = np.meshgrid(weights, weights, indexing="ij")
     for place, title, loss in zip((2, 3), ("quadratic loss", "cross-entropy"), losses, strict=True):
         axes = figure.add_subplot(1, 3, place, projection="3d")

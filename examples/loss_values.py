@@ -108,7 +108,7 @@ def draw():
         for shift, (network, outputs) in zip((-0.2, 0.2), OUTPUTS.items(), strict=True):
             values = loss(outputs)
             axes.bar(rows + shift, values, 0.4, label=f"network {network}: mean {values.mean():.2f}")
-        axes.set(title=title, xticks=rows, xticklabels=["row 1", "row 2", "row 3"])
+        axes.set(title=title, ylim=(0, 3), xticks=rows, xticklabels=["row 1", "row 2", "row 3"])
         axes.legend(frameon=False, loc="upper left")
     return figure
 
