@@ -74,6 +74,14 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
@@ -136,6 +144,12 @@ __all__ = [
     "max_unpool3d_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
