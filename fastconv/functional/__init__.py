@@ -53,7 +53,18 @@ from fastconv.functional.conv_transpose import (
     conv_transpose3d_backward,
 )
 from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
+from fastconv.functional.dropout import (
+    dropout,
+    dropout1d,
+    dropout1d_backward,
+    dropout2d,
+    dropout2d_backward,
+    dropout3d,
+    dropout3d_backward,
+    dropout_backward,
+)
 from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.local_response import local_response_norm, local_response_norm_backward
 from fastconv.functional.losses import (
     huber_loss,
     huber_loss_backward,
@@ -150,6 +161,16 @@ __all__ = [
     "layer_norm_backward",
     "group_norm",
     "group_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "dropout",
+    "dropout_backward",
+    "dropout1d",
+    "dropout1d_backward",
+    "dropout2d",
+    "dropout2d_backward",
+    "dropout3d",
+    "dropout3d_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
