@@ -25,6 +25,13 @@ cdef extern from "fastconv.h" nogil:
         FCV_LEAKY_RELU
         FCV_SIGMOID
         FCV_TANH
+        FCV_RELU6
+        FCV_ELU
+        FCV_ELU_OUTPUT
+        FCV_GELU
+        FCV_GELU_TANH
+        FCV_SILU
+        FCV_SOFTPLUS
         FCV_ACTIVATIONS
     ctypedef enum fcv_algorithm:
         FCV_ALGORITHMS
@@ -52,6 +59,17 @@ cdef extern from "fastconv.h" nogil:
         int count_include_pad
         int64_t divisor_override
         int adaptive
+    struct fcv_axis_map:
+        int64_t out, images, taps
+        int64_t in_ "in"
+        const int64_t *begin
+        const int64_t *index
+        const void *weight
+    struct fcv_resampling:
+        int64_t n, c
+        fcv_dtype dtype
+        fcv_layout layout
+        fcv_axis_map[3] axis
     fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
@@ -69,10 +87,14 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
     fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_resample(const fcv_resampling *, const void *, void *)
     fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
-    fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
-    fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
+    fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, double, int64_t, const void *, void *)
+    fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, double, int64_t, const void *, const void *,
+                                       void *)
+    fcv_status fcv_prelu(fcv_dtype, fcv_layout, int64_t, int64_t, int64_t, const void *, const void *, const void *,
+                         void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, const void *, const void *, void *)
     struct fcv_norm:
@@ -117,6 +139,13 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+RELU6 = <int>FCV_RELU6
+ELU = <int>FCV_ELU
+ELU_OUTPUT = <int>FCV_ELU_OUTPUT
+GELU = <int>FCV_GELU
+GELU_TANH = <int>FCV_GELU_TANH
+SILU = <int>FCV_SILU
+SOFTPLUS = <int>FCV_SOFTPLUS
 MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
@@ -506,6 +535,48 @@ def avg_pool_backward(
     check(status)
 
 
+cdef int read_map(object source, Arrays tables, fcv_axis_map *axis) except -1:
+    cdef int64_t rows
+    axis.in_, axis.out, begin, index, weight = source
+    axis.images, axis.taps = 1, 0
+    axis.begin, axis.index, axis.weight = NULL, NULL, NULL
+    if begin is None:
+        return 0
+    times(axis.in_, axis.out)
+    rows = len(begin) - 1
+    if rows < 0 or (rows != axis.out and (axis.out == 0 or rows % axis.out)):
+        raise ValueError(f"_core: a map of {axis.out} outputs must have as many rows for each image, got {rows}")
+    if rows != axis.out:
+        axis.images = rows // axis.out
+    axis.taps = len(index)
+    axis.begin = tables.positions(begin, rows + 1, False)
+    axis.index = tables.positions(index, axis.taps, False)
+    axis.weight = tables.numbers(weight, axis.taps)
+    return 0
+
+
+def resample(int64_t batch, int64_t channels, bint channels_last, maps, x, y):
+    cdef fcv_resampling r
+    cdef Arrays arrays = Arrays(), tables
+    cdef fcv_status status
+    cdef int64_t[3] inputs, outputs
+    held = [Arrays(), Arrays(), Arrays()]
+    for i in range(3):
+        read_map(maps[i], held[i], &r.axis[i])
+        inputs[i], outputs[i] = r.axis[i].in_, r.axis[i].out
+    r.n, r.c = batch, channels
+    cdef const void *px = arrays.numbers(x, volume(batch, channels, inputs))
+    cdef void *py = arrays.numbers(y, volume(batch, channels, outputs), True)
+    for tables in held:
+        if tables.typed and tables.dtype != arrays.dtype:
+            raise TypeError("_core: weights must have the arrays' dtype")
+    r.dtype = arrays.dtype
+    r.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_resample(&r, px, py)
+    check(status)
+
+
 def max_unpool_forward(geometry, bint channels_last, y, indices, x):
     cdef fcv_pool pool = pool_of(geometry, channels_last)
     cdef Arrays arrays = Arrays()
@@ -532,18 +603,18 @@ def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
     check(status)
 
 
-def activation_forward(int activation, double slope, x, y):
+def activation_forward(int activation, double slope, double threshold, x, y):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *px = arrays.numbers(x, -1)
     cdef int64_t count = arrays.elements()
     cdef void *py = arrays.numbers(y, count, True)
     with nogil:
-        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, count, px, py)
+        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, threshold, count, px, py)
     check(status)
 
 
-def activation_backward(int activation, double slope, saved, gy, gx):
+def activation_backward(int activation, double slope, double threshold, saved, gy, gx):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *ps = arrays.numbers(saved, -1)
@@ -551,7 +622,24 @@ def activation_backward(int activation, double slope, saved, gy, gx):
     cdef const void *pgy = arrays.numbers(gy, count)
     cdef void *pgx = arrays.numbers(gx, count, True)
     with nogil:
-        status = fcv_activation_backward(arrays.dtype, <fcv_activation>activation, slope, count, ps, pgy, pgx)
+        status = fcv_activation_backward(arrays.dtype, <fcv_activation>activation, slope, threshold, count, ps, pgy,
+                                         pgx)
+    check(status)
+
+
+def prelu(bint channels_last, int64_t n, int64_t channels, int64_t pixels, weight, saved, x, y):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef fcv_layout layout = layout_of(channels_last)
+    cdef const void *ps = arrays.numbers(saved, -1)
+    cdef int64_t count = arrays.elements()
+    if n * channels * pixels != count:
+        raise ValueError(f"_core: n, channels, pixels must have the product {count}, got {n}, {channels}, {pixels}")
+    cdef const void *pw = arrays.numbers(weight, channels)
+    cdef const void *px = arrays.numbers(x, count)
+    cdef void *py = arrays.numbers(y, count, True)
+    with nogil:
+        status = fcv_prelu(arrays.dtype, layout, n, channels, pixels, pw, ps, px, py)
     check(status)
 
 

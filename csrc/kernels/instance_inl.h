@@ -5,12 +5,14 @@
 #include "kernels.h"
 #include "simd.h"
 
+#include "math_inl.h"
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
 #include "normalize_inl.h"
 #include "peak_inl.h"
 #include "pool_inl.h"
+#include "resample_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
 #include "winograd_inl.h"
@@ -52,11 +54,14 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_index_row = NAME(pool_max_index_row),
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .weighted_sum = NAME(weighted_sum),
+    .gather = NAME(gather),
     .unpool_add = NAME(unpool_add),
     .unpool_put = NAME(unpool_put),
     .unpool_get = NAME(unpool_get),
     .activation = NAME(activation),
     .activation_grad = NAME(activation_grad),
+    .prelu = NAME(prelu),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
     .moments_row = NAME(moments_row),

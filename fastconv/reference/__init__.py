@@ -31,16 +31,28 @@ array([[[ 0.,  5.,  0., -5.]]])
 """
 
 from fastconv.reference.activations import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
     leaky_relu,
     leaky_relu_backward,
     log_softmax,
     log_softmax_backward,
+    prelu,
+    prelu_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
+    silu,
+    silu_backward,
     softmax,
     softmax_backward,
+    softplus,
+    softplus_backward,
     tanh,
     tanh_backward,
 )
@@ -101,6 +113,16 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_backward,
 )
+from fastconv.reference.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastconv.reference.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -115,17 +137,7 @@ from fastconv.reference.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
-from fastconv.reference.normalization import (
-    batch_norm,
-    batch_norm_backward,
-    group_norm,
-    group_norm_backward,
-    layer_norm,
-    layer_norm_backward,
-    local_response_norm,
-    local_response_norm_backward,
-)
-from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 from fastconv.reference.unpooling import (
     max_unpool1d,
@@ -163,6 +175,10 @@ __all__ = [
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
     "adaptive_avg_pool1d",
@@ -201,6 +217,18 @@ __all__ = [
     "sigmoid_backward",
     "tanh",
     "tanh_backward",
+    "relu6",
+    "relu6_backward",
+    "prelu",
+    "prelu_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
     "softmax",
     "softmax_backward",
     "log_softmax",
