@@ -130,6 +130,27 @@ fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int
 fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *y,
                                 const void *gy, void *gx);
 
+/* Normalization of x[n][channels][pixels] or x[n][pixels][channels]:
+ *
+ *     y = (x - mean) / sqrt(variance + epsilon) * weight + bias
+ *
+ * with weight[channels] and bias[channels] (NULL for one and zero), and mean and variance, the mean square of the
+ * differences from it, over the images and pixels of a channel (groups 0: batch normalization), or over the channels
+ * and pixels of one of groups parts of an image (group normalization; layer normalization: groups 1, pixels 1). */
+struct fcv_norm {
+  int64_t n, channels, pixels, groups;
+  fcv_dtype dtype;
+  fcv_layout layout;
+  double epsilon;
+  int given; /* groups 0: mean and variance are given, and constants for the gradient */
+};
+/* mean[channels] and variance[channels] are read where they are given, and else written; groups > 0: not looked at. */
+fcv_status fcv_norm_forward(const struct fcv_norm *norm, const void *x, const void *weight, const void *bias,
+                            double *mean, double *variance, void *y);
+/* gx, gw[channels] and gb[channels], the gradients of sum(y * gy). mean and variance are read where they are given. */
+fcv_status fcv_norm_backward(const struct fcv_norm *norm, const void *x, const void *gy, const void *weight,
+                             const double *mean, const double *variance, void *gx, void *gw, void *gb);
+
 /* Chooses the instruction set: a name from fcv_isa_name, or NULL for the best that this CPU has. Until it is called
  * the best is in use. Not to be called while operations run. */
 fcv_status fcv_select_isa(const char *name);

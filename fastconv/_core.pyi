@@ -153,6 +153,37 @@ def activation_forward(activation: int, slope: float, x: Array, y: Array) -> Non
 def activation_backward(activation: int, slope: float, saved: Array, gy: Array, gx: Array) -> None: ...
 def softmax_forward(logarithm: bool, columns: int, x: Array, y: Array) -> None: ...
 def softmax_backward(logarithm: bool, columns: int, y: Array, gy: Array, gx: Array) -> None: ...
+def norm_forward(
+    shape: tuple[int, int, int, int],
+    channels_last: bool,
+    epsilon: float,
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    y: Array,
+    mean: Array | None = None,
+    variance: Array | None = None,
+    given: bool = False,
+) -> None:
+    """Normalize x of shape (n, channels, pixels, groups), groups being 0 for batch normalization.
+
+    Its mean and variance, float64 arrays with one number for each channel, are read if they are given and else written.
+    """
+
+def norm_backward(
+    shape: tuple[int, int, int, int],
+    channels_last: bool,
+    epsilon: float,
+    x: Array,
+    gy: Array,
+    weight: Array | None,
+    gx: Array,
+    gw: Array,
+    gb: Array,
+    mean: Array | None = None,
+    variance: Array | None = None,
+    given: bool = False,
+) -> None: ...
 def set_threads(threads: int) -> None: ...
 def get_threads() -> int: ...
 def has_openmp() -> bool: ...

@@ -75,6 +75,16 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, const void *, const void *, void *)
+    struct fcv_norm:
+        int64_t n, channels, pixels, groups
+        fcv_dtype dtype
+        fcv_layout layout
+        double epsilon
+        int given
+    fcv_status fcv_norm_forward(const fcv_norm *, const void *, const void *, const void *, double *, double *, void *)
+    fcv_status fcv_norm_backward(
+        const fcv_norm *, const void *, const void *, const void *, const double *, const double *, void *, void *, void *
+    )
     fcv_status fcv_select_isa(const char *)
     const char *fcv_isa()
     const char *fcv_isa_name(int)
@@ -116,7 +126,7 @@ ALGORITHMS = (
 cdef class Arrays:
     """The buffers of one call, released with it; all but index arrays are of one dtype."""
 
-    cdef Py_buffer[4] view
+    cdef Py_buffer[6] view
     cdef int count
     cdef fcv_dtype dtype
     cdef bint typed
@@ -151,6 +161,12 @@ cdef class Arrays:
         if elements >= 0 and view.len != elements * view.itemsize:
             raise ValueError(f"_core: array must have {elements} elements, got {view.len // view.itemsize}")
         return view.buf
+
+    cdef double *doubles(self, object array, int64_t elements, bint writable) except? NULL:
+        cdef double *data = <double *>self.numbers(array, elements, writable)
+        if data != NULL and self.dtype != FCV_F64:
+            raise TypeError("_core: statistics must be native float64")
+        return data
 
     cdef int64_t *positions(self, object array, int64_t elements, bint writable) except? NULL:
         cdef Py_buffer *view
@@ -565,6 +581,57 @@ def softmax_backward(bint logarithm, int64_t columns, y, gy, gx):
     cdef void *pgx = arrays.numbers(gx, count, True)
     with nogil:
         status = fcv_softmax_backward(arrays.dtype, logarithm, rows, columns, py, pgy, pgx)
+    check(status)
+
+
+cdef int64_t read_norm(object shape, bint channels_last, double epsilon, bint given, fcv_norm *norm) except -1:
+    """All of norm but the dtype; returns the elements of x."""
+    norm.n, norm.channels, norm.pixels, norm.groups = shape
+    norm.layout, norm.epsilon, norm.given = layout_of(channels_last), epsilon, given
+    return times(times(norm.n, norm.channels), norm.pixels)
+
+
+def norm_forward(shape, bint channels_last, double epsilon, x, weight, bias, y, mean=None, variance=None,
+                 bint given=False):
+    cdef fcv_norm norm
+    cdef Arrays arrays = Arrays(), statistics = Arrays()
+    cdef fcv_status status
+    cdef int64_t count = read_norm(shape, channels_last, epsilon, given, &norm)
+    if given and (mean is None or variance is None):
+        raise ValueError("_core: norm_forward needs mean and variance where they are given")
+    cdef const void *px = arrays.numbers(x, count)
+    cdef const void *pw = arrays.numbers(weight, norm.channels)
+    cdef const void *pb = arrays.numbers(bias, norm.channels)
+    cdef void *py = arrays.numbers(y, count, True)
+    cdef double *pm = statistics.doubles(mean, norm.channels, not given)
+    cdef double *pv = statistics.doubles(variance, norm.channels, not given)
+    if (pm == NULL) != (pv == NULL):
+        raise ValueError("_core: norm_forward needs both of mean and variance, or neither")
+    norm.dtype = arrays.dtype
+    with nogil:
+        status = fcv_norm_forward(&norm, px, pw, pb, pm, pv, py)
+    check(status)
+
+
+def norm_backward(shape, bint channels_last, double epsilon, x, gy, weight, gx, gw, gb, mean=None, variance=None,
+                  bint given=False):
+    cdef fcv_norm norm
+    cdef Arrays arrays = Arrays(), statistics = Arrays()
+    cdef fcv_status status
+    cdef int64_t count = read_norm(shape, channels_last, epsilon, given, &norm)
+    if given and (mean is None or variance is None):
+        raise ValueError("_core: norm_backward needs mean and variance where they are given")
+    cdef const void *px = arrays.numbers(x, count)
+    cdef const void *pgy = arrays.numbers(gy, count)
+    cdef const void *pw = arrays.numbers(weight, norm.channels)
+    cdef void *pgx = arrays.numbers(gx, count, True)
+    cdef void *pgw = arrays.numbers(gw, norm.channels, True)
+    cdef void *pgb = arrays.numbers(gb, norm.channels, True)
+    cdef const double *pm = statistics.doubles(mean, norm.channels, False)
+    cdef const double *pv = statistics.doubles(variance, norm.channels, False)
+    norm.dtype = arrays.dtype
+    with nogil:
+        status = fcv_norm_backward(&norm, px, pgy, pw, pm, pv, pgx, pgw, pgb)
     check(status)
 
 

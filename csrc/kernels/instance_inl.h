@@ -8,6 +8,7 @@
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
+#include "normalize_inl.h"
 #include "peak_inl.h"
 #include "pool_inl.h"
 #include "unpool_inl.h"
@@ -58,5 +59,12 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .activation_grad = NAME(activation_grad),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
+    .moments_row = NAME(moments_row),
+    .moments_columns = NAME(moments_columns),
+    .affine_rows = NAME(affine_rows),
+    .affine_plane = NAME(affine_plane),
+    .normalize_row = NAME(normalize_row),
+    .normalize_row_grad = NAME(normalize_row_grad),
+    .normalize_row_weights = NAME(normalize_row_weights),
     .peak = NAME(peak),
 };

@@ -127,6 +127,42 @@ typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count,
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
 
+/* Normalization. The moments of count numbers, or of each of at most FCV_STRIP columns, in two passes over x: about a
+ * shift near their mean, so that they lose nothing where the mean is large beside the deviation. With d = x - shift
+ *
+ *     sums = shift, sum of d, sum of d * d, sum of gy, sum of gy * d
+ *
+ * moments_row: gy may be NULL for zero; it counts times weight where that is not NULL. sums: [FCV_MOMENTS] doubles.
+ * moments_columns: x[r * pitch + j], gy too; sums: [FCV_MOMENTS][FCV_STRIP] of T, in the order of r. */
+enum { FCV_SHIFT, FCV_D, FCV_DD, FCV_G, FCV_GD, FCV_MOMENTS, FCV_STRIP = 64 };
+typedef void fcv_moments_row_fn(int64_t count, const void *x, const void *gy, const void *weight, double *sums);
+typedef void fcv_moments_columns_fn(int64_t rows, int64_t columns, const void *x, const void *gy, int64_t pitch,
+                                    void *sums);
+/* y = (x - shift) * scale + offset + gy * gy_scale; gy may be NULL for zero. Arrays are [rows][columns], constants
+ * [columns] in affine_rows, and one number for all in affine_plane. */
+struct fcv_affine {
+  int64_t rows, columns;
+  const void *x, *gy, *shift, *scale, *offset, *gy_scale;
+  void *y;
+};
+typedef void fcv_affine_fn(const struct fcv_affine *affine);
+/* A row with numbers of its own, v[j] = (x[j] - shift) * scale + offset:
+ *
+ *     normalize_row:          y[j] = v[j] * weight[j] + bias[j]
+ *     normalize_row_grad:     gx[j] = v[j] + gy[j] * weight[j] * gy_scale
+ *     normalize_row_weights:  gw[j] += gy[j] * v[j],  gb[j] += gy[j]
+ *
+ * weight and bias may be NULL for one and zero. */
+struct fcv_line {
+  double shift, scale, offset;
+};
+typedef void fcv_normalize_row_fn(int64_t columns, const struct fcv_line *line, const void *x, const void *weight,
+                                  const void *bias, void *y);
+typedef void fcv_normalize_row_grad_fn(int64_t columns, const struct fcv_line *line, double gy_scale, const void *x,
+                                       const void *gy, const void *weight, void *gx);
+typedef void fcv_normalize_row_weights_fn(int64_t columns, const struct fcv_line *line, const void *x, const void *gy,
+                                          void *gw, void *gb);
+
 /* One transform of Winograd's algorithm on the vectors of a tile: n_in * n_in rows of channels to n_out * n_out rows.
  *
  *     to[i][j][c] = activation(bias[c] + sum over p, q of L[i][p] * L[j][q] * from[p][q][c])
@@ -172,6 +208,12 @@ struct fcv_kernels {
   fcv_activation_grad_fn *activation_grad;
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
+  fcv_moments_row_fn *moments_row;
+  fcv_moments_columns_fn *moments_columns;
+  fcv_affine_fn *affine_rows, *affine_plane;
+  fcv_normalize_row_fn *normalize_row;
+  fcv_normalize_row_grad_fn *normalize_row_grad;
+  fcv_normalize_row_weights_fn *normalize_row_weights;
   fcv_peak_fn *peak;
 };
 

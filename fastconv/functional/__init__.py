@@ -53,7 +53,18 @@ from fastconv.functional.conv_transpose import (
     conv_transpose3d_backward,
 )
 from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
+from fastconv.functional.dropout import (
+    dropout,
+    dropout1d,
+    dropout1d_backward,
+    dropout2d,
+    dropout2d_backward,
+    dropout3d,
+    dropout3d_backward,
+    dropout_backward,
+)
 from fastconv.functional.linear import linear, linear_backward
+from fastconv.functional.local_response import local_response_norm, local_response_norm_backward
 from fastconv.functional.losses import (
     huber_loss,
     huber_loss_backward,
@@ -74,6 +85,15 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
+from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
@@ -136,6 +156,22 @@ __all__ = [
     "max_unpool3d_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
+    "dropout",
+    "dropout_backward",
+    "dropout1d",
+    "dropout1d_backward",
+    "dropout2d",
+    "dropout2d_backward",
+    "dropout3d",
+    "dropout3d_backward",
     "relu",
     "relu_backward",
     "leaky_relu",

@@ -115,6 +115,17 @@ from fastconv.reference.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.reference.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
+from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 from fastconv.reference.unpooling import (
     max_unpool1d,
@@ -174,6 +185,14 @@ __all__ = [
     "max_unpool3d_backward",
     "linear",
     "linear_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "group_norm",
+    "group_norm_backward",
+    "local_response_norm",
+    "local_response_norm_backward",
     "relu",
     "relu_backward",
     "leaky_relu",
