@@ -10,8 +10,15 @@ from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Con
 from fastconv.layers.dense import Dense
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
-from fastconv.layers.regularization import Dropout
+from fastconv.layers.regularization import (
+    Dropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
@@ -37,7 +44,14 @@ __all__ = [
     "ReLU",
     "LeakyReLU",
     "Softmax",
+    "BatchNormalization",
+    "LayerNormalization",
+    "GroupNormalization",
     "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "GaussianNoise",
     "Flatten",
     "Reshape",
     "ZeroPadding2D",
