@@ -1,6 +1,7 @@
 # make demo   virtual environment, installation, the two-minute tour        make lint      ruff, mypy, clang-format, cython-lint
 # make test   the tests                                                     make sanitize  tests/c under ASan and UBSan
 # make bench  the speed table, into bench/results                           make test-arm  tests/c for aarch64 under qemu
+# make examples  the lectures' results, each by a script
 #
 # Everything is installed into .venv, editable: a changed Python file needs nothing, a changed C file is compiled again.
 
@@ -18,7 +19,7 @@ INPUTS := setup.py pyproject.toml fastconv/_core.pyx $(filter csrc/%,$(C_FILES))
 ARM_CC ?= aarch64-linux-gnu-gcc
 ARM_RUNNER ?= qemu-aarch64-static
 
-.PHONY: help demo test lint sanitize test-arm bench clean
+.PHONY: help demo test lint sanitize test-arm bench examples clean
 
 help:
 	@sed -n '1,/^$$/s/^# \?//p' Makefile
@@ -53,6 +54,9 @@ test-arm: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp
 	$(RUN)/python bench/run.py --markdown bench/results/cpu.md --json bench/results/cpu.json $(BENCH_FLAGS)
+
+examples: $(VENV)/examples.stamp
+	$(RUN)/python examples/all.py $(EXAMPLES_FLAGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info fastconv/_core*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis

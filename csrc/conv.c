@@ -5,9 +5,10 @@ static fcv_status check(const struct fcv_conv *conv) {
   return fcv_geometry_check(&conv->geometry, fcv_kernels(conv->dtype)->size);
 }
 
-/* One pixel in, one out: rows of channels either way, and channels last needs no transposition. */
+/* With one pixel or one channel both layouts are the same, and channels last needs no transposition. */
 static void prefer_channels_last(struct fcv_conv *conv) {
-  if (fcv_product(conv->geometry.in) == 1 && fcv_product(conv->geometry.out) == 1)
+  const struct fcv_geometry *g = &conv->geometry;
+  if ((g->ci == 1 || fcv_product(g->in) == 1) && (g->co == 1 || fcv_product(g->out) == 1))
     conv->layout = FCV_CHANNELS_LAST;
 }
 

@@ -117,6 +117,28 @@ fcv_status fcv_max_unpool_forward(const struct fcv_pool *pool, const void *y, co
 /* gy = gx[indices]. */
 fcv_status fcv_max_unpool_backward(const struct fcv_pool *pool, const void *gx, const int64_t *indices, void *gy);
 
+/* A linear map along one axis, in compressed rows: one for all images, or one for each.
+ *
+ *     y[o] = sum over begin[i] <= k < begin[i + 1] of weight[k] * x[index[k]], i = o or image * out + o */
+struct fcv_axis_map {
+  int64_t in, out;
+  int64_t images;       /* 1 or n */
+  int64_t taps;         /* elements of index and weight, in [0, in) and of the dtype */
+  const int64_t *begin; /* [images * out + 1], from 0 to taps; NULL: y[o] = x[o], in == out */
+  const int64_t *index;
+  const void *weight;
+};
+
+struct fcv_resampling {
+  int64_t n, c;
+  fcv_dtype dtype;
+  fcv_layout layout;
+  struct fcv_axis_map axis[FCV_AXES];
+};
+
+/* y = x mapped along each axis. */
+fcv_status fcv_resample(const struct fcv_resampling *maps, const void *x, void *y);
+
 /* y[i] = activation(x[i]); y may be x. */
 fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
                                   const void *x, void *y);

@@ -35,6 +35,12 @@ typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
 void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
 /* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
 int fcv_threads_for(double work);
+/* How many pieces of some elements to take as one unit: handing out units of less than a few microseconds takes two
+ * threads longer than one, but each thread must have some. */
+static inline int64_t fcv_group(int64_t pieces, int64_t elements) {
+  const int64_t enough = ((int64_t)1 << 14) / fcv_max(1, elements);
+  return fcv_max(1, fcv_min(enough, pieces / (4 * fcv_get_threads())));
+}
 /* Into how many parts, at most `most`, to cut each of some units, so that every thread has work. */
 static inline int64_t fcv_parts(int64_t units, int64_t most) {
   const int64_t wanted = 4 * fcv_get_threads();

@@ -20,7 +20,6 @@ struct pool {
 };
 
 enum pass { MAX, AVG, MAX_GRAD, AVG_GRAD };
-enum { UNIT_ELEMENTS = 1 << 14 };
 
 static int channels_last(const struct pool *p) { return p->pool->layout == FCV_CHANNELS_LAST; }
 
@@ -339,8 +338,8 @@ static double work(const struct pool *p) {
 }
 
 static fcv_status run_planes(struct pool *p, fcv_unit_fn *planes) {
-  const int64_t all = p->geometry.n * p->geometry.ci, few = fcv_ceil_div(all, 4 * fcv_get_threads());
-  p->planes = fcv_max(1, fcv_min(few, UNIT_ELEMENTS / (p->in_plane + p->out_plane)));
+  const int64_t all = p->geometry.n * p->geometry.ci;
+  p->planes = fcv_group(all, p->in_plane + p->out_plane);
   return run(p, fcv_ceil_div(all, p->planes), work(p), planes);
 }
 

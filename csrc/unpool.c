@@ -7,7 +7,8 @@
 struct move {
   fcv_unpool_fn *kernel;
   int64_t pooled, image, channels; /* pixels of both sides; channels of a pixel */
-  int64_t size, splits;
+  int64_t images, group, splits;   /* a unit is a group of images, or part of the channels of one */
+  int64_t size;
   int to_image;
   const int64_t *indices;
   const char *from;
@@ -16,18 +17,22 @@ struct move {
 };
 
 /* One image, or some channels of it; one channel where the layout keeps them apart. */
-static void move(const void *context, int64_t unit, int thread) {
-  const struct move *m = context;
-  const int64_t image = unit / m->splits, split = unit % m->splits;
+static void move_image(const struct move *m, int64_t image, int64_t split) {
   const int64_t first = m->channels * split / m->splits, channels = m->channels * (split + 1) / m->splits - first;
   const int64_t pooled = image * m->pooled * m->channels + first, whole = image * m->image * m->channels + first;
   const char *from = m->from + (m->to_image ? pooled : whole) * m->size;
   char *to = m->to + (m->to_image ? whole : pooled) * m->size;
-  (void)thread;
   if (m->to_image)
     fcv_zero_rows(m->image, channels * m->size, to, m->channels * m->size);
   if (!m->kernel(m->pooled, channels, m->channels, m->image, m->indices + pooled, from, to))
     atomic_store(m->invalid, 1);
+}
+
+static void move(const void *context, int64_t unit, int thread) {
+  const struct move *m = context;
+  const int64_t first = unit / m->splits * m->group, last = fcv_min(first + m->group, m->images);
+  (void)thread;
+  for (int64_t image = first; image < last; image++) move_image(m, image, unit % m->splits);
 }
 
 static fcv_status run(const struct fcv_pool *pool, fcv_unpool_fn *kernel, int to_image, const void *from,
@@ -41,18 +46,19 @@ static fcv_status run(const struct fcv_pool *pool, fcv_unpool_fn *kernel, int to
                    .pooled = fcv_product(g->out),
                    .image = fcv_product(g->in),
                    .channels = last ? g->ci : 1,
+                   .images = last ? g->n : g->n * g->ci,
                    .size = kernels->size,
                    .to_image = to_image,
                    .indices = indices,
                    .from = from,
                    .to = to,
                    .invalid = &invalid};
-  const int64_t images = last ? g->n : g->n * g->ci;
   if (g->n * g->ci == 0)
     return FCV_OK;
-  m.splits = fcv_parts(images, m.channels / kernels->vl);
+  m.group = fcv_group(m.images, (m.pooled + m.image) * m.channels);
+  m.splits = fcv_parts(fcv_ceil_div(m.images, m.group), m.channels / kernels->vl);
   const double moved = (double)(g->n * g->ci) * ((double)m.pooled + (double)m.image);
-  fcv_parallel_for(images * m.splits, fcv_threads_for(2 * moved), move, &m);
+  fcv_parallel_for(fcv_ceil_div(m.images, m.group) * m.splits, fcv_threads_for(2 * moved), move, &m);
   return atomic_load(&invalid) ? FCV_INVALID : FCV_OK;
 }
 

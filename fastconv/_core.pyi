@@ -5,6 +5,7 @@ whose size contradicts the geometry is a ValueError, another type a TypeError, f
 argument can make the C code leave an array. Wording of errors for users is the caller's work.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -147,6 +148,20 @@ def avg_pool_backward(
     count_include_pad: bool = False,
     divisor_override: int = 0,
 ) -> None: ...
+def resample(
+    batch: int,
+    channels: int,
+    channels_last: bool,
+    maps: Sequence[tuple[int, int, Array | None, Array | None, Array | None]],
+    x: Array,
+    y: Array,
+) -> None:
+    """Map x along its three axes.
+
+    A map is (inputs, outputs, begin, index, weight): in compressed rows, one for each output, or for each output of
+    each image. Without arrays the axis stays as it is.
+    """
+
 def max_unpool_forward(geometry: Geometry, channels_last: bool, y: Array, indices: Array, x: Array) -> None: ...
 def max_unpool_backward(geometry: Geometry, channels_last: bool, gx: Array, indices: Array, gy: Array) -> None: ...
 def activation_forward(activation: int, slope: float, x: Array, y: Array) -> None: ...

@@ -52,6 +52,17 @@ cdef extern from "fastconv.h" nogil:
         int count_include_pad
         int64_t divisor_override
         int adaptive
+    struct fcv_axis_map:
+        int64_t out, images, taps
+        int64_t in_ "in"
+        const int64_t *begin
+        const int64_t *index
+        const void *weight
+    struct fcv_resampling:
+        int64_t n, c
+        fcv_dtype dtype
+        fcv_layout layout
+        fcv_axis_map[3] axis
     fcv_status fcv_conv_forward(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
@@ -69,6 +80,7 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
     fcv_status fcv_avg_pool_forward(const fcv_pool *, const void *, void *)
     fcv_status fcv_avg_pool_backward(const fcv_pool *, const void *, void *)
+    fcv_status fcv_resample(const fcv_resampling *, const void *, void *)
     fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
@@ -503,6 +515,48 @@ def avg_pool_backward(
     pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
     with nogil:
         status = fcv_avg_pool_backward(&pool, pgy, pgx)
+    check(status)
+
+
+cdef int read_map(object source, Arrays tables, fcv_axis_map *axis) except -1:
+    cdef int64_t rows
+    axis.in_, axis.out, begin, index, weight = source
+    axis.images, axis.taps = 1, 0
+    axis.begin, axis.index, axis.weight = NULL, NULL, NULL
+    if begin is None:
+        return 0
+    times(axis.in_, axis.out)
+    rows = len(begin) - 1
+    if rows < 0 or (rows != axis.out and (axis.out == 0 or rows % axis.out)):
+        raise ValueError(f"_core: a map of {axis.out} outputs must have as many rows for each image, got {rows}")
+    if rows != axis.out:
+        axis.images = rows // axis.out
+    axis.taps = len(index)
+    axis.begin = tables.positions(begin, rows + 1, False)
+    axis.index = tables.positions(index, axis.taps, False)
+    axis.weight = tables.numbers(weight, axis.taps)
+    return 0
+
+
+def resample(int64_t batch, int64_t channels, bint channels_last, maps, x, y):
+    cdef fcv_resampling r
+    cdef Arrays arrays = Arrays(), tables
+    cdef fcv_status status
+    cdef int64_t[3] inputs, outputs
+    held = [Arrays(), Arrays(), Arrays()]
+    for i in range(3):
+        read_map(maps[i], held[i], &r.axis[i])
+        inputs[i], outputs[i] = r.axis[i].in_, r.axis[i].out
+    r.n, r.c = batch, channels
+    cdef const void *px = arrays.numbers(x, volume(batch, channels, inputs))
+    cdef void *py = arrays.numbers(y, volume(batch, channels, outputs), True)
+    for tables in held:
+        if tables.typed and tables.dtype != arrays.dtype:
+            raise TypeError("_core: weights must have the arrays' dtype")
+    r.dtype = arrays.dtype
+    r.layout = layout_of(channels_last)
+    with nogil:
+        status = fcv_resample(&r, px, py)
     check(status)
 
 

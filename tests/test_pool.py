@@ -232,6 +232,25 @@ class TestEveryNumberOfAxes:
         y = getattr(F, f"{name}{axes}d")(image_as(x, data_format, dtype), 2, data_format=data_format)
         np.testing.assert_array_equal(y, image_as(expected, data_format, dtype))
 
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            ({"kernel_size": 0}, "kernel_size must be at least 1, got 0"),
+            ({"kernel_size": 2, "stride": 0}, "stride must be at least 1, got 0"),
+            ({"kernel_size": 2, "padding": 2}, "padding must be at most half of kernel_size, 2//2 = 1 for .*, got 2"),
+            ({"kernel_size": (2,) * 4}, "kernel_size must be an integer or "),
+            ({"kernel_size": 9}, "output .* is .* kernel_size must not exceed the padded input"),
+            ({"kernel_size": 2, "data_format": "nchw"}, "data_format must be 'channels_first' or 'channels_last'"),
+        ],
+        ids=str,
+    )
+    def test_errors_name_the_function(self, name, axes, arguments, text):
+        x = np.ones((2, *(8,) * axes))
+        with pytest.raises(ValueError, match=f"^{name}{axes}d: {text}"):
+            getattr(F, f"{name}{axes}d")(x, **arguments)
+        with pytest.raises(ValueError, match=f"^{name}{axes}d_backward: {text}"):
+            getattr(F, f"{name}{axes}d_backward")(x, x, **arguments)
+
 
 def test_maximum_of_a_long_run_is_the_first_one_or_the_last_nan(isa, threads, dtype, data_format):
     """Where vectors run along one window, their lanes have to agree on the first of all."""

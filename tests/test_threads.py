@@ -134,6 +134,38 @@ POOLINGS = [normal(3, 17, 25003), normal(3, 17, 157, 161), normal(3, 17, 29, 30,
 OPERATIONS = {name: call for axes, x in enumerate(POOLINGS, 1) for name, call in poolings(axes, x).items()} | OPERATIONS
 
 
+def both(name, *arguments, **options):
+    """Name and call of an operation, and of its gradient."""
+    forward, backward = getattr(F, name), getattr(F, f"{name}_backward")
+    gy = normal(*np.shape(forward(*arguments, **options)))
+    return {
+        name: partial(forward, *arguments, **options),
+        f"{name}_backward": partial(backward, gy, *arguments, **options),
+    }
+
+
+SIGNAL, SIGNAL_WEIGHT = normal(5, 33, 2003), normal(65, 33, 5)
+VOLUME, VOLUME_WEIGHT = normal(2, 17, 13, 21, 22), normal(33, 17, 3, 3, 3)
+BIAS = normal(65)
+LABELS = np.random.default_rng(1).integers(0, 40, 5000)
+SHARES, OTHER_SHARES = F.softmax(TABLE), F.softmax(TABLE[::-1])
+for calls in (
+    both("conv1d", SIGNAL, SIGNAL_WEIGHT, BIAS, padding=2),
+    both("conv3d", VOLUME, VOLUME_WEIGHT, BIAS[:33], padding=1),
+    both("conv_transpose1d", SIGNAL, SIGNAL_WEIGHT.swapaxes(0, 1).copy(), BIAS, stride=2),
+    both("conv_transpose3d", VOLUME, VOLUME_WEIGHT.swapaxes(0, 1).copy(), BIAS[:33], stride=2),
+    both("pad", X, (1, 2, 3, 0), "reflect"),
+    both("interpolate", X, scale_factor=2, mode="bilinear"),
+    both("cross_entropy", TABLE, LABELS, reduction="none"),
+    both("nll_loss", TABLE, LABELS),
+    both("kl_div", TABLE, SHARES, reduction="batchmean"),
+    both("binary_cross_entropy", SHARES, OTHER_SHARES),
+    both("binary_cross_entropy_with_logits", TABLE, SHARES),
+    *(both(name, TABLE, TABLE[::-1]) for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss")),
+):
+    OPERATIONS |= calls
+
+
 def results(name):
     found = OPERATIONS[name]()
     return found if isinstance(found, tuple) else (found,)

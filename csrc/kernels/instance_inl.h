@@ -11,6 +11,7 @@
 #include "normalize_inl.h"
 #include "peak_inl.h"
 #include "pool_inl.h"
+#include "resample_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
 #include "winograd_inl.h"
@@ -52,6 +53,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_index_row = NAME(pool_max_index_row),
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .weighted_sum = NAME(weighted_sum),
+    .gather = NAME(gather),
     .unpool_add = NAME(unpool_add),
     .unpool_put = NAME(unpool_put),
     .unpool_get = NAME(unpool_get),

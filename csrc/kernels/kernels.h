@@ -119,6 +119,13 @@ typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
 typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t limit, const int64_t *index,
                           const void *from, void *to);
 
+/* y[i] = sum over r < rows of weight[r] * x[r][i] for i < count; rows > 0, in the order of r. */
+typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const *x, const double *weight, void *y);
+/* y[o][c] = sum over t < taps of weight[o][t] * x[index[o][t]][c] for o < count, c < channels; taps > 0, in the order
+ * of t. */
+typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
+                           const void *x, void *y);
+
 /* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f; in place is allowed. */
 typedef void fcv_activation_fn(int activation, double slope, int64_t count, const void *x, void *y);
 typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count, const void *saved, const void *gy,
@@ -203,6 +210,8 @@ struct fcv_kernels {
   fcv_pool_max_grad_fn *pool_max_grad;
   fcv_pool_avg_grad_fn *pool_avg_grad;
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
+  fcv_weighted_sum_fn *weighted_sum;
+  fcv_gather_fn *gather;
   fcv_unpool_fn *unpool_add, *unpool_put, *unpool_get;
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;

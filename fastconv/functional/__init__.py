@@ -85,6 +85,7 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.normalization import (
     batch_norm,
     batch_norm_backward,
@@ -95,6 +96,7 @@ from fastconv.functional.normalization import (
 )
 from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.functional.prepare import prepare_conv2d
+from fastconv.functional.resampling import interpolate, interpolate_backward
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 from fastconv.functional.unpooling import (
@@ -134,6 +136,10 @@ __all__ = [
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
     "adaptive_avg_pool1d",

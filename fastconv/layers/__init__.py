@@ -8,8 +8,25 @@ from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from fastconv.layers.dense import Dense
+from fastconv.layers.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from fastconv.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
+from fastconv.layers.regularization import Dropout
 from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
 from fastconv.layers.regularization import (
@@ -22,6 +39,7 @@ from fastconv.layers.regularization import (
 from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
+from fastconv.layers.unpooling import MaxUnpooling2D
 
 __all__ = [
     "Layer",
@@ -35,10 +53,19 @@ __all__ = [
     "SeparableConv1D",
     "SeparableConv2D",
     "SpatiallySeparableConv2D",
+    "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
+    "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
+    "MaxUnpooling2D",
     "Dense",
     "Activation",
     "ReLU",

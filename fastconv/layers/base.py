@@ -224,7 +224,7 @@ class Layer(Configurable):
 
     def connect(self, x: Any, weights: WeightSource | None = None) -> Any:
         """Build the layer for symbolic input, with weights as in `build`, and return its symbolic output."""
-        tensors = symbolic_inputs(self.name, x)
+        tensors = self.sources(symbolic_inputs(self.name, x))
         shapes = [tensor.shape for tensor in tensors]
         outputs = connect(self, tensors, self.output_shapes(shapes))
         self.build(self.joined(shapes), weights)
@@ -239,6 +239,13 @@ class Layer(Configurable):
         input_shape = self.joined(input_shapes)
         self._check_axes(input_shape)
         return [self.output_shape(input_shape)]
+
+    def sources(self, tensors: Sequence[SymbolicTensor]) -> list[SymbolicTensor]:
+        """Return the inputs that the layer takes where it is called with `tensors`, or follows them in a model.
+
+        By default these; a layer that undoes an earlier one takes what that one had, too.
+        """
+        return list(tensors)
 
     def joined(self, values: Sequence[Any]) -> Any:
         """Return shapes or arrays of all inputs as the layer's methods take them: a list, or the only one."""

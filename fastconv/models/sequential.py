@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from fastconv._configurable import serialize
-from fastconv.graph import Graph, Shape, connect
+from fastconv.graph import Graph, Shape, SymbolicTensor, connect
 from fastconv.layers.base import Layer, WeightSource
 from fastconv.layers.input import Input
 from fastconv.models._configuration import CLASSES, check_config, layer_from_config, scoped
@@ -95,24 +95,15 @@ class Sequential(BaseModel):
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         if self.built:
             return super().output_shapes(input_shapes)
-        shapes = list(input_shapes)
-        for layer in self._layers:
-            shapes = layer.output_shapes(shapes)
-        return shapes
+        _, outputs = _chained(connect(self, [], input_shapes), self._layers)
+        return [tensor.shape for tensor in outputs]
 
     def _build_from(self, graph: Graph, layers: Sequence[Layer], weights: WeightSource | None = None) -> None:
         """Continue a graph with some layers; if one of them does not fit, no other has been built."""
-        tensors = list(graph.outputs)
-        made = []
-        for layer in layers:
-            shapes = layer.output_shapes([tensor.shape for tensor in tensors])
-            if len(shapes) != 1:
-                raise ValueError(f"Sequential: layers must have one output, got {len(shapes)} of {layer.name!r}")
-            made.append((layer, layer.joined([tensor.shape for tensor in tensors])))
-            tensors = connect(layer, tensors, shapes)
-        for layer, shape in made:
+        input_shapes, outputs = _chained(graph.outputs, layers)
+        for layer, shape in zip(layers, input_shapes, strict=True):
             layer.build(shape, scoped(weights, layer.name))
-        self.graph = Graph(graph.inputs, tensors)
+        self.graph = Graph(graph.inputs, outputs)
         self._program = None
 
     # Configuration.
@@ -142,6 +133,19 @@ class Sequential(BaseModel):
         if first is not None or input_shape is not None:
             model.build(first or input_shape or (), weights)
         return model
+
+
+def _chained(tensors: Sequence[SymbolicTensor], layers: Sequence[Layer]) -> tuple[list[Any], list[SymbolicTensor]]:
+    """Connect layers one after another, starting from `tensors`; return the shape that each takes, and the outputs."""
+    input_shapes, outputs = [], list(tensors)
+    for layer in layers:
+        inputs = layer.sources(outputs)
+        shapes = layer.output_shapes([tensor.shape for tensor in inputs])
+        if len(shapes) != 1:
+            raise ValueError(f"Sequential: layers must have one output, got {len(shapes)} of {layer.name!r}")
+        input_shapes.append(layer.joined([tensor.shape for tensor in inputs]))
+        outputs = connect(layer, inputs, shapes)
+    return input_shapes, outputs
 
 
 def _shape(where: str, value: object) -> Shape | None:

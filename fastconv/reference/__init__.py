@@ -115,6 +115,7 @@ from fastconv.reference.pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
+from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
 from fastconv.reference.normalization import (
     batch_norm,
     batch_norm_backward,
@@ -163,6 +164,10 @@ __all__ = [
     "avg_pool1d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
+    "interpolate",
+    "interpolate_backward",
+    "pad",
+    "pad_backward",
     "avg_pool3d",
     "avg_pool3d_backward",
     "adaptive_avg_pool1d",

@@ -55,10 +55,16 @@ static fcv_status max_pool_grad(struct operands *o) {
 }
 static fcv_status avg_pool(struct operands *o) { return fcv_avg_pool_forward(&o->pool, o->x, o->y); }
 static fcv_status avg_pool_grad(struct operands *o) { return fcv_avg_pool_backward(&o->pool, o->y, o->gx); }
+static fcv_status resample(struct operands *o) {
+  const struct fcv_geometry *g = &o->pool.geometry;
+  struct fcv_resampling maps = {.n = g->n, .c = g->ci, .layout = o->pool.layout};
+  for (int i = 0; i < FCV_AXES; i++) maps.axis[i] = (struct fcv_axis_map){.in = g->in[i], .out = g->in[i]};
+  return fcv_resample(&maps, o->x, o->gx);
+}
 
 enum { OPERATIONS = 5 };
 static operation *const convolutions[OPERATIONS] = {forward, grad_input, grad_weight, grad_bias, pack};
-static operation *const pools[OPERATIONS] = {max_pool, max_pool_grad, avg_pool, avg_pool_grad};
+static operation *const pools[OPERATIONS] = {max_pool, max_pool_grad, avg_pool, avg_pool_grad, resample};
 
 static void run_operation(operation *op, struct operands *o) {
   for (int n = 0;; n++) {
