@@ -85,7 +85,6 @@ from fastconv.functional.max_pooling import (
     max_pool3d,
     max_pool3d_backward,
 )
-from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.normalization import (
     batch_norm,
     batch_norm_backward,
@@ -94,7 +93,7 @@ from fastconv.functional.normalization import (
     layer_norm,
     layer_norm_backward,
 )
-from fastconv.functional.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.resampling import interpolate, interpolate_backward
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward

@@ -18,6 +18,7 @@ from fastconv.layers.global_pooling import (
 )
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
 from fastconv.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -26,16 +27,7 @@ from fastconv.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from fastconv.layers.regularization import Dropout
-from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
-from fastconv.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
-from fastconv.layers.regularization import (
-    Dropout,
-    GaussianNoise,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    SpatialDropout3D,
-)
+from fastconv.layers.regularization import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
