@@ -101,6 +101,16 @@ from fastconv.reference.losses import (
     sparse_categorical_crossentropy,
     sparse_categorical_crossentropy_backward,
 )
+from fastconv.reference.normalization import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    local_response_norm,
+    local_response_norm_backward,
+)
 from fastconv.reference.pooling import (
     avg_pool1d,
     avg_pool1d_backward,
@@ -116,17 +126,6 @@ from fastconv.reference.pooling import (
     max_pool3d_backward,
 )
 from fastconv.reference.resampling import interpolate, interpolate_backward, pad, pad_backward
-from fastconv.reference.normalization import (
-    batch_norm,
-    batch_norm_backward,
-    group_norm,
-    group_norm_backward,
-    layer_norm,
-    layer_norm_backward,
-    local_response_norm,
-    local_response_norm_backward,
-)
-from fastconv.reference.pooling import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from fastconv.reference.unfolding import fold, fold_backward, unfold, unfold_backward
 from fastconv.reference.unpooling import (
     max_unpool1d,
