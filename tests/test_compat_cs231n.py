@@ -364,6 +364,15 @@ class TestBatchNormalizationStatistics:
         np.testing.assert_allclose(first, 0.1 * x.mean(axis=0))
         np.testing.assert_allclose(bn_param["running_mean"], 0.19 * x.mean(axis=0))
 
+    def test_single_value_has_variance_0(self):
+        bn_param = {"mode": "train"}
+        out, cache = cs231n.batchnorm_forward(np.array([[5.0, 7.0]]), np.ones(2), np.array([1.0, 2.0]), bn_param)
+        np.testing.assert_array_equal(out, [[1, 2]])
+        np.testing.assert_allclose(bn_param["running_mean"], [0.5, 0.7])
+        np.testing.assert_array_equal(bn_param["running_var"], [0, 0])
+        dx, dgamma, dbeta = cs231n.batchnorm_backward(np.array([[3.0, 4.0]]), cache)
+        np.testing.assert_array_equal([dx[0], dgamma, dbeta], [[0, 0], [0, 0], [3, 4]])
+
     def test_keep_their_dtype(self, rng):
         bn_param = {"mode": "train", "running_mean": np.zeros(3, np.float32), "running_var": [0, 0, 0]}
         cs231n.batchnorm_forward(rng.standard_normal((8, 3)), np.ones(3), np.zeros(3), bn_param)

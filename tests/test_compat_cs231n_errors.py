@@ -175,12 +175,6 @@ REFUSALS = {
     ),
     "bn gamma": (cs231n.batchnorm_forward, (ROWS, B, ONES, dict(TRAIN)), ValueError, "gamma must have shape (3,)"),
     "bn axes": (cs231n.batchnorm_forward, (X, ONES, ONES, dict(TRAIN)), ValueError, "x must have the axes (N, D), got"),
-    "bn one value": (
-        cs231n.batchnorm_forward,
-        (ROWS[:1], ONES, ONES, dict(TRAIN)),
-        ValueError,
-        "x must have at least 2 values per feature in training, got shape (1, 3)",
-    ),
     "bn cache": (
         cs231n.batchnorm_backward,
         (ROWS, ROWS),

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 import fastconv.functional as F
 from fastconv._checks import Array, check_shape, to_array
+from fastconv.compat._batch_norm import batch_norm_training, batch_norm_training_backward
 from fastconv.compat.cs231n._arguments import Cache, array, mode, number, parameters, unpack
 
 __all__ = [
@@ -57,8 +58,7 @@ def batchnorm_forward(x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param:
     TypeError
         Complex, object or masked arrays; `bn_param` is no dict.
     ValueError
-        Shapes that do not fit; missing or unknown keys of `bn_param`, an unknown mode; a single value per feature in
-        training, which has no variance.
+        Shapes that do not fit; missing or unknown keys of `bn_param`, an unknown mode.
 
     See Also
     --------
@@ -395,32 +395,26 @@ def batchnorm(
     running_mean, running_var = (
         _running(function, name, given[name], features, dtype) for name in ("running_mean", "running_var")
     )
-    statistics = None
     if training:
-        values = x.size // max(features[0], 1)
-        if values < 2:
-            raise ValueError(f"{function}: x must have at least 2 values per feature in training, got shape {x.shape}")
-        # With momentum 1 these become the batch's own; the variance that of the sample, which the course does not take.
-        mean, variance = np.zeros((2, *features))
-        out = F.batch_norm(x, mean, variance, gamma, beta, training=True, momentum=1.0, eps=eps)
-        variance *= (values - 1) / values
+        statistics = None
+        out, mean, variance = batch_norm_training(x, gamma, beta, eps)
         kept = number(function, "bn_param['momentum']", given["momentum"])
         running_mean = (kept * running_mean + (1 - kept) * mean).astype(running_mean.dtype)
         running_var = (kept * running_var + (1 - kept) * variance).astype(running_var.dtype)
     else:
-        out = F.batch_norm(x, running_mean, running_var, gamma, beta, eps=eps)
         statistics = running_mean, running_var
+        out = F.batch_norm(x, *statistics, gamma, beta, eps=eps)
     bn_param.update(running_mean=running_mean, running_var=running_var)
     return out, (x, gamma, beta, eps, statistics)
 
 
 def _batchnorm_backward(function: str, dout: ArrayLike, cache: Any) -> tuple[Array, Array, Array]:
     x, gamma, beta, eps, statistics = unpack(function, cache, "(x, gamma, beta, eps, statistics)")
-    mean, variance = statistics or (None, None)
+    if statistics is None:
+        return batch_norm_training_backward(dout, x, gamma, beta, eps)
+    mean, variance = statistics
     # Of arrays, batch_norm_backward returns a gradient for each.
-    return F.batch_norm_backward(  # type: ignore[return-value]
-        dout, x, mean, variance, gamma, beta, training=statistics is None, eps=eps
-    )
+    return F.batch_norm_backward(dout, x, mean, variance, gamma, beta, eps=eps)  # type: ignore[return-value]
 
 
 def _running(function: str, name: str, given: Any, shape: tuple[int, ...], dtype: Any) -> Array:
