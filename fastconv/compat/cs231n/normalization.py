@@ -411,7 +411,7 @@ def batchnorm(
 def _batchnorm_backward(function: str, dout: ArrayLike, cache: Any) -> tuple[Array, Array, Array]:
     x, gamma, beta, eps, statistics = unpack(function, cache, "(x, gamma, beta, eps, statistics)")
     if statistics is None:
-        return batch_norm_training_backward(dout, x, gamma, beta, eps)
+        return batch_norm_training_backward(to_array(function, "dout", dout), x, gamma, beta, eps)
     mean, variance = statistics
     # Of arrays, batch_norm_backward returns a gradient for each.
     return F.batch_norm_backward(dout, x, mean, variance, gamma, beta, eps=eps)  # type: ignore[return-value]
