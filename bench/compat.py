@@ -2,14 +2,16 @@
 
 Run ``python bench/compat.py``. NumPy is there twice: as courses teach it, with arrays of indices for im2col and the
 windows side by side for pooling, and as fast as plain NumPy was made to go here, with one slice for each element of the
-kernel or window. Everyone's result is compared before it is timed, in interleaved rounds; the least time of all rounds
-counts, which other processes disturb least.
+kernel or window. Everyone's result is compared before it is timed. Times are medians of interleaved rounds, of the CPU
+time of the one thread, so that other processes on the machine do not count.
 """
 
 import argparse
 import math
 import os
+import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv as fc
-from fastconv.bench.clock import Contestant, interleaved
 from fastconv.compat import cs231n
 
 Array = NDArray[Any]
 
 # The libraries of matrix products read these when they are loaded.
 BLAS_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+CALLS = 2  # in a sample
 
 
 class Conv(NamedTuple):
@@ -219,24 +221,32 @@ def check(calls: dict[str, Callable[[], Any]]) -> None:
             np.testing.assert_allclose(actual, one, rtol=1e-9, atol=1e-9 * np.abs(one).max(), err_msg=name)
 
 
+def medians(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Return the milliseconds of each call. One that is not timed brings its operands back into the caches."""
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            call()
+            start = time.thread_time()
+            for _ in range(CALLS):
+                call()
+            samples[name].append((time.thread_time() - start) / CALLS * 1e3)
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
 def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each case")
+    parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
     if any(os.environ.get(name) != count for name, count in BLAS_THREADS.items()):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **BLAS_THREADS})
     fc.set_num_threads(1)
     for title, calls in cases():
         check(calls)
-        everyone = [
-            Contestant(name, "fastconv" if name == "fastconv" else "numpy", call, np.asarray)
-            for name, call in calls.items()
-        ]
-        samples = interleaved(everyone, options.seconds)
-        times = {name: min(values) * 1e3 for name, values in samples.items()}
+        times = medians(calls, options.rounds)
         own = times.pop("fastconv")
-        others = "".join(f"  {name} {ms:7.2f} ms = {ms / own:5.1f}x" for name, ms in times.items())
+        others = "".join(f"  {name} {ms:6.2f} ms = {ms / own:4.1f}x" for name, ms in times.items())
         print(f"{title:60}  fastconv {own:6.3f} ms{others}", flush=True)
 
 
