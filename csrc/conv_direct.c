@@ -107,7 +107,7 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
     kernel(&tile);
     for (int i = 0; !fcv_fused(d->conv->activation) && i < tile.m; i++) {
       char *c = (char *)tile.c[i] + tile.c_bytes;
-      k->activation(activation, tile.slope, valid, c, c);
+      k->activation(activation, tile.slope, INFINITY, valid, c, c);
     }
   }
   if (first)

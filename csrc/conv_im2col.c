@@ -177,7 +177,7 @@ static void finish_image(const void *context, int64_t image, int thread) {
     const int64_t channel = last ? i % g->ci : i / in;
     f->kernels->sum_rows(1, 1, f->bias + channel * size, 1, gx + i * size);
   }
-  f->kernels->activation((int)f->conv->activation, f->conv->slope, count, gx, gx);
+  f->kernels->activation((int)f->conv->activation, f->conv->slope, INFINITY, count, gx, gx);
 }
 
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,

@@ -177,7 +177,7 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
       tile.m = (int)fcv_min(k->mr, pixels - q);
       k->igemm[width / k->vl - 1](&tile);
       for (int i = 0; i < tile.m && !fcv_fused((fcv_activation)activation); i++)
-        k->activation(activation, d->conv->slope, valid, tile.c[i], tile.c[i]);
+        k->activation(activation, d->conv->slope, INFINITY, valid, tile.c[i], tile.c[i]);
     }
     for (int64_t q = 0; q < pixels && !in_place; q++) store_block(d, memory.c[q], memory.offset[q], j0, j0 + valid);
   }

@@ -198,7 +198,7 @@ static void transform_output(const void *context, int64_t unit, int thread) {
       k->winograd_output[d->which](&tile);
       for (int64_t i = 0; !fcv_fused(d->conv->activation) && i < d->m * d->m; i++)
         if (pixel[i])
-          k->activation(d->conv->activation, d->conv->slope, nc, pixel[i], pixel[i]);
+          k->activation(d->conv->activation, d->conv->slope, INFINITY, nc, pixel[i], pixel[i]);
     }
     if (d->conv->layout == FCV_CHANNELS_FIRST)
       store_run(d, scratch, at, run);

@@ -26,7 +26,21 @@ typedef enum {
 
 typedef enum { FCV_F32 = 0, FCV_F64 = 1 } fcv_dtype;
 typedef enum { FCV_CHANNELS_FIRST = 0, FCV_CHANNELS_LAST = 1 } fcv_layout;
-typedef enum { FCV_LINEAR = 0, FCV_RELU, FCV_LEAKY_RELU, FCV_SIGMOID, FCV_TANH, FCV_ACTIVATIONS } fcv_activation;
+typedef enum {
+  FCV_LINEAR = 0,
+  FCV_RELU,
+  FCV_LEAKY_RELU, /* slope * x below zero */
+  FCV_SIGMOID,
+  FCV_TANH,
+  FCV_RELU6,
+  FCV_ELU,        /* slope * expm1(x) below zero */
+  FCV_ELU_OUTPUT, /* the same with slope >= 0; its gradient takes y */
+  FCV_GELU,
+  FCV_GELU_TANH, /* the approximation of it */
+  FCV_SILU,
+  FCV_SOFTPLUS, /* log(1 + exp(slope * x)) / slope, and x where slope * x > threshold */
+  FCV_ACTIVATIONS
+} fcv_activation;
 
 typedef enum {
   FCV_AUTO = 0, /* chosen by fcv_choose */
@@ -55,7 +69,7 @@ struct fcv_conv {
   fcv_layout layout;         /* of x and y */
   fcv_layout weight_layout;  /* of w; differs from layout in a linear layer with weights [co][ci] */
   fcv_activation activation; /* applied to y by fcv_conv_forward; FCV_LINEAR for none */
-  double slope;              /* of FCV_LEAKY_RELU below zero */
+  double slope;              /* parameter of the activation; there is no threshold */
   fcv_algorithm algorithm;
   int64_t block;      /* of FCV_TOEPLITZ: outputs at a time, at most a row; 0: chosen by the geometry */
   const void *packed; /* what fcv_pack wrote: w and the values of bias are then not read; or NULL */
@@ -140,12 +154,16 @@ struct fcv_resampling {
 fcv_status fcv_resample(const struct fcv_resampling *maps, const void *x, void *y);
 
 /* y[i] = activation(x[i]); y may be x. */
-fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
-                                  const void *x, void *y);
-/* gx[i] = gy[i] * activation'(x[i]). saved is x or y for FCV_RELU and FCV_LEAKY_RELU (slope >= 0 where it is y), and y
- * for FCV_SIGMOID and FCV_TANH. gx may be gy. */
-fcv_status fcv_activation_backward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
-                                   const void *saved, const void *gy, void *gx);
+fcv_status fcv_activation_forward(fcv_dtype dtype, fcv_activation activation, double slope, double threshold,
+                                  int64_t count, const void *x, void *y);
+/* gx[i] = gy[i] * activation'(x[i]). saved is y for FCV_SIGMOID, FCV_TANH and FCV_ELU_OUTPUT, x or y for FCV_RELU,
+ * FCV_RELU6 and FCV_LEAKY_RELU (slope >= 0 where it is y), and x for the others. gx may be gy. */
+fcv_status fcv_activation_backward(fcv_dtype dtype, fcv_activation activation, double slope, double threshold,
+                                   int64_t count, const void *saved, const void *gy, void *gx);
+/* y = x where saved > 0, else weight[channel] * x: parametric ReLU of x where saved is x, its gradient by x where x is
+ * the gradient of the output. Arrays of n * channels * pixels elements; y may be x. */
+fcv_status fcv_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t channels, int64_t pixels,
+                     const void *weight, const void *saved, const void *x, void *y);
 /* y[r][c] = exp(x[r][c]) / sum over c of exp(x[r][c]), or its logarithm; the row's maximum is subtracted first. */
 fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *x, void *y);
 /* softmax: gx = y * (gy - sum(gy * y)); logarithm: gx = gy - exp(y) * sum(gy); sums over a row. */

@@ -2,6 +2,7 @@
 #ifndef FASTCONV_INTERNAL_H
 #define FASTCONV_INTERNAL_H
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 

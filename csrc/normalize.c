@@ -16,6 +16,8 @@ enum {
   CHUNKS = 64,  /* into how many parts at most their images are cut: their sums need memory */
 };
 
+static const double WORK = 8; /* of an element, in multiply-adds: mostly its way from and to memory */
+
 /* Of some elements: how many, their mean, the sum of (x - mean)^2, and the sums of gy and gy * (x - mean). */
 struct moments {
   double count, mean, dd, g, gd;
@@ -280,7 +282,7 @@ static fcv_status run(struct norm *s) {
   s->total = sums ? (struct moments *)(memory + total) : NULL;
   s->statistic = (struct statistic *)(memory + statistic);
   s->constants = memory + constants;
-  const int threads = fcv_threads_for((double)planes * (double)s->pixels * (double)(s->columns / channels));
+  const int threads = fcv_threads_for(WORK * (double)norm->n * (double)channels * (double)norm->pixels);
   const int64_t units = s->last ? parts : fcv_ceil_div(planes, s->planes);
   if (sums) {
     fcv_parallel_for(units, threads, s->last ? sum_pixels : sum_planes, s);
@@ -403,7 +405,7 @@ static fcv_status run_rows(const struct norm *s) {
     return FCV_NO_MEMORY;
   r.line = (struct fcv_line *)(memory + line);
   r.sums = (double *)(memory + sums);
-  const int threads = fcv_threads_for((double)r.rows * (double)r.columns);
+  const int threads = fcv_threads_for(WORK * (double)r.rows * (double)r.columns);
   fcv_parallel_for(fcv_ceil_div(r.rows, rows_of_unit(&r)), threads, normalize_rows, &r);
   if (s->gy) {
     fcv_parallel_for(chunks * strips, threads, sum_weights, &r);

@@ -19,6 +19,13 @@ RELU: Final[int]
 LEAKY_RELU: Final[int]
 SIGMOID: Final[int]
 TANH: Final[int]
+RELU6: Final[int]
+ELU: Final[int]
+ELU_OUTPUT: Final[int]
+GELU: Final[int]
+GELU_TANH: Final[int]
+SILU: Final[int]
+SOFTPLUS: Final[int]
 # The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
 # "winograd_2x2", "winograd_4x4". To the number of "toeplitz" 256 times the outputs of a block may be added, which
 # otherwise the geometry chooses. Passes are numbered forward, input gradient, weight gradient.
@@ -164,8 +171,13 @@ def resample(
 
 def max_unpool_forward(geometry: Geometry, channels_last: bool, y: Array, indices: Array, x: Array) -> None: ...
 def max_unpool_backward(geometry: Geometry, channels_last: bool, gx: Array, indices: Array, gy: Array) -> None: ...
-def activation_forward(activation: int, slope: float, x: Array, y: Array) -> None: ...
-def activation_backward(activation: int, slope: float, saved: Array, gy: Array, gx: Array) -> None: ...
+def activation_forward(activation: int, slope: float, threshold: float, x: Array, y: Array) -> None: ...
+def activation_backward(
+    activation: int, slope: float, threshold: float, saved: Array, gy: Array, gx: Array
+) -> None: ...
+def prelu(
+    channels_last: bool, n: int, channels: int, pixels: int, weight: Array, saved: Array, x: Array, y: Array
+) -> None: ...
 def softmax_forward(logarithm: bool, columns: int, x: Array, y: Array) -> None: ...
 def softmax_backward(logarithm: bool, columns: int, y: Array, gy: Array, gx: Array) -> None: ...
 def norm_forward(

@@ -25,6 +25,13 @@ cdef extern from "fastconv.h" nogil:
         FCV_LEAKY_RELU
         FCV_SIGMOID
         FCV_TANH
+        FCV_RELU6
+        FCV_ELU
+        FCV_ELU_OUTPUT
+        FCV_GELU
+        FCV_GELU_TANH
+        FCV_SILU
+        FCV_SOFTPLUS
         FCV_ACTIVATIONS
     ctypedef enum fcv_algorithm:
         FCV_ALGORITHMS
@@ -83,8 +90,11 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_resample(const fcv_resampling *, const void *, void *)
     fcv_status fcv_max_unpool_forward(const fcv_pool *, const void *, const int64_t *, void *)
     fcv_status fcv_max_unpool_backward(const fcv_pool *, const void *, const int64_t *, void *)
-    fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, int64_t, const void *, void *)
-    fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, int64_t, const void *, const void *, void *)
+    fcv_status fcv_activation_forward(fcv_dtype, fcv_activation, double, double, int64_t, const void *, void *)
+    fcv_status fcv_activation_backward(fcv_dtype, fcv_activation, double, double, int64_t, const void *, const void *,
+                                       void *)
+    fcv_status fcv_prelu(fcv_dtype, fcv_layout, int64_t, int64_t, int64_t, const void *, const void *, const void *,
+                         void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, const void *, const void *, void *)
     struct fcv_norm:
@@ -129,6 +139,13 @@ RELU = <int>FCV_RELU
 LEAKY_RELU = <int>FCV_LEAKY_RELU
 SIGMOID = <int>FCV_SIGMOID
 TANH = <int>FCV_TANH
+RELU6 = <int>FCV_RELU6
+ELU = <int>FCV_ELU
+ELU_OUTPUT = <int>FCV_ELU_OUTPUT
+GELU = <int>FCV_GELU
+GELU_TANH = <int>FCV_GELU_TANH
+SILU = <int>FCV_SILU
+SOFTPLUS = <int>FCV_SOFTPLUS
 MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
@@ -586,18 +603,18 @@ def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
     check(status)
 
 
-def activation_forward(int activation, double slope, x, y):
+def activation_forward(int activation, double slope, double threshold, x, y):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *px = arrays.numbers(x, -1)
     cdef int64_t count = arrays.elements()
     cdef void *py = arrays.numbers(y, count, True)
     with nogil:
-        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, count, px, py)
+        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, threshold, count, px, py)
     check(status)
 
 
-def activation_backward(int activation, double slope, saved, gy, gx):
+def activation_backward(int activation, double slope, double threshold, saved, gy, gx):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *ps = arrays.numbers(saved, -1)
@@ -605,7 +622,24 @@ def activation_backward(int activation, double slope, saved, gy, gx):
     cdef const void *pgy = arrays.numbers(gy, count)
     cdef void *pgx = arrays.numbers(gx, count, True)
     with nogil:
-        status = fcv_activation_backward(arrays.dtype, <fcv_activation>activation, slope, count, ps, pgy, pgx)
+        status = fcv_activation_backward(arrays.dtype, <fcv_activation>activation, slope, threshold, count, ps, pgy,
+                                         pgx)
+    check(status)
+
+
+def prelu(bint channels_last, int64_t n, int64_t channels, int64_t pixels, weight, saved, x, y):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef fcv_layout layout = layout_of(channels_last)
+    cdef const void *ps = arrays.numbers(saved, -1)
+    cdef int64_t count = arrays.elements()
+    if n * channels * pixels != count:
+        raise ValueError(f"_core: n, channels, pixels must have the product {count}, got {n}, {channels}, {pixels}")
+    cdef const void *pw = arrays.numbers(weight, channels)
+    cdef const void *px = arrays.numbers(x, count)
+    cdef void *py = arrays.numbers(y, count, True)
+    with nogil:
+        status = fcv_prelu(arrays.dtype, layout, n, channels, pixels, pw, ps, px, py)
     check(status)
 
 

@@ -11,6 +11,7 @@ from fastconv import metrics, plot
 from fastconv._image_data import ImageData
 from fastconv.layers import Conv2D
 from fastconv.models import BaseModel
+from fastconv.plot._network import image_fields
 
 Array = npt.NDArray[Any]
 
@@ -146,8 +147,8 @@ def save_pictures(
 ) -> list[Path]:
     """Write pictures of a network, of its results on the test set and, where there is one, its history as PNG.
 
-    A model without convolutions has no filters and no maps, and its input may be no image: those pictures are left
-    out, as is that of the mistakes where there are none.
+    A model without convolutions has no filters and no maps, its input may be no image, and what its layers see may not
+    be known: those pictures are left out, as is that of the mistakes where there are none.
 
     Returns
     -------
@@ -155,9 +156,10 @@ def save_pictures(
         The files.
     """
     pictures = {} if history is None else {"training-curve": plot.history(history)}
-    if any(isinstance(layer, Conv2D) for layer in model.layers):
+    if any(isinstance(layer, Conv2D) for layer in model.leaves().values()):
         pictures["filters"] = plot.filters(model)
         pictures["feature-maps"] = plot.feature_maps(model, data.x_test[0], data.classes)
+    if data.x_test.ndim == 4 and _fields_known(model):
         pictures["activating-crops"] = plot.activating_crops(model, data.x_test[:IMAGES_SEARCHED])
         pictures["receptive-field"] = plot.receptive_field(model, data.x_test[0])
     pictures["confusion-matrix"] = plot.confusion_matrix(result.confusion, data.classes)
@@ -172,3 +174,11 @@ def save_pictures(
     for name, file in files.items():
         plot.save(pictures[name], file)
     return list(files.values())
+
+
+def _fields_known(model: BaseModel) -> bool:
+    """Whether there are layers of maps, and what part of an image they see is known."""
+    try:
+        return bool(image_fields(model))
+    except ValueError:
+        return False

@@ -1,4 +1,7 @@
-"""Activation functions with gradients that need only their output, so that training keeps no second array."""
+"""Activation functions by the names of Keras.
+
+Most gradients need only the output, so that training keeps no second array.
+"""
 
 # ruff: noqa: D102 - what an overriding method does stands in ActivationFunction.
 
@@ -23,18 +26,26 @@ class ActivationFunction(Configurable, ABC):
         The name that Keras knows it by.
     fused : bool
         Whether ``F.conv2d(..., activation=name)`` applies it while it stores the result.
+    needs_input : bool
+        Whether `backward` takes the input of the function. Otherwise it takes the output.
     """
 
     name: ClassVar[str]
     fused: ClassVar[bool] = False
+    needs_input: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, x: Array) -> Array:
         """Return ``y = f(x)``."""
 
     @abstractmethod
-    def backward(self, grad_y: Array, y: Array) -> Array:
-        """Return the gradient of `x`, given that of ``y = f(x)``."""
+    def backward(self, grad_y: Array, saved: Array, /) -> Array:
+        """Return the gradient of `x`, given that of ``y = f(x)`` and the array that it needs: `y`, or `x`."""
+
+    def apply(self, x: Array) -> tuple[Array, Array]:
+        """Return ``y = f(x)`` and what `backward` takes."""
+        y = self(x)
+        return y, x if self.needs_input else y
 
 
 class Linear(ActivationFunction):
@@ -79,6 +90,19 @@ class LeakyRelu(ActivationFunction):
     def backward(self, grad_y: Array, y: Array) -> Array:
         # A slope that is not negative keeps the sign: y > 0 exactly where x > 0.
         return F.leaky_relu_backward(grad_y, y, self.negative_slope)
+
+
+class Relu6(ActivationFunction):
+    """``min(max(x, 0), 6)``, see `fastconv.functional.relu6`."""
+
+    name = "relu6"
+
+    def __call__(self, x: Array) -> Array:
+        return F.relu6(x)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        # 0 < y < 6 exactly where 0 < x < 6.
+        return F.relu6_backward(grad_y, y)
 
 
 class BoundedRelu(ActivationFunction):
@@ -135,6 +159,82 @@ class Tanh(ActivationFunction):
         return F.tanh_backward(grad_y, y, output=y)
 
 
+class Elu(ActivationFunction):
+    """``x`` where it is positive, else ``alpha * (exp(x) - 1)``, see `fastconv.functional.elu`."""
+
+    name = "elu"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        if not alpha >= 0:
+            raise ValueError(f"elu: alpha must not be negative, got {alpha!r}")
+        self.alpha = float(alpha)
+
+    def __call__(self, x: Array) -> Array:
+        return F.elu(x, self.alpha)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return F.elu_backward(grad_y, None, self.alpha, output=y)
+
+
+class Exponential(ActivationFunction):
+    """``exp(x)``; infinity where that is too large for the dtype."""
+
+    name = "exponential"
+
+    def __call__(self, x: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore"):
+            return np.exp(x)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return grad_y * y
+
+
+class Gelu(ActivationFunction):
+    """``x * P(X <= x)`` for a normally distributed X, or its approximation, see `fastconv.functional.gelu`."""
+
+    name = "gelu"
+    needs_input = True
+
+    def __init__(self, approximate: bool = False) -> None:
+        self.approximate = bool(approximate)
+
+    def __call__(self, x: Array) -> Array:
+        return F.gelu(x, self._formula())
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        return F.gelu_backward(grad_y, x, self._formula())
+
+    def _formula(self) -> str:
+        return "tanh" if self.approximate else "none"
+
+
+class Silu(ActivationFunction):
+    """``x * sigmoid(x)``, also called swish, see `fastconv.functional.silu`."""
+
+    name = "silu"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        return F.silu(x)
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        return F.silu_backward(grad_y, x)
+
+
+class Softplus(ActivationFunction):
+    """``log(1 + exp(x))``, see `fastconv.functional.softplus`."""
+
+    name = "softplus"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        return F.softplus(x)
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        return F.softplus_backward(grad_y, x)
+
+
 class Softmax(ActivationFunction):
     """``exp(x) / sum(exp(x))`` along `axis`, see `fastconv.functional.softmax`."""
 
@@ -151,8 +251,10 @@ class Softmax(ActivationFunction):
 
 
 _BY_NAME: dict[str, type[ActivationFunction]] = {
-    cls.name: cls for cls in (Linear, Relu, LeakyRelu, Sigmoid, Tanh, Softmax)
+    cls.name: cls
+    for cls in (Linear, Relu, LeakyRelu, Relu6, Sigmoid, Tanh, Elu, Exponential, Gelu, Silu, Softplus, Softmax)
 }
+_BY_NAME["swish"] = Silu
 
 
 def get(identifier: object, where: str = "get: activation") -> ActivationFunction:

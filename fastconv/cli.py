@@ -230,7 +230,10 @@ def _print_saved(files: Sequence[Path]) -> None:
 
 def _predict(arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model)
-    shape = (model.input_shape or ())[1:]
+    _check_single_ends(model, arguments.model)
+    if len(model.output_shape) != 2:
+        raise ValueError(f"{arguments.model} must have outputs of shape (n, classes), got {model.output_shape}")
+    shape = model.input_shape[1:]
     pictures, changes = zip(
         *(_image_data.read_picture(file, shape, invert=arguments.invert) for file in arguments.images), strict=True
     )
@@ -322,6 +325,7 @@ def _read_json(file: Path) -> BaseModel:
 
 
 def _check_fits(model: BaseModel, model_name: str, data: ImageData, data_name: str) -> None:
+    _check_single_ends(model, model_name)
     found = data.x_test.shape[1:]
     if not model.built:
         model.build((None, *found))
@@ -333,6 +337,12 @@ def _check_fits(model: BaseModel, model_name: str, data: ImageData, data_name: s
             f"{model_name} must have an output for each of the {len(data.classes)} classes of {data_name}, "
             f"got outputs of shape {outputs[1:]}"
         )
+
+
+def _check_single_ends(model: BaseModel, name: str) -> None:
+    for end, names in (("input", model.input_names), ("output", model.output_names)):
+        if len(names) > 1:
+            raise ValueError(f"{name} must have one {end}, got {len(names)}: {', '.join(names)}")
 
 
 def _class_names(data_name: str | None, count: int) -> tuple[str, ...]:

@@ -167,19 +167,14 @@ class TestTrain:
     def test_interruption_keeps_the_last_whole_epoch(self, tmp_path, blobs, monkeypatch, capsys):
         from fastconv.callbacks import ModelCheckpoint
 
-        epochs = []
-
         class Interrupting(ModelCheckpoint):
-            def on_epoch_end(self, epoch, logs=None):
-                super().on_epoch_end(epoch, logs)
-                epochs.append(epoch)
-                if len(epochs) == 2:
+            def on_train_batch_end(self, batch, logs):
+                if self.model.history.epoch == [0, 1]:
                     raise KeyboardInterrupt
 
         monkeypatch.setattr(cli, "ModelCheckpoint", Interrupting)
         file = tmp_path / "kept.npz"
         assert main(["train", "--data", str(blobs), "--model", "linear", "--epochs", "9", "--save", str(file)]) == 130
-        assert len(epochs) == 2
         printed = capsys.readouterr()
         assert "interrupted" in printed.err
         assert "kept.npz holds the model after 2 epochs" in printed.out
@@ -288,6 +283,92 @@ class TestPredict:
         picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
         message = error_of(capsys, "predict", tmp_path / "features.npz", tmp_path / "a.png")
         assert "the model's input must be (height, width, 1 or 3) to take a picture, got (5,)" in message
+
+
+class TestGraphs:
+    """Commands take a `Model` as they take a `Sequential`."""
+
+    @pytest.fixture
+    def residual(self, tmp_path):
+        x = fc.layers.Input((8, 8, 1))
+        y = fc.layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+        y = fc.layers.Add()([y, fc.layers.Conv2D(4, 3, padding="same")(y)])
+        y = fc.layers.GlobalAveragePooling2D()(y)
+        fc.Model(x, fc.layers.Dense(10, activation="softmax")(y)).save(tmp_path / "residual.npz")
+        return tmp_path / "residual.npz"
+
+    @pytest.fixture
+    def siamese(self, tmp_path):
+        ends = [fc.layers.Input((8, 8, 1), name=name) for name in ("left", "right")]
+        y = fc.layers.Flatten()(fc.layers.Add()(ends))
+        fc.Model(ends, fc.layers.Dense(10, activation="softmax")(y)).save(tmp_path / "siamese.npz")
+        return tmp_path / "siamese.npz"
+
+    def test_evaluate_with_all_pictures(self, residual, tmp_path, capsys):
+        folder = tmp_path / "plots"
+        assert main(["evaluate", str(residual), "--data", "digits", "--plots", str(folder)]) == 0
+        assert "cross-entropy" in capsys.readouterr().out
+        assert sorted(file.stem for file in folder.iterdir()) == [
+            "activating-crops",
+            "confusion-matrix",
+            "feature-maps",
+            "filters",
+            "guesses",
+            "mistakes",
+            "receptive-field",
+        ]
+
+    def test_pictures_of_fields_are_left_out_where_there_are_none(self, blobs, tmp_path):
+        x = fc.layers.Input((8, 8, 1))
+        y = fc.layers.Conv2D(2, 2, strides=2)(x)
+        y = fc.layers.Add()([y, fc.layers.Conv2D(2, 5)(x)])
+        y = fc.layers.Dense(2, activation="softmax")(fc.layers.Flatten()(y))
+        fc.Model(x, y).save(tmp_path / "strides.npz")
+        folder = tmp_path / "plots"
+        assert main(["evaluate", str(tmp_path / "strides.npz"), "--data", str(blobs), "--plots", str(folder)]) == 0
+        names = {file.stem for file in folder.iterdir()}
+        assert names >= {"filters", "feature-maps", "guesses"}
+        assert not names & {"activating-crops", "receptive-field"}
+
+    def test_predict(self, residual, tmp_path, capsys):
+        file = picture(tmp_path / "a.png", np.full((8, 8), 200, np.uint8))
+        assert main(["predict", str(residual), file]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 6
+
+    def test_train(self, tmp_path, blobs, capsys):
+        x = fc.layers.Input((8, 8, 1))
+        y = fc.layers.Flatten()(fc.layers.Add()([x, fc.layers.Conv2D(1, 3, padding="same")(x)]))
+        (tmp_path / "m.json").write_text(fc.Model(x, fc.layers.Dense(2, activation="softmax")(y)).to_json())
+        assert main(["train", "--data", str(blobs), "--model", str(tmp_path / "m.json"), "--epochs", "8"]) == 0
+        assert "test accuracy 1.0000" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("columns", ["80", "120"])
+    def test_summary_fits_the_terminal(self, residual, columns, monkeypatch, capsys):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["summary", str(residual)]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= int(columns)
+        assert "Connected to" in lines[2]
+
+    def test_several_inputs_are_refused(self, siamese, tmp_path, capsys):
+        file = picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+        for command in (["evaluate", siamese, "--data", "digits"], ["predict", siamese, file]):
+            assert "siamese.npz must have one input, got 2: left, right" in error_of(capsys, *command)
+        assert main(["summary", str(siamese)]) == 0
+
+    def test_other_outputs_than_classes_are_refused(self, tmp_path, capsys):
+        file = picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+        x = fc.layers.Input((8, 8, 1))
+        y = fc.layers.Conv2D(10, 1, name="maps")(x)
+        fc.Model(x, [y, fc.layers.ReLU(name="cut")(y)]).save(tmp_path / "two.npz")
+        for command in (
+            ["evaluate", tmp_path / "two.npz", "--data", "digits"],
+            ["predict", tmp_path / "two.npz", file],
+        ):
+            assert "two.npz must have one output, got 2: maps, cut" in error_of(capsys, *command)
+        fc.Model(x, y).save(tmp_path / "maps.npz")
+        message = error_of(capsys, "predict", tmp_path / "maps.npz", file)
+        assert "maps.npz must have outputs of shape (n, classes), got (None, 8, 8, 10)" in message
 
 
 class TestSummary:

@@ -720,7 +720,10 @@ class TestLinear:
         )
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "sigmoid", "tanh", "softmax", "log_softmax"])
+@pytest.mark.parametrize(
+    "name",
+    ["relu", "leaky_relu", "relu6", "sigmoid", "tanh", "elu", "gelu", "silu", "softplus", "softmax", "log_softmax"],
+)
 class TestActivations:
     def test_complex_input(self, name):
         text = f"input {NOT_REAL} complex128"
@@ -734,7 +737,7 @@ class TestActivations:
         )
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softmax", "log_softmax"])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "elu", "softmax", "log_softmax"])
 def test_grad_output_of_another_shape_than_output(name):
     refuses(
         lambda: getattr(F, f"{name}_backward")(np.ones(3), None, output=np.ones(4)),
@@ -763,7 +766,7 @@ def test_slope_of_leaky_relu(slope):
     refuses(lambda: F.leaky_relu_backward(X, X, slope), TypeError, f"leaky_relu_backward: {text}")
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky_relu"])
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "relu6", "elu", "silu"])
 class TestInplace:
     def test_input_that_is_no_array(self, name):
         refuses(lambda: getattr(F, name)([1.0], inplace=True), TypeError, f"{name}: input must be an ndarray, got list")

@@ -6,6 +6,7 @@ import pytest
 from fastconv import utils
 from fastconv.initializers import Constant
 from fastconv.layers import (
+    ELU,
     Activation,
     AveragePooling2D,
     Conv2D,
@@ -17,6 +18,7 @@ from fastconv.layers import (
     Layer,
     LeakyReLU,
     MaxPooling2D,
+    PReLU,
     ReLU,
     Reshape,
     Softmax,
@@ -33,6 +35,9 @@ EVERY_LAYER = [
     Activation("sigmoid"),
     ReLU(max_value=6.0),
     LeakyReLU(0.1),
+    ELU(0.5),
+    PReLU("ones", shared_axes=(1, 2)),
+    Activation("gelu"),
     Softmax(),
     Dropout(0.5, seed=3),
     Flatten(),

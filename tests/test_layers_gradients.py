@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fastconv import utils
+from fastconv import activations, utils
 from fastconv.layers import (
+    ELU,
     Activation,
     AveragePooling2D,
     Conv2D,
@@ -16,6 +17,7 @@ from fastconv.layers import (
     Layer,
     LeakyReLU,
     MaxPooling2D,
+    PReLU,
     ReLU,
     Reshape,
     Softmax,
@@ -23,6 +25,8 @@ from fastconv.layers import (
 )
 from fastconv.testing import check_gradient
 
+NAMES = ["linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "softmax"]
+NAMES += ["elu", "exponential", "gelu", "silu", "swish", "softplus"]
 FORMATS = ["channels_last", "channels_first"]
 
 IMAGE_LAYERS = [
@@ -35,6 +39,9 @@ IMAGE_LAYERS = [
     ("conv-tanh", lambda **o: Conv2D(4, 3, activation="tanh", **o)),
     ("conv-sigmoid", lambda **o: Conv2D(4, 3, activation="sigmoid", **o)),
     ("conv-leaky", lambda **o: Conv2D(4, 3, activation="leaky_relu", **o)),
+    ("conv-gelu", lambda **o: Conv2D(4, 3, activation="gelu", **o)),
+    ("conv-silu", lambda **o: Conv2D(4, 3, activation="silu", **o)),
+    ("conv-elu", lambda **o: Conv2D(4, 3, activation="elu", **o)),
     ("conv-softmax", lambda **o: Conv2D(4, 3, activation="softmax", **o)),
     ("max", lambda **o: MaxPooling2D(2, **o)),
     ("max-overlapping-same", lambda **o: MaxPooling2D(3, strides=2, padding="same", **o)),
@@ -63,10 +70,15 @@ def test_gradients_of_image_layers(make: object, data_format: str, rng: np.rando
         Dense(3, dtype="float64"),
         Dense(3, activation="relu", dtype="float64"),
         Dense(3, activation="softmax", use_bias=False, dtype="float64"),
-        *(Activation(name, dtype="float64") for name in ("linear", "relu", "leaky_relu", "sigmoid", "tanh", "softmax")),
+        Dense(3, activation="softplus", dtype="float64"),
+        *(Activation(name, dtype="float64") for name in NAMES),
+        Activation(activations.Gelu(approximate=True), dtype="float64"),
         ReLU(dtype="float64"),
         ReLU(max_value=1.0, negative_slope=0.25, threshold=0.5, dtype="float64"),
         LeakyReLU(0.1, dtype="float64"),
+        ELU(0.5, dtype="float64"),
+        PReLU("random_normal", dtype="float64"),
+        PReLU("random_normal", shared_axes=1, dtype="float64"),
         Softmax(axis=1, dtype="float64"),
         Reshape((5, -1), dtype="float64"),
     ],

@@ -61,6 +61,14 @@ class TestHistory:
         assert training.get_linestyle() != validation.get_linestyle()
         assert len(accuracy.lines) == 1
 
+    def test_three_panels_a_row_and_a_legend_where_there_is_validation(self):
+        names = ["loss", "a_loss", "b_loss", "a_accuracy"]
+        figure = plot.history({name: [1.0, 0.5] for name in names} | {"val_b_loss": [1.0, 0.7]})
+        assert [axes.get_ylabel() for axes in figure.axes] == names
+        places = [axes.get_subplotspec() for axes in figure.axes]
+        assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (0, 2), (1, 0)]
+        assert [axes.get_legend() is not None for axes in figure.axes] == [False, False, True, False]
+
     @pytest.mark.parametrize("nothing", [{}, {"loss": []}])
     def test_no_epoch_is_a_value_error(self, nothing):
         with pytest.raises(ValueError, match="history: history must hold at least one value of one epoch"):
@@ -87,7 +95,7 @@ class TestFilters:
         assert figure.get_suptitle() == "wide: 70 filters of 1x1x66, a row each (64 filters, 64 channels shown)"
 
     def test_unknown_layer_lists_the_known_ones(self):
-        with pytest.raises(ValueError, match="filters: layer must name a convolution out of edges, got 'dense'"):
+        with pytest.raises(ValueError, match="filters: layer must name a Conv2D out of edges, got 'dense'"):
             plot.filters(small_model(), "dense")
 
     def test_network_without_convolution_is_a_value_error(self):
@@ -109,7 +117,9 @@ class TestFeatureMaps:
         np.testing.assert_array_equal(tile(drawn, 0, 1, (6, 6)), second)
         assert drawn.get_clim()[1] == pytest.approx(np.abs(maps).max())
         bars = [bar.get_height() for bar in rows["softmax"].patches]
-        np.testing.assert_allclose(bars, model.predict(image[np.newaxis])[0], rtol=1e-5)
+        expected = model.predict(image[np.newaxis])[0]
+        np.testing.assert_allclose(bars, expected, rtol=1e-5)
+        assert [text.get_text() for text in rows["softmax"].texts] == [f"{value:.2f}" for value in expected]
 
     def test_activation_within_a_layer_is_a_step_of_its_own(self):
         model = fc.Sequential([Conv2D(3, 3, activation="relu", input_shape=(6, 6, 1), name="edges")])

@@ -1,87 +1,56 @@
 /* Activations, softmax and their gradients; contracts in kernels.h. */
 
-/* Rounds to an integer by adding 1.5 * 2^(mantissa bits), whose low bits then hold it. */
-#if DTYPE_BITS == 32
-#define ROUND 12582912.0f
-#define MANTISSA 23
-#define BIAS 127
-#define LOG2E 0x1.715476p+0f
-#define LN2_HIGH 0x1.62e4p-1f /* ends in zeros: n * LN2_HIGH is exact */
-#define LN2_LOW 0x1.7f7d1cp-20f
-#define EXP_LOW -110.0f /* exp gives 0 below, infinity above */
-#define EXP_HIGH 100.0f
-#define DEGREE 7
-#else
-#define ROUND 6755399441055744.0
-#define MANTISSA 52
-#define BIAS 1023
-#define LOG2E 0x1.71547652b82fep+0
-#define LN2_HIGH 0x1.62e42fefa38p-1
-#define LN2_LOW 0x1.ef35793c7673p-45
-#define EXP_LOW -760.0
-#define EXP_HIGH 720.0
-#define DEGREE 13
-#endif
+/* Further out gelu and silu are 0, or x, in both types; -infinity * 0 would be NaN. */
+#define FAR 1000
 
-/* expm1 of the rest r, |r| <= ln(2) / 2, and the power e of two with exp(x) = 2^e * (1 + expm1(r)). The Taylor
- * polynomial to r^7 (r^13) leaves less than 6e-9 (5e-18). */
-#define expm1_rest NAME(expm1_rest)
-INLINE vec expm1_rest(vec x, ivec *e) {
-  static const real factorial[] = {1,     2,      6,       24,       120,       720,       5040,
-                                   40320, 362880, 3628800, 39916800, 479001600, 6227020800};
-  const vec shifted = x * (real)LOG2E + (real)ROUND;
-  const vec n = shifted - (real)ROUND;
-  *e = (ivec)shifted - (ivec)splat(ROUND);
-  const vec r = (x - n * (real)LN2_HIGH) - n * (real)LN2_LOW;
-  vec p = splat(1 / factorial[DEGREE - 1]);
-  UNROLL(16)
-  for (int i = DEGREE - 2; i >= 0; i--) p = p * r + 1 / factorial[i];
-  return p * r;
-}
+#define logistic NAME(logistic)
+INLINE vec logistic(vec x) { return 1 / (1 + vexp(-x)); }
 
-#define power_of_two NAME(power_of_two)
-INLINE vec power_of_two(ivec e) { return (vec)((e + BIAS) << MANTISSA); }
-
-/* Within 2 units in the last place; NaN stays. 2^e is applied in two halves, so that it can overflow and vanish. */
-#define vexp NAME(vexp)
-INLINE vec vexp(vec x) {
-  ivec e;
-  x = select(x < (real)EXP_LOW, splat(EXP_LOW), x);
-  x = select(x > (real)EXP_HIGH, splat(EXP_HIGH), x);
-  const vec p = expm1_rest(x, &e);
-  const ivec half = e >> 1;
-  return (1 + p) * power_of_two(half) * power_of_two(e - half);
-}
-
-/* tanh|x| = -m / (m + 2) with m = expm1(-2|x|): no cancellation near zero. 1 in both types beyond 20. */
-#define vtanh NAME(vtanh)
-INLINE vec vtanh(vec x) {
-  const ivec sign = (ivec)x & (ivec)splat((real)-0.0);
-  const vec a = -2 * (vec)((ivec)x ^ sign);
-  ivec e;
-  const vec p = expm1_rest(select(a < -40, splat(-40), a), &e);
-  const vec scale = power_of_two(e), m = scale * p + (scale - 1);
-  return (vec)((ivec)(-m / (m + 2)) | sign);
+/* u(x) and its derivative, with which gelu's approximation is x * logistic(u(x)): (1 + tanh(u / 2)) / 2 is that. */
+#define gelu_inner NAME(gelu_inner)
+INLINE vec gelu_inner(vec x, vec *derivative) {
+  const real slope = (real)1.5957691216057307118, cubic = (real)0.044715; /* sqrt(8 / pi) */
+  *derivative = slope * (1 + 3 * cubic * x * x);
+  return slope * x * (1 + cubic * x * x);
 }
 
 #define activate NAME(activate)
-INLINE vec activate(const int activation, real slope, vec x) {
+INLINE vec activate(const int activation, real slope, real threshold, vec x) {
+  const vec above = select(x < -FAR, splat(-FAR), x);
+  vec unused;
   switch (activation) {
   case FCV_RELU:
     return relu(x);
   case FCV_LEAKY_RELU:
     return leaky_relu(x, slope);
   case FCV_SIGMOID:
-    return 1 / (1 + vexp(-x));
+    return logistic(x);
   case FCV_TANH:
     return vtanh(x);
+  case FCV_RELU6:
+    return clamp(x, 0, 6);
+  case FCV_ELU:
+  case FCV_ELU_OUTPUT:
+    return select(x > (vec){0}, x, slope * vexpm1(select(x > (vec){0}, (vec){0}, x)));
+  case FCV_GELU:
+    return above * normal_cdf(above, &unused);
+  case FCV_GELU_TANH:
+    return above / (1 + vexp(-gelu_inner(above, &unused)));
+  case FCV_SILU:
+    return above / (1 + vexp(-above));
+  case FCV_SOFTPLUS: {
+    const vec scaled = slope * x;
+    return select(scaled > threshold, x, (relu(scaled) + vlog1p(vexp(select(scaled > 0, -scaled, scaled)))) / slope);
+  }
   default:
     return x;
   }
 }
 
 #define activate_grad NAME(activate_grad)
-INLINE vec activate_grad(const int activation, real slope, vec saved, vec gy) {
+INLINE vec activate_grad(const int activation, real slope, real threshold, vec saved, vec gy) {
+  const vec near = clamp(saved, -FAR, FAR);
+  vec factor;
   switch (activation) {
   case FCV_RELU:
     return select(saved <= (vec){0}, (vec){0}, gy);
@@ -91,57 +60,85 @@ INLINE vec activate_grad(const int activation, real slope, vec saved, vec gy) {
     return gy * saved * (1 - saved);
   case FCV_TANH:
     return gy * (1 - saved * saved);
+  case FCV_RELU6:
+    return select((saved <= 0) | (saved >= 6), (vec){0}, gy);
+  case FCV_ELU:
+    return select(saved > (vec){0}, gy, gy * slope * vexp(saved));
+  case FCV_ELU_OUTPUT:
+    return select(saved > (vec){0}, gy, gy * (slope + saved));
+  case FCV_GELU: {
+    const vec cdf = normal_cdf(near, &factor);
+    return gy * (cdf + near * factor * (real)0.39894228040143267794); /* 1 / sqrt(2 pi) */
+  }
+  case FCV_GELU_TANH: {
+    const vec s = logistic(gelu_inner(near, &factor));
+    return gy * s * (1 + near * factor * (1 - s));
+  }
+  case FCV_SILU: {
+    const vec s = logistic(near);
+    return gy * s * (1 + near * (1 - s));
+  }
+  case FCV_SOFTPLUS:
+    return select(slope * saved > threshold, gy, gy * logistic(slope * saved));
   default:
     return gy;
   }
 }
+#undef FAR
 
 #define map NAME(map)
-INLINE void map(const int activation, real slope, int64_t count, const real *x, real *y) {
+INLINE void map(const int activation, real slope, real threshold, int64_t count, const real *x, real *y) {
   int64_t i = 0;
-  for (; i + VL <= count; i += VL) store(y + i, activate(activation, slope, load(x + i)));
+  for (; i + VL <= count; i += VL) store(y + i, activate(activation, slope, threshold, load(x + i)));
   if (i < count)
-    store_part(y + i, activate(activation, slope, load_part(x + i, count - i)), count - i);
+    store_part(y + i, activate(activation, slope, threshold, load_part(x + i, count - i)), count - i);
 }
 
 #define map_grad NAME(map_grad)
-INLINE void map_grad(const int activation, real slope, int64_t count, const real *saved, const real *gy, real *gx) {
+INLINE void map_grad(const int activation, real slope, real threshold, int64_t count, const real *saved, const real *gy,
+                     real *gx) {
   int64_t i = 0;
-  for (; i + VL <= count; i += VL) store(gx + i, activate_grad(activation, slope, load(saved + i), load(gy + i)));
+  for (; i + VL <= count; i += VL)
+    store(gx + i, activate_grad(activation, slope, threshold, load(saved + i), load(gy + i)));
   const int64_t rest = count - i;
   if (rest)
-    store_part(gx + i, activate_grad(activation, slope, load_part(saved + i, rest), load_part(gy + i, rest)), rest);
+    store_part(gx + i, activate_grad(activation, slope, threshold, load_part(saved + i, rest), load_part(gy + i, rest)),
+               rest);
 }
 
 /* A constant activation in each call: one loop for each, with no branch inside. */
-#define EACH_ACTIVATION(call)                                                                                          \
+#define EACH_ACTIVATION(CALL)                                                                                          \
   switch (activation) {                                                                                                \
-  case FCV_RELU:                                                                                                       \
-    call(FCV_RELU);                                                                                                    \
-    break;                                                                                                             \
-  case FCV_LEAKY_RELU:                                                                                                 \
-    call(FCV_LEAKY_RELU);                                                                                              \
-    break;                                                                                                             \
-  case FCV_SIGMOID:                                                                                                    \
-    call(FCV_SIGMOID);                                                                                                 \
-    break;                                                                                                             \
-  case FCV_TANH:                                                                                                       \
-    call(FCV_TANH);                                                                                                    \
-    break;                                                                                                             \
-  default:                                                                                                             \
-    call(FCV_LINEAR);                                                                                                  \
+    CALL(FCV_LINEAR)                                                                                                   \
+    CALL(FCV_RELU)                                                                                                     \
+    CALL(FCV_LEAKY_RELU)                                                                                               \
+    CALL(FCV_SIGMOID)                                                                                                  \
+    CALL(FCV_TANH)                                                                                                     \
+    CALL(FCV_RELU6)                                                                                                    \
+    CALL(FCV_ELU)                                                                                                      \
+    CALL(FCV_ELU_OUTPUT)                                                                                               \
+    CALL(FCV_GELU)                                                                                                     \
+    CALL(FCV_GELU_TANH)                                                                                                \
+    CALL(FCV_SILU)                                                                                                     \
+    CALL(FCV_SOFTPLUS)                                                                                                 \
   }
 
-static void NAME(activation)(int activation, double slope, int64_t count, const void *x, void *y) {
-#define MAP(f) map(f, (real)slope, count, x, y)
+static void NAME(activation)(int activation, double slope, double threshold, int64_t count, const void *x, void *y) {
+#define MAP(f)                                                                                                         \
+  case f:                                                                                                              \
+    map(f, (real)slope, (real)threshold, count, x, y);                                                                 \
+    break;
   EACH_ACTIVATION(MAP)
 #undef MAP
 }
 
-static void NAME(activation_grad)(int activation, double slope, int64_t count, const void *saved, const void *gy,
-                                  void *gx){
-#define MAP(f) map_grad(f, (real)slope, count, saved, gy, gx)
-    EACH_ACTIVATION(MAP)
+static void NAME(activation_grad)(int activation, double slope, double threshold, int64_t count, const void *saved,
+                                  const void *gy, void *gx) {
+#define MAP(f)                                                                                                         \
+  case f:                                                                                                              \
+    map_grad(f, (real)slope, (real)threshold, count, saved, gy, gx);                                                   \
+    break;
+  EACH_ACTIVATION(MAP)
 #undef MAP
 }
 #undef EACH_ACTIVATION
@@ -162,6 +159,20 @@ INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
     store(y + i, v);
   else
     store_part(y + i, v, count - i);
+}
+
+/* y = x where saved > 0, else w[j] * x, over rows of columns. */
+static void NAME(prelu)(int64_t rows, int64_t columns, const void *weight, const void *saved_from, const void *from,
+                        void *to) {
+  const real *w = weight;
+  for (int64_t row = 0; row < rows; row++) {
+    const real *saved = (const real *)saved_from + row * columns, *x = (const real *)from + row * columns;
+    real *y = (real *)to + row * columns;
+    for (int64_t j = 0; j < columns; j += VL) {
+      const vec v = load_or(x, j, columns, 0);
+      store_upto(y, j, columns, select(load_or(saved, j, columns, 0) > (vec){0}, v, load_or(w, j, columns, 0) * v));
+    }
+  }
 }
 
 static void NAME(softmax)(int logarithm, int64_t columns, const void *from, void *to) {
@@ -196,13 +207,3 @@ static void NAME(softmax_grad)(int logarithm, int64_t columns, const void *saved
     store_upto(gx, i, columns, logarithm ? g - vexp(v) * sum : v * (g - sum));
   }
 }
-
-#undef ROUND
-#undef MANTISSA
-#undef BIAS
-#undef LOG2E
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef EXP_LOW
-#undef EXP_HIGH
-#undef DEGREE

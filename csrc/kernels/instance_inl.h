@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "simd.h"
 
+#include "math_inl.h"
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
@@ -60,6 +61,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .unpool_get = NAME(unpool_get),
     .activation = NAME(activation),
     .activation_grad = NAME(activation_grad),
+    .prelu = NAME(prelu),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
     .moments_row = NAME(moments_row),

@@ -126,10 +126,13 @@ typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const 
 typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
                            const void *x, void *y);
 
-/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f; in place is allowed. */
-typedef void fcv_activation_fn(int activation, double slope, int64_t count, const void *x, void *y);
-typedef void fcv_activation_grad_fn(int activation, double slope, int64_t count, const void *saved, const void *gy,
-                                    void *gx);
+/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
+ * fastconv.h names; in place is allowed. */
+typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y);
+typedef void fcv_activation_grad_fn(int activation, double slope, double threshold, int64_t count, const void *saved,
+                                    const void *gy, void *gx);
+/* y[i][j] = x[i][j] where saved[i][j] > 0, else weight[j] * x[i][j], i < rows, j < columns. y may be x or saved. */
+typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, const void *saved, const void *x, void *y);
 /* One row of softmax or its logarithm, and their gradients from y. */
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
@@ -215,6 +218,7 @@ struct fcv_kernels {
   fcv_unpool_fn *unpool_add, *unpool_put, *unpool_get;
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;
+  fcv_prelu_fn *prelu;
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
   fcv_moments_row_fn *moments_row;

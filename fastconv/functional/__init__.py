@@ -9,6 +9,8 @@ from fastconv.functional.activations import (
     leaky_relu,
     leaky_relu_backward,
     relu,
+    relu6,
+    relu6_backward,
     relu_backward,
     sigmoid,
     sigmoid_backward,
@@ -94,8 +96,19 @@ from fastconv.functional.normalization import (
     layer_norm_backward,
 )
 from fastconv.functional.padding import pad, pad_backward
+from fastconv.functional.prelu import prelu, prelu_backward
 from fastconv.functional.prepare import prepare_conv2d
 from fastconv.functional.resampling import interpolate, interpolate_backward
+from fastconv.functional.smooth_activations import (
+    elu,
+    elu_backward,
+    gelu,
+    gelu_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+)
 from fastconv.functional.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 from fastconv.functional.unfold import fold, fold_backward, unfold, unfold_backward
 from fastconv.functional.unpooling import (
@@ -185,6 +198,18 @@ __all__ = [
     "sigmoid_backward",
     "tanh",
     "tanh_backward",
+    "relu6",
+    "relu6_backward",
+    "prelu",
+    "prelu_backward",
+    "elu",
+    "elu_backward",
+    "gelu",
+    "gelu_backward",
+    "silu",
+    "silu_backward",
+    "softplus",
+    "softplus_backward",
     "softmax",
     "softmax_backward",
     "log_softmax",

@@ -1,12 +1,12 @@
-"""Activations and their gradients."""
+"""The classical activations and their gradients."""
 
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._checks import Array, check_shape, deliver, output_buffer, to_arrays
-from fastconv._memory import empty_like
+from fastconv._checks import Array
+from fastconv.functional._elementwise import backward, forward, number
 
 
 def relu(input: ArrayLike, inplace: bool = False) -> Array:
@@ -46,7 +46,7 @@ def relu(input: ArrayLike, inplace: bool = False) -> Array:
     >>> F.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
-    return _forward("relu", _core.RELU, 0.0, input, inplace)
+    return forward("relu", _core.RELU, input, inplace)
 
 
 def relu_backward(grad_output: ArrayLike, input: ArrayLike, inplace: bool = False) -> Array:
@@ -78,7 +78,7 @@ def relu_backward(grad_output: ArrayLike, input: ArrayLike, inplace: bool = Fals
     >>> F.relu_backward(np.array([5.0, 5.0]), np.array([-1.0, 2.0]))
     array([0., 5.])
     """
-    return _backward("relu_backward", _core.RELU, 0.0, grad_output, "input", input)
+    return backward("relu_backward", _core.RELU, grad_output, input)
 
 
 def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = False) -> Array:
@@ -118,7 +118,8 @@ def leaky_relu(input: ArrayLike, negative_slope: float = 0.01, inplace: bool = F
     >>> F.leaky_relu(np.array([-1.0, 2.0]), 0.25)
     array([-0.25,  2.  ])
     """
-    return _forward("leaky_relu", _core.LEAKY_RELU, _slope("leaky_relu", negative_slope), input, inplace)
+    slope = number("leaky_relu", "negative_slope", negative_slope)
+    return forward("leaky_relu", _core.LEAKY_RELU, input, inplace, slope=slope)
 
 
 def leaky_relu_backward(
@@ -153,7 +154,77 @@ def leaky_relu_backward(
     array([1., 4.])
     """
     name = "leaky_relu_backward"
-    return _backward(name, _core.LEAKY_RELU, _slope(name, negative_slope), grad_output, "input", input)
+    slope = number(name, "negative_slope", negative_slope)
+    return backward(name, _core.LEAKY_RELU, grad_output, input, slope=slope)
+
+
+def relu6(input: ArrayLike, inplace: bool = False) -> Array:
+    r"""Rectified linear unit that ends at six, :math:`y = \min(\max(x, 0), 6)`.
+
+    Parameters
+    ----------
+    input : array_like, of any shape
+    inplace : bool
+        Write the result to `input`, which must be a writable array of a float dtype, and return it.
+
+    Returns
+    -------
+    ndarray, of the input's shape
+        Its dtype as in `relu`. NaN stays NaN.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `relu`.
+
+    See Also
+    --------
+    relu6_backward : the gradient.
+
+    References
+    ----------
+    ``torch.nn.functional.relu6``. A. Howard et al., "MobileNets", arXiv:1704.04861.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> F.relu6(np.array([-1.0, 2.0, 9.0]))
+    array([0., 2., 6.])
+    """
+    return forward("relu6", _core.RELU6, input, inplace)
+
+
+def relu6_backward(grad_output: ArrayLike, input: ArrayLike, inplace: bool = False) -> Array:
+    r"""Gradient of `relu6`: that of the output where :math:`0 < x < 6`, else zero.
+
+    Parameters
+    ----------
+    grad_output : array_like
+        Gradient of the output, of the input's shape.
+    input : array_like
+        As it was given to `relu6`; its result serves as well, since both are between 0 and 6 at the same places.
+    inplace : bool
+        Accepted, so that the arguments of `relu6` can be passed on; changes nothing.
+
+    Returns
+    -------
+    ndarray, of the input's shape
+        Its dtype is ``np.result_type(grad_output, input)`` by the rule of `relu`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `relu_backward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv.functional as F
+    >>> F.relu6_backward(np.array([5.0, 5.0, 5.0]), np.array([-1.0, 2.0, 9.0]))
+    array([0., 5., 0.])
+    """
+    return backward("relu6_backward", _core.RELU6, grad_output, input)
 
 
 def sigmoid(input: ArrayLike) -> Array:
@@ -188,7 +259,7 @@ def sigmoid(input: ArrayLike) -> Array:
     >>> F.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _forward("sigmoid", _core.SIGMOID, 0.0, input, False)
+    return forward("sigmoid", _core.SIGMOID, input)
 
 
 def sigmoid_backward(grad_output: ArrayLike, input: ArrayLike | None, *, output: ArrayLike | None = None) -> Array:
@@ -220,7 +291,7 @@ def sigmoid_backward(grad_output: ArrayLike, input: ArrayLike | None, *, output:
     >>> F.sigmoid_backward(np.array([4.0]), np.array([0.0]))
     array([1.])
     """
-    return _backward_from_output("sigmoid_backward", _core.SIGMOID, grad_output, input, output)
+    return _from_output("sigmoid_backward", _core.SIGMOID, grad_output, input, output)
 
 
 def tanh(input: ArrayLike) -> Array:
@@ -255,7 +326,7 @@ def tanh(input: ArrayLike) -> Array:
     >>> F.tanh(np.array([-1000.0, 1000.0]))
     array([-1.,  1.])
     """
-    return _forward("tanh", _core.TANH, 0.0, input, False)
+    return forward("tanh", _core.TANH, input)
 
 
 def tanh_backward(grad_output: ArrayLike, input: ArrayLike | None, *, output: ArrayLike | None = None) -> Array:
@@ -287,34 +358,10 @@ def tanh_backward(grad_output: ArrayLike, input: ArrayLike | None, *, output: Ar
     >>> F.tanh_backward(np.array([4.0]), None, output=np.array([0.5]))
     array([3.])
     """
-    return _backward_from_output("tanh_backward", _core.TANH, grad_output, input, output)
+    return _from_output("tanh_backward", _core.TANH, grad_output, input, output)
 
 
-def _forward(function: str, activation: int, slope: float, input: Any, inplace: bool) -> Array:
-    (x,), dtype = to_arrays(function, ("input",), (input,))
-    out = input if inplace else None
-    # An element of y depends on that element of x alone, so y may be x: no inputs to keep from change.
-    y = output_buffer(function, "input", out, x.shape, dtype)
-    _core.activation_forward(activation, slope, x, y)
-    return deliver(y, out, dtype)
-
-
-def _backward(function: str, activation: int, slope: float, grad_output: Any, name: str, saved: Any) -> Array:
-    (gy, s), dtype = to_arrays(function, ("grad_output", name), (grad_output, saved))
-    check_shape(function, "grad_output", gy, s.shape, f", that of {name}")
-    gx = empty_like(s)
-    _core.activation_backward(activation, slope, s, gy, gx)
-    return deliver(gx, None, dtype)
-
-
-def _backward_from_output(function: str, activation: int, grad_output: Any, input: Any, output: Any) -> Array:
+def _from_output(function: str, activation: int, grad_output: Any, input: Any, output: Any) -> Array:
     if output is not None:
-        return _backward(function, activation, 0.0, grad_output, "output", output)
-    return _backward(function, activation, 0.0, grad_output, "input", _forward(function, activation, 0.0, input, False))
-
-
-def _slope(function: str, negative_slope: float) -> float:
-    try:
-        return float(negative_slope)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: negative_slope must be a number, got {negative_slope!r}") from None
+        return backward(function, activation, grad_output, output, "output")
+    return backward(function, activation, grad_output, forward(function, activation, input))

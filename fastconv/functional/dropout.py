@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import Array, channels_last, deliver, output_buffer, to_array, to_arrays
+from fastconv._checks import FLOAT32, Array, channels_last, deliver, output_buffer, to_array, to_arrays
+from fastconv._memory import empty
 from fastconv._random import check_seed, fresh_seed, generator
 
 Rng: TypeAlias = "np.random.Generator | int | None"  # in quotes: numpy.random takes a while to import
@@ -360,7 +361,9 @@ def _forward(
     if not training or probability == 0:
         np.copyto(y, x)
     else:
-        np.multiply(x, _factors(name, x, probability, shape, _generator(name, rng), mask), out=y)
+        kept = random_mask(_generator(name, rng), shape, probability) if mask is None else _given(name, mask, x.shape)
+        np.multiply(x, kept, out=y)
+        y *= 0.0 if probability == 1 else 1 / (1 - probability)
     return deliver(y, out, dtype)
 
 
@@ -373,18 +376,22 @@ def _backward(
     return _forward(name, grad_output, p, training, False, rng, mask, data_format)
 
 
-def _factors(name: str, x: Array, p: float, shape: tuple[int, ...], random: "np.random.Generator", mask: Any) -> Array:
-    """Return what the elements are multiplied with: 0 or 1 / (1 - p)."""
-    if mask is None:
-        kept = random.random(shape, np.float32) >= p
-    else:
-        kept = to_array(name, "mask", mask) != 0
-        try:
-            np.broadcast_to(kept, x.shape)
-        except ValueError:
-            raise ValueError(f"{name}: mask must broadcast to shape {x.shape}, got shape {kept.shape}") from None
-    factors: Array = kept * np.asarray(0.0 if p == 1 else 1 / (1 - p), x.dtype)
-    return factors
+def random_mask(random: "np.random.Generator", shape: tuple[int, ...], p: float) -> Array:
+    """Draw a mask of booleans that are False with probability `p`."""
+    numbers, kept = empty(shape, FLOAT32), empty(shape, np.dtype(np.bool_))
+    random.random(out=numbers, dtype=np.float32)
+    np.greater_equal(numbers, p, out=kept)
+    return kept
+
+
+def _given(name: str, mask: Any, shape: tuple[int, ...]) -> Array:
+    array = to_array(name, "mask", mask)
+    kept: Array = array if array.dtype == np.bool_ else array != 0
+    try:
+        np.broadcast_to(kept, shape)
+    except ValueError:
+        raise ValueError(f"{name}: mask must broadcast to shape {shape}, got shape {kept.shape}") from None
+    return kept
 
 
 def _mask_shape(name: str, shape: tuple[int, ...], data_format: str | None) -> tuple[int, ...]:

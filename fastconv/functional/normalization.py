@@ -438,7 +438,7 @@ def _batch_call(
 def _group_call(
     name: str, num_groups: int, data_format: str, eps: float, grad_output: Any, input: Any, weight: Any, bias: Any
 ) -> _Call:
-    groups = _integer(name, "num_groups", num_groups)
+    groups = _integer(name, "num_groups", "be an integer", num_groups)
     call = _channels_call(name, data_format, groups, eps, grad_output, input, weight, bias)
     if groups < 1 or call.channels % groups:
         raise ValueError(f"{name}: num_groups must divide the {call.channels} channels of input, got {groups}")
@@ -465,7 +465,7 @@ def _layer_call(
         entries = tuple(normalized_shape)
     except TypeError:
         entries = (normalized_shape,)
-    normalized = tuple(_integer(name, "normalized_shape", entry) for entry in entries)
+    normalized = tuple(_integer(name, "normalized_shape", "consist of integers", entry) for entry in entries)
     (x, gy, w, b), dtype = operands(name, input=input, grad_output=grad_output, weight=weight, bias=bias)
     if not normalized or x.shape[-len(normalized) :] != normalized:
         raise ValueError(
@@ -524,8 +524,8 @@ def _number(name: str, argument: str, value: Any) -> float:
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}") from None
 
 
-def _integer(name: str, argument: str, value: Any) -> int:
+def _integer(name: str, argument: str, rule: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise TypeError(f"{name}: {argument} must consist of integers, got {value!r}") from None
+        raise TypeError(f"{name}: {argument} must {rule}, got {value!r}") from None

@@ -3,7 +3,7 @@
 A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``grad_x = layer.backward(grad_y)``.
 """
 
-from fastconv.layers.activations import Activation, LeakyReLU, ReLU, Softmax
+from fastconv.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
@@ -62,6 +62,8 @@ __all__ = [
     "Activation",
     "ReLU",
     "LeakyReLU",
+    "PReLU",
+    "ELU",
     "Softmax",
     "BatchNormalization",
     "LayerNormalization",

@@ -28,7 +28,7 @@ CONVOLUTIONS: dict[int, tuple[Callable[..., Array], Callable[..., tuple[Array | 
 
 class _Saved(NamedTuple):
     linear: Any
-    y: Array
+    of_activation: Array
 
 
 class ConvolutionLayer(ImageLayer):
@@ -151,13 +151,14 @@ class ConvolutionLayer(ImageLayer):
     def _forward(self, x: Array, training: bool) -> tuple[Array, _Saved]:
         fused = self.activation.name if self.activation is not None and self.activation.fused else None
         y, linear = self._linear(x, fused)
+        saved = y
         if self.activation is not None and fused is None:
-            y = self.activation(y)
-        return y, _Saved(linear, y)
+            y, saved = self.activation.apply(y)
+        return y, _Saved(linear, saved)
 
     def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array | None:
         if self.activation is not None:
-            grad_y = self.activation.backward(grad_y, saved.y)
+            grad_y = self.activation.backward(grad_y, saved.of_activation)
         return self._linear_backward(saved.linear, grad_y, needs_input)
 
 

@@ -14,7 +14,7 @@ from fastconv.layers.base import Array, Layer, LayerOptions, Shape, WeightSpec
 
 class _Saved(NamedTuple):
     x: Array
-    y: Array
+    of_activation: Array
 
 
 class Dense(Layer):
@@ -86,13 +86,14 @@ class Dense(Layer):
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, _Saved]:
         y = F.linear(x, self.weight("kernel"), self._bias(), data_format="channels_last")
+        saved = y
         if self.activation is not None:
-            y = self.activation(y)
-        return y, _Saved(x, y)
+            y, saved = self.activation.apply(y)
+        return y, _Saved(x, saved)
 
     def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array | None:
         if self.activation is not None:
-            grad_y = self.activation.backward(grad_y, saved.y)
+            grad_y = self.activation.backward(grad_y, saved.of_activation)
         grad_x, grad_kernel, grad_bias = F.linear_backward(
             grad_y,
             saved.x,

@@ -8,6 +8,7 @@ import numpy as np
 import fastconv.functional as F
 from fastconv._numbers import not_negative
 from fastconv._random import check_seed, fresh_seed, generator
+from fastconv.functional.dropout import random_mask
 from fastconv.geometry import AXIS_NAMES
 from fastconv.layers._arguments import DataFormat, fraction
 from fastconv.layers._arguments import data_format as check_data_format
@@ -42,7 +43,7 @@ class _Dropout(_RandomLayer):
     def _forward(self, x: Array, training: bool) -> tuple[Array, Array | None]:
         if not training or self.rate == 0:
             return x, None
-        kept = self._random.random(self._mask_shape(x), np.float32) >= self.rate
+        kept = random_mask(self._random, self._mask_shape(x), self.rate)
         return F.dropout(x, self.rate, mask=kept), kept
 
     def _backward(self, saved: Array | None, grad_y: Array, needs_input: bool) -> Array | None:

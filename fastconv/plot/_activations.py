@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from fastconv.executor import Executor
 from fastconv.plot import _network
 from fastconv.plot._drawing import GAP, VERMILION, Array, PathLike, draw_picture, finished, new_figure
-from fastconv.plot._fields import Field, receptive_fields
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastconv.models import Sequential
+    from fastconv.models import BaseModel
+    from fastconv.receptive_field import ReceptiveField
     from fastconv.trainer import Trainer
 
 MOST_CHANNELS = 8
@@ -43,7 +44,7 @@ def activating_crops(
     Parameters
     ----------
     model
-        A `Sequential` that has been built.
+        A built `Sequential`, or a `Model` with one input.
     images
         Inputs of shape ``(n, h, w, c)``, or ``(n, c, h, w)`` for a network with channels first.
     layer
@@ -63,9 +64,10 @@ def activating_crops(
     Raises
     ------
     TypeError
-        `model` is no Sequential.
+        `model` is no model.
     ValueError
-        `images` is not what the network takes or empty, there is no such layer or channel, or `count` is less than 1.
+        `model` has several inputs, or `model.receptive_field` cannot tell what its layers see; `images` is not what the
+        network takes, or empty; there is no such layer or channel; or `count` is less than 1.
 
     References
     ----------
@@ -78,10 +80,11 @@ def activating_crops(
     >>> from fastconv import plot
     >>> model = fc.Sequential([fc.layers.Conv2D(2, 3, input_shape=(8, 8, 1), name="edges")])
     >>> images = np.random.default_rng(0).random((5, 8, 8, 1))
-    >>> plot.activating_crops(model, images, count=3).get_suptitle()
-    'edges: crops of 3x3 pixels that activate a channel most, out of 5 images'
+    >>> print(plot.activating_crops(model, images, count=3).get_suptitle())
+    edges: crops of 3x3 pixels that activate a channel most, out of 5 images
+    over each the channel's value; light blue is beyond the image
     """
-    model = _network.as_sequential("activating_crops", model)
+    model = _network.as_model("activating_crops", model)
     batch = _network.as_batch("activating_crops", "images", model, images)
     if batch.ndim != 4 or len(batch) == 0:
         raise ValueError(f"activating_crops: images must be one or more, each with three axes, got shape {batch.shape}")
@@ -95,7 +98,7 @@ def activating_crops(
 
     best = np.argsort(-values[:, chosen].T, axis=1, kind="stable")[:, :count]
     needed = np.unique(best)
-    pictures = dict(zip(needed, _network.as_pictures(batch[needed], _network.channels_last(model.layers)), strict=True))
+    pictures = dict(zip(needed, _network.as_pictures(batch[needed], _network.channels_last(model)), strict=True))
     figure = new_figure(max(CROP_WIDTH * count + 0.5, LEAST_WIDTH), CROP_HEIGHT * len(chosen) + 0.5)
     panels = figure.subplots(len(chosen), count, squeeze=False)
     for row, channel, order in zip(panels, chosen, best, strict=True):
@@ -109,7 +112,9 @@ def activating_crops(
                 axes.set_title(f"{values[number, channel]:.3g}", fontsize=8, pad=2)
     size = "x".join(str(min(pair)) for pair in zip(field.size, pictures[needed[0]].shape, strict=False))
     figure.suptitle(
-        f"{name}: crops of {size} pixels that activate a channel most, out of {len(batch)} images", fontsize=10
+        f"{name}: crops of {size} pixels that activate a channel most, out of {len(batch)} images\n"
+        "over each the channel's value; light blue is beyond the image",
+        fontsize=10,
     )
     return finished(figure, path)
 
@@ -127,7 +132,7 @@ def receptive_field(
     Parameters
     ----------
     model
-        A `Sequential` that has been built.
+        A built `Sequential`, or a `Model` with one input.
     image
         One input, of shape ``(h, w, c)``, or ``(c, h, w)`` for a network with channels first.
     layer
@@ -145,9 +150,10 @@ def receptive_field(
     Raises
     ------
     TypeError
-        `model` is no Sequential.
+        `model` is no model.
     ValueError
-        `image` is not what the network takes, there is no such layer, or it has no such unit.
+        `model` has several inputs, or `model.receptive_field` cannot tell what its layers see; `image` is not what the
+        network takes; there is no such layer, or it has no such unit.
 
     Examples
     --------
@@ -159,31 +165,37 @@ def receptive_field(
     pool, unit (0, 2) of 3x3
     sees 4x4 pixels, in steps of 2x2
     """
-    model = _network.as_sequential("receptive_field", model)
+    model = _network.as_model("receptive_field", model)
     batch = _network.as_batch("receptive_field", "image", model, np.asarray(image)[np.newaxis])
     if batch.ndim != 4:
         raise ValueError(f"receptive_field: image must have three axes, got shape {batch.shape[1:]}")
     name, field = _chosen_field("receptive_field", model, batch.shape[1:], layer)
-    maps = _output(model, name, batch).shape[1:3]
-    row, column = (maps[0] // 2, maps[1] // 2) if unit is None else unit
-    if not (0 <= row < maps[0] and 0 <= column < maps[1]):
-        raise ValueError(f"receptive_field: unit must lie within {maps[0]}x{maps[1]}, got {(row, column)}")
-    picture = _network.as_pictures(batch, _network.channels_last(model.layers))[0]
+    height, width = next(_maps(model, name, batch)).shape[1:3]
+    row, column = (height // 2, width // 2) if unit is None else unit
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"receptive_field: unit must lie within {height}x{width}, got {(row, column)}")
+    picture = _network.as_pictures(batch, _network.channels_last(model))[0]
+    first = _first_pixel(field, (row, column))
+    padded = any(
+        low < 0 or low + size > length for low, size, length in zip(first, field.size, picture.shape[:2], strict=True)
+    )
     figure = new_figure(5.5, 5.0)
-    _draw_frame(figure.subplots(), picture, _first_pixel(field, (row, column)), field.size)
+    _draw_frame(figure.subplots(), picture, first, field.size)
     figure.suptitle(
-        f"{name}, unit ({row}, {column}) of {maps[0]}x{maps[1]}\n"
-        f"sees {field.size[0]}x{field.size[1]} pixels, in steps of {field.stride[0]}x{field.stride[1]}",
+        f"{name}, unit ({row}, {column}) of {height}x{width}\n"
+        f"sees {field.size[0]}x{field.size[1]} pixels, in steps of {field.stride[0]}x{field.stride[1]}"
+        + "; light blue is padding"
+        * padded,
         fontsize=10,
     )
     return finished(figure, path)
 
 
 def _chosen_field(
-    function: str, model: Sequential, input_shape: tuple[int, ...], layer: str | None
-) -> tuple[str, Field]:
-    fields = receptive_fields(model, input_shape)
-    size = input_shape[:2] if _network.channels_last(model.layers) else input_shape[1:]
+    function: str, model: BaseModel, input_shape: tuple[int, ...], layer: str | None
+) -> tuple[str, ReceptiveField]:
+    fields = _network.image_fields(model)
+    size = input_shape[:2] if _network.channels_last(model) else input_shape[1:]
     partial = {known: field for known, field in fields.items() if np.less(field.size, size).any()}
     name = next(reversed(partial or fields), None) if layer is None else layer
     if name not in fields:
@@ -192,24 +204,22 @@ def _chosen_field(
     return name, fields[name]
 
 
-def _first_pixel(field: Field, unit: tuple[int, int]) -> tuple[int, int]:
+def _first_pixel(field: ReceptiveField, unit: tuple[int, int]) -> tuple[int, int]:
     return field.start[0] + unit[0] * field.stride[0], field.start[1] + unit[1] * field.stride[1]
 
 
-def _output(model: Sequential, name: str, batch: Array) -> Array:
-    """Return what a layer makes of a batch, channels last."""
-    until = 1 + next(index for index, layer in enumerate(model.layers) if layer.name == name)
-    values = batch
-    for layer in model.layers[:until]:
-        values = layer.forward(values)
-    return values if _network.channels_last(model.layers) else np.moveaxis(values, 1, -1)
+def _maps(model: BaseModel, name: str, batch: Array) -> Iterator[Array]:
+    """Yield what a layer makes of a batch, part by part, channels last."""
+    program, channels_last = _network.maps_program(model, name)
+    for start in range(0, len(batch), BATCH):
+        (maps,) = Executor(program).forward([batch[start : start + BATCH]])
+        yield maps if channels_last else np.moveaxis(maps, 1, -1)
 
 
-def _strongest(model: Sequential, name: str, batch: Array) -> tuple[Array, Array]:
+def _strongest(model: BaseModel, name: str, batch: Array) -> tuple[Array, Array]:
     """Return for each image and channel the largest value, shape (n, c), and its row and column, (n, c, 2)."""
     values, units = [], []
-    for start in range(0, len(batch), BATCH):
-        maps = _output(model, name, batch[start : start + BATCH])
+    for maps in _maps(model, name, batch):
         flat = maps.reshape(len(maps), -1, maps.shape[-1])
         at = flat.argmax(axis=1)
         values.append(np.take_along_axis(flat, at[:, np.newaxis], axis=1)[:, 0])
@@ -217,7 +227,7 @@ def _strongest(model: Sequential, name: str, batch: Array) -> tuple[Array, Array
     return np.concatenate(values), np.concatenate(units)
 
 
-def _crop(picture: Array, field: Field, unit: Array) -> Array:
+def _crop(picture: Array, field: ReceptiveField, unit: Array) -> Array:
     """Cut a unit's field out of a picture; what lies beyond it gets the colour of gaps."""
     from matplotlib.colors import to_rgb
 
@@ -233,7 +243,7 @@ def _crop(picture: Array, field: Field, unit: Array) -> Array:
     return crop
 
 
-def _draw_frame(axes: Axes, picture: Array, first: tuple[int, int], size: tuple[int, int]) -> None:
+def _draw_frame(axes: Axes, picture: Array, first: tuple[int, int], size: tuple[int, ...]) -> None:
     from matplotlib.patches import Rectangle
 
     height, width = picture.shape[:2]
@@ -242,9 +252,10 @@ def _draw_frame(axes: Axes, picture: Array, first: tuple[int, int], size: tuple[
     axes.imshow(np.where(inside, picture, 0.5 * picture + 0.5), interpolation="nearest", zorder=1)
     # Pixel centres are at whole numbers.
     top, left = first[0] - 0.5, first[1] - 0.5
+    axes.add_patch(Rectangle((left, top), size[1], size[0], color=GAP, zorder=0))
     axes.add_patch(Rectangle((left, top), size[1], size[0], fill=False, edgecolor=VERMILION, linewidth=2.5, zorder=3))
     margin = 0.02 * max(height, width)
     axes.set_xlim(min(-0.5, left) - margin, max(width - 0.5, left + size[1]) + margin)
     axes.set_ylim(max(height - 0.5, top + size[0]) + margin, min(-0.5, top) - margin)
-    axes.set(xlabel="column", ylabel="row", facecolor=GAP)
+    axes.set(xlabel="column", ylabel="row")
     axes.spines[:].set_visible(False)

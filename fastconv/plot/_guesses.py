@@ -35,7 +35,7 @@ def guesses(
     Parameters
     ----------
     model
-        A `Sequential` that has been built and whose outputs are probabilities, one a class.
+        A built `Sequential` or `Model` of one input, and one output of probabilities, one a class.
     images
         Inputs of shape ``(n, h, w, c)``, or ``(n, c, h, w)`` for a network with channels first; the first 24 are drawn.
     labels
@@ -53,9 +53,10 @@ def guesses(
     Raises
     ------
     TypeError
-        `model` is no Sequential.
+        `model` is no model.
     ValueError
-        `images` is not what the network takes or empty, `labels` does not fit, or `classes` does not name each class.
+        `model` has several inputs or other outputs, `images` is not what the network takes or empty, `labels` does not
+        fit, or `classes` does not name each class.
 
     Examples
     --------
@@ -66,16 +67,18 @@ def guesses(
     >>> len(plot.guesses(fc.Sequential(layers), np.ones((2, 4, 4, 1)), [0, 2]).axes)
     4
     """
-    model = _network.as_sequential("guesses", model)
+    model = _network.as_model("guesses", model)
     batch = _network.as_batch("guesses", "images", model, images)
     if batch.ndim != 4 or len(batch) == 0:
         raise ValueError(f"guesses: images must be one image or more, each with three axes, got shape {batch.shape}")
+    if len(model.output_names) > 1 or len(model.output_shape) != 2:
+        raise ValueError(f"guesses: model must have one output of shape (n, classes), got {model.output_shape}")
     probabilities = model.predict(batch[:MOST_IMAGES])
     names = [str(label) for label in range(probabilities.shape[1])] if classes is None else list(classes)
     if len(names) != probabilities.shape[1]:
         raise ValueError(f"guesses: classes must name {probabilities.shape[1]} classes, got {len(names)}")
     right = None if labels is None else _checked_labels(labels, len(batch), len(names))
-    pictures = _network.as_pictures(batch[: len(probabilities)], _network.channels_last(model.layers))
+    pictures = _network.as_pictures(batch[: len(probabilities)], _network.channels_last(model))
 
     rows, columns = -(-len(pictures) // PER_ROW), min(PER_ROW, len(pictures))
     figure = new_figure(max(CELL_WIDTH * columns, LEAST_WIDTH), CELL_HEIGHT * rows + 0.6)

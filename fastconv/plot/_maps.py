@@ -11,10 +11,10 @@ import numpy.typing as npt
 from fastconv.plot import _network
 from fastconv.plot._drawing import (
     BLUE,
+    NEUTRAL,
     ROW_WIDTH,
     SIGNED_LEGEND,
     TILE_PIXELS,
-    VERMILION,
     Array,
     PathLike,
     draw_picture,
@@ -35,8 +35,8 @@ UNITS_PER_ROW, MOST_UNITS = 64, 256
 MOST_BARS = 20
 # Bars are no wider than if there were so many.
 FEWEST_BARS = 10
-# Inches: a row is at least as high as its two lines of label.
-LEAST_ROW_HEIGHT, MAP_HEIGHT, UNIT_HEIGHT, BARS_HEIGHT = 0.36, 1.0, 0.36, 1.0
+# Inches: a row is at least as high as the lines of its label.
+LINE_HEIGHT, PICTURE_HEIGHT, MAP_HEIGHT, UNIT_HEIGHT, BARS_HEIGHT = 0.18, 1.0, 0.62, 0.36, 1.0
 
 
 def feature_maps(
@@ -47,12 +47,13 @@ def feature_maps(
     Below the image each layer has a signed scale of its own: black is minus the largest magnitude, grey zero, white
     plus the largest magnitude. Maps stand side by side in the order of their channels, the first 32 of them; a layer
     without maps is a strip of its units, the first 256 of them; a last layer of at most 20 units is a bar for each
-    class. An activation within a layer has a row of its own. Dropout, which does nothing outside training, is left out.
+    class, the largest blue. An activation within a layer has a row of its own. Dropout, which does nothing outside
+    training, is left out. In a graph, a row that is not made from the row above it alone says what it is made from.
 
     Parameters
     ----------
     model
-        A `Sequential` that has been built.
+        A built `Sequential`, or a `Model` with one input.
     image
         One input, of shape ``(h, w, c)``, or ``(c, h, w)`` for a network with channels first.
     classes
@@ -68,9 +69,9 @@ def feature_maps(
     Raises
     ------
     TypeError
-        `model` is no Sequential.
+        `model` is no model.
     ValueError
-        `image` is not what the network takes, or `classes` does not name each class.
+        `model` has several inputs, `image` is not what the network takes, or `classes` does not name each class.
 
     Examples
     --------
@@ -81,64 +82,72 @@ def feature_maps(
     >>> len(plot.feature_maps(model, np.ones((8, 8, 1))).axes)
     3
     """
-    model = _network.as_sequential("feature_maps", model)
+    model = _network.as_model("feature_maps", model)
     (checked,) = _network.as_batch("feature_maps", "image", model, np.asarray(image)[np.newaxis])
-    steps = list(_network.steps(model, checked))
-    last = steps[-1][1]
+    values = _network.values(model, checked)
+    last = values[-1].array
     bars = last.ndim == 1 and last.size <= MOST_BARS
     if bars and classes is not None and len(classes) != last.size:
         raise ValueError(f"feature_maps: classes must name {last.size} classes, got {len(classes)}")
-    mosaics = [mosaic(*_tiles(values, channels_last)) for _, values, channels_last in steps]
-    heights = [_row_height(tiles, values.ndim == 3) for (_, values, _), tiles in zip(steps, mosaics, strict=True)]
+    mosaics = [mosaic(*_tiles(value)) for value in values]
+    heights = [_row_height(value, tiles) for value, tiles in zip(values, mosaics, strict=True)]
+    if checked.ndim == 3:
+        heights[0] = PICTURE_HEIGHT
     if bars:
         heights[-1] = BARS_HEIGHT
     figure = new_figure(ROW_WIDTH + 2.0, sum(heights) + 0.12 * len(heights) + 0.6)
-    rows = figure.add_gridspec(len(steps), 1, height_ratios=heights)
-    for row, ((name, values, channels_last), tiles) in enumerate(zip(steps, mosaics, strict=True)):
+    rows = figure.add_gridspec(len(values), 1, height_ratios=heights)
+    for row, (value, tiles) in enumerate(zip(values, mosaics, strict=True)):
         axes = figure.add_subplot(rows[row])
-        shown, available = _shown(values, channels_last)
-        size = "x".join(map(str, values.shape)) + (f" ({shown} shown)" if shown < available else "")
-        if bars and values is last:
-            _draw_bars(axes, values, classes)
-            label = f"{name}\n{size}"
+        label = _label(value)
+        if bars and value is values[-1]:
+            _draw_bars(axes, last, classes)
         else:
-            if row == 0 and values.ndim == 3:
-                draw_picture(axes, _network.as_pictures(values[np.newaxis], channels_last)[0])
-                label = f"{name}\n{size}, {values.min():.2g} to {values.max():.2g}"
+            if row == 0 and checked.ndim == 3:
+                draw_picture(axes, _network.as_pictures(value.array[np.newaxis], value.channels_last)[0])
+                label += f", {value.array.min():.2g} to {value.array.max():.2g}"
             else:
                 draw_signed(axes, tiles)
-                label = f"{name}\n{size}, ±{np.abs(values).max(initial=0):.2g}"
+                label += f", ±{np.abs(value.array).max(initial=0):.2g}"
             axes.set_anchor("W")
         axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     figure.suptitle(f"{SIGNED_LEGEND}; each layer scaled to its largest magnitude (±)", fontsize=10)
     return finished(figure, path)
 
 
-def _tiles(values: Array, channels_last: bool) -> tuple[Array, int]:
+def _tiles(value: _network.Value) -> tuple[Array, int]:
     """Return what is shown of one layer's output as tiles (count, h, w), and how many fit in a row."""
-    if values.ndim == 3:
-        maps = values.transpose(2, 0, 1) if channels_last else values
+    if value.array.ndim == 3:
+        maps = value.array.transpose(2, 0, 1) if value.channels_last else value.array
         return maps[:MOST_MAPS], MAPS_PER_ROW
-    return values.reshape(-1, 1, 1)[:MOST_UNITS], UNITS_PER_ROW
+    return value.array.reshape(-1, 1, 1)[:MOST_UNITS], UNITS_PER_ROW
 
 
-def _shown(values: Array, channels_last: bool) -> tuple[int, int]:
-    """Return how many maps or units of a layer's output are shown, and how many there are."""
-    available = values.shape[-1 if channels_last else 0] if values.ndim == 3 else values.size
-    return min(available, MOST_MAPS if values.ndim == 3 else MOST_UNITS), available
+def _label(value: _network.Value) -> str:
+    """Return name, sources, and how many maps or units there are and are shown."""
+    array, maps = value.array, value.array.ndim == 3
+    available = array.shape[-1 if value.channels_last else 0] if maps else array.size
+    shown = min(available, MOST_MAPS if maps else MOST_UNITS)
+    sources = f"\nfrom {', '.join(value.sources)}" if value.sources else ""
+    size = "x".join(map(str, array.shape)) + (f" ({shown} shown)" if shown < available else "")
+    return f"{value.name}{sources}\n{size}"
 
 
-def _row_height(tiles: Array, maps: bool) -> float:
-    """Return inches: what fills the row's width, but no map or unit too large, as that of the input would be."""
+def _row_height(value: _network.Value, tiles: Array) -> float:
+    """Return inches: what fills the row's width, but a few maps or units are no larger than many."""
     height, width = tiles.shape
-    largest = (MAP_HEIGHT if maps else UNIT_HEIGHT) / TILE_PIXELS
-    return max(LEAST_ROW_HEIGHT, float(min(ROW_WIDTH / width, largest) * height))
+    largest = (MAP_HEIGHT if value.array.ndim == 3 else UNIT_HEIGHT) / TILE_PIXELS
+    least = LINE_HEIGHT * (3 if value.sources else 2)
+    return max(least, float(min(ROW_WIDTH / width, largest) * height))
 
 
 def _draw_bars(axes: Axes, values: Array, classes: Sequence[str] | None) -> None:
     names = [str(unit) for unit in range(len(values))] if classes is None else list(classes)
-    bars = axes.bar(range(len(values)), values, color=BLUE)
-    bars[int(np.argmax(values))].set_color(VERMILION)
+    best = int(np.argmax(values))
+    bars = axes.bar(
+        range(len(values)), values, color=[BLUE if unit == best else NEUTRAL for unit in range(len(values))]
+    )
+    axes.bar_label(bars, fmt="{:.2f}", fontsize=7, padding=1)
     axes.set_xticks(range(len(values)), names, fontsize=8)
     axes.set(
         yticks=[], ylim=(min(0, values.min()), max(1, values.max())), xlim=(-0.5, max(len(values), FEWEST_BARS) - 0.5)

@@ -13,6 +13,8 @@ from fastconv.plot._drawing import BLUE, VERMILION, PathLike, finished, new_figu
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PANELS_PER_ROW = 3
+
 
 def history(history: Mapping[str, Sequence[float]], *, path: PathLike | None = None) -> Figure:
     """Draw loss and metrics over the epochs, validation beside training.
@@ -45,16 +47,19 @@ def history(history: Mapping[str, Sequence[float]], *, path: PathLike | None = N
     names = [name for name in history if not name.startswith("val_")]
     if not names or not history[names[0]]:
         raise ValueError("history: history must hold at least one value of one epoch, got none")
-    figure = new_figure(4.5 * len(names), 3.5)
-    for panel, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+    rows, columns = -(-len(names) // PANELS_PER_ROW), min(PANELS_PER_ROW, len(names))
+    figure = new_figure(4.5 * columns, 3.5 * rows)
+    for place, name in enumerate(names, start=1):
+        panel = figure.add_subplot(rows, columns, place)
         curves = (("training", name, BLUE, "-o"), ("validation", f"val_{name}", VERMILION, "--s"))
         for label, key, colour, line in curves:
             if key in history:
                 panel.plot(range(1, 1 + len(history[key])), history[key], line, color=colour, label=label, markersize=4)
         panel.set(xlabel="epoch", ylabel=name)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.locator_params(axis="x", integer=True)
         panel.grid(alpha=0.3)
-        panel.legend()
+        if f"val_{name}" in history:
+            panel.legend()
     return finished(figure, path)
 
 

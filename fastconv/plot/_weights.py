@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from fastconv.plot._drawing import ROW_WIDTH, SIGNED_LEGEND, Array, PathLike, draw_signed, finished, mosaic, new_figure
+from fastconv.layers import Conv2D
+from fastconv.plot._drawing import ROW_WIDTH, SIGNED_LEGEND, PathLike, draw_signed, finished, mosaic, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,14 +17,15 @@ MOST_FILTERS, MOST_CHANNELS = 64, 64
 
 
 def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None = None) -> Figure:
-    """Draw the kernels of a convolution layer.
+    """Draw the kernels of a `Conv2D` layer.
 
     Parameters
     ----------
     model
-        A network that has been built.
+        A built model.
     layer
-        The layer's name, or None for the first convolution.
+        The layer's name, or None for the first `Conv2D`. That of a layer within a model within `model` has the other's
+        in front, as in ``"encoder/conv"``.
     path
         A file to write the picture to as well, see `fastconv.plot.save`.
 
@@ -37,7 +38,7 @@ def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None =
     Raises
     ------
     ValueError
-        There is no such layer, or it is no two-dimensional convolution.
+        There is no such layer, or it is no `Conv2D`.
 
     Examples
     --------
@@ -47,10 +48,10 @@ def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None =
     >>> plot.filters(model).get_suptitle()
     'edges: 8 filters of 3x3'
     """
-    kernels = {found.name: found.params["kernel"] for found in model.layers if _has_2d_kernel(found.params)}
+    kernels = {path: found.params["kernel"] for path, found in model.leaves().items() if isinstance(found, Conv2D)}
     name = next(iter(kernels), None) if layer is None else layer
     if name not in kernels:
-        raise ValueError(f"filters: layer must name a convolution out of {', '.join(kernels) or 'none'}, got {layer!r}")
+        raise ValueError(f"filters: layer must name a Conv2D out of {', '.join(kernels) or 'none'}, got {layer!r}")
     kernel = kernels[name]
     height, width, channels, count = kernel.shape
     shown = kernel[:, :, :MOST_CHANNELS, :MOST_FILTERS]
@@ -65,7 +66,3 @@ def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None =
         title += f" ({shown.shape[3]} filters, {shown.shape[2]} channels shown)"
     figure.suptitle(title)
     return finished(figure, path)
-
-
-def _has_2d_kernel(params: Mapping[str, Array]) -> bool:
-    return "kernel" in params and params["kernel"].ndim == 4

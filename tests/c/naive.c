@@ -83,7 +83,11 @@ void naive_conv(conv_pass pass, const struct fcv_geometry *g, double *x, double 
       }
 }
 
-double naive_activation(fcv_activation activation, double slope, double x) {
+static const double pi = 3.14159265358979323846;
+
+static double gelu_inner(double x) { return sqrt(8 / pi) * (x + 0.044715 * x * x * x); }
+
+double naive_activation(fcv_activation activation, double slope, double threshold, double x) {
   switch (activation) {
   case FCV_RELU:
     return x > 0 || isnan(x) ? x : 0;
@@ -93,12 +97,26 @@ double naive_activation(fcv_activation activation, double slope, double x) {
     return 1 / (1 + exp(-x));
   case FCV_TANH:
     return tanh(x);
+  case FCV_RELU6:
+    return x < 0 ? 0 : x > 6 ? 6 : x;
+  case FCV_ELU:
+  case FCV_ELU_OUTPUT:
+    return x > 0 ? x : slope * expm1(x);
+  case FCV_GELU:
+    return x == -INFINITY ? 0 : x * erfc(-x / sqrt(2)) / 2;
+  case FCV_GELU_TANH:
+    return x == -INFINITY ? 0 : x / (1 + exp(-gelu_inner(x)));
+  case FCV_SILU:
+    return x == -INFINITY ? 0 : x / (1 + exp(-x));
+  case FCV_SOFTPLUS:
+    return slope * x > threshold ? x : (fmax(slope * x, 0) + log1p(exp(-fabs(slope * x)))) / slope;
   default:
     return x;
   }
 }
 
-double naive_derivative(fcv_activation activation, double slope, double x, double y) {
+double naive_derivative(fcv_activation activation, double slope, double threshold, double x, double y) {
+  double s;
   switch (activation) {
   case FCV_RELU:
     return x > 0;
@@ -108,6 +126,22 @@ double naive_derivative(fcv_activation activation, double slope, double x, doubl
     return y * (1 - y);
   case FCV_TANH:
     return 1 - y * y;
+  case FCV_RELU6:
+    return x > 0 && x < 6;
+  case FCV_ELU:
+    return x > 0 ? 1 : slope * exp(x);
+  case FCV_ELU_OUTPUT:
+    return x > 0 ? 1 : slope + y;
+  case FCV_GELU:
+    return erfc(-x / sqrt(2)) / 2 + x * exp(-x * x / 2) / sqrt(2 * pi);
+  case FCV_GELU_TANH:
+    s = 1 / (1 + exp(-gelu_inner(x)));
+    return s + x * s * (1 - s) * sqrt(8 / pi) * (1 + 3 * 0.044715 * x * x);
+  case FCV_SILU:
+    s = 1 / (1 + exp(-x));
+    return s * (1 + x * (1 - s));
+  case FCV_SOFTPLUS:
+    return slope * x > threshold ? 1 : 1 / (1 + exp(-slope * x));
   default:
     return 1;
   }

@@ -21,9 +21,9 @@ typedef enum { FORWARD, GRAD_INPUT, GRAD_WEIGHT } conv_pass;
  * absolute value of each product. */
 void naive_conv(conv_pass pass, const struct fcv_geometry *g, double *x, double *w, double *y, double *size);
 
-double naive_activation(fcv_activation activation, double slope, double x);
+double naive_activation(fcv_activation activation, double slope, double threshold, double x);
 /* The derivative at x, where y is the activation of x. */
-double naive_derivative(fcv_activation activation, double slope, double x, double y);
+double naive_derivative(fcv_activation activation, double slope, double threshold, double x, double y);
 
 /* y and index: the first maximum of each window, the last NaN where there is one (as torch has it); -infinity and -1
  * for a window without elements. */

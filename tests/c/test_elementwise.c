@@ -10,6 +10,7 @@ enum { THREADS = 3 };
 
 static const int64_t counts[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 100, 1000, 100003};
 static const double slopes[] = {0.25, 0, 1.5};
+static const double thresholds[] = {20, 0.5, INFINITY};
 
 /* Values over all magnitudes that matter: around zero, where functions saturate, and beyond. */
 static double *spread_values(int64_t count) {
@@ -23,55 +24,99 @@ static double *spread_values(int64_t count) {
   return values;
 }
 
+/* How far the result may be off, in units of its last place. */
+static double roundings(fcv_activation activation, double slope, double x) {
+  const double size = fmin(fabs(x), 40);
+  switch (activation) {
+  case FCV_LINEAR:
+  case FCV_RELU:
+  case FCV_LEAKY_RELU:
+  case FCV_RELU6:
+    return 1;
+  case FCV_GELU:
+    return 8 + size * size; /* that much has erfc of a rounded argument, by which it is judged */
+  case FCV_GELU_TANH:
+    return 8 + 2 * size * (4 + size * size); /* exp of a rounded argument */
+  case FCV_SOFTPLUS:
+    return 4 + fabs(slope) * size;
+  default:
+    return 4;
+  }
+}
+
 /* In place and out of place, for every thread count: the same result each time. */
-static void check_forward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count,
+static void check_forward(fcv_dtype dtype, fcv_activation activation, double slope, double threshold, int64_t count,
                           const double *values) {
   double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
   for (int64_t i = 0; i < count; i++) {
-    want[i] = naive_activation(activation, slope, values[i]);
-    const double ulps = activation == FCV_SIGMOID || activation == FCV_TANH ? 4 : 1;
-    bound[i] = ulps * epsilon(dtype) * fabs(want[i]) + smallest(dtype);
+    want[i] = naive_activation(activation, slope, threshold, values[i]);
+    bound[i] = roundings(activation, slope, values[i]) * epsilon(dtype) * fabs(want[i]) + 16 * smallest(dtype);
   }
   const void *x = array_of(dtype, count, values);
   for (int threads = 1; threads <= THREADS; threads++) {
     fcv_set_threads(threads);
     void *y = array_for(dtype, count), *in_place = array_for(dtype, count);
-    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, count, x, y));
+    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, threshold, count, x, y));
     memcpy(in_place, x, (size_t)count * element_size(dtype));
-    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, count, in_place, in_place));
+    EXPECT_OK(fcv_activation_forward(dtype, activation, slope, threshold, count, in_place, in_place));
     expect_near("y", dtype, count, y, NULL, want, bound);
     expect_near("y in place", dtype, count, in_place, NULL, want, bound);
   }
   free(want), free(bound);
 }
 
-/* The gradient from what the forward call saved: y for sigmoid and tanh, both x and y for the others. */
-static void check_backward(fcv_dtype dtype, fcv_activation activation, double slope, int64_t count) {
+/* The gradient from what the forward call saved: x, y, or both in turn. */
+static void check_backward(fcv_dtype dtype, fcv_activation activation, double slope, double threshold, int64_t count) {
   double *x_values = random_values(count), *y_values = random_values(count), *gy_values = random_values(count);
   double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
   for (int64_t i = 0; i < count; i++) {
     x_values[i] *= 4;
-    y_values[i] = (float)naive_activation(activation, slope, x_values[i]);
-    const double derivative = naive_derivative(activation, slope, x_values[i], y_values[i]);
+    y_values[i] = (float)naive_activation(activation, slope, threshold, x_values[i]);
+    const double derivative = naive_derivative(activation, slope, threshold, x_values[i], y_values[i]);
     want[i] = gy_values[i] * derivative;
     /* 1 - y and 1 - y * y cancel: they err by epsilon of 1. */
-    bound[i] = 4 * epsilon(dtype) * fabs(gy_values[i]) * (1 + fabs(derivative)) + smallest(dtype);
+    bound[i] = 16 * epsilon(dtype) * fabs(gy_values[i]) * (1 + fabs(derivative)) + smallest(dtype);
   }
   const void *x = array_of(dtype, count, x_values), *y = array_of(dtype, count, y_values);
   const void *gy = array_of(dtype, count, gy_values);
-  const bool needs_y = activation == FCV_SIGMOID || activation == FCV_TANH;
+  const bool needs_y = activation == FCV_SIGMOID || activation == FCV_TANH || activation == FCV_ELU_OUTPUT;
+  const bool needs_x = activation == FCV_ELU || activation > FCV_ELU_OUTPUT;
   for (int threads = 1; threads <= THREADS; threads++) {
     fcv_set_threads(threads);
     void *gx = array_for(dtype, count), *in_place = array_for(dtype, count), *from_y = array_for(dtype, count);
-    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, needs_y ? y : x, gy, gx));
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, threshold, count, needs_y ? y : x, gy, gx));
     memcpy(in_place, gy, (size_t)count * element_size(dtype));
-    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, needs_y ? y : x, in_place, in_place));
-    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, count, y, gy, from_y));
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, threshold, count, needs_y ? y : x, in_place, in_place));
+    EXPECT_OK(fcv_activation_backward(dtype, activation, slope, threshold, count, needs_x ? x : y, gy, from_y));
     expect_near("gx", dtype, count, gx, NULL, want, bound);
     expect_near("gx in place", dtype, count, in_place, NULL, want, bound);
     expect_near("gx from y", dtype, count, from_y, NULL, want, bound);
   }
   free(x_values), free(y_values), free(gy_values), free(want), free(bound);
+}
+
+/* A weight for each channel, in both layouts: forward, where x is saved, and gradient. */
+static void check_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t channels, int64_t pixels) {
+  const int64_t count = n * channels * pixels;
+  double *x = random_values(count), *gy = random_values(count), *w = random_values(channels);
+  double *want = allocated((size_t)count * sizeof(double)), *want_gx = allocated((size_t)count * sizeof(double));
+  double *bound = allocated((size_t)count * sizeof(double));
+  for (int64_t i = 0; i < count; i++) {
+    const double weight = w[layout == FCV_CHANNELS_LAST ? i % channels : i / pixels % channels];
+    want[i] = (x[i] > 0 ? 1 : weight) * x[i];
+    want_gx[i] = (x[i] > 0 ? 1 : weight) * gy[i];
+    bound[i] = epsilon(dtype) + smallest(dtype);
+  }
+  const void *xs = array_of(dtype, count, x), *gys = array_of(dtype, count, gy), *ws = array_of(dtype, channels, w);
+  for (int threads = 1; threads <= THREADS; threads++) {
+    fcv_set_threads(threads);
+    void *y = array_for(dtype, count), *gx = array_for(dtype, count);
+    EXPECT_OK(fcv_prelu(dtype, layout, n, channels, pixels, ws, xs, xs, y));
+    EXPECT_OK(fcv_prelu(dtype, layout, n, channels, pixels, ws, xs, gys, gx));
+    expect_near("y", dtype, count, y, NULL, want, bound);
+    expect_near("gx", dtype, count, gx, NULL, want_gx, bound);
+  }
+  free(x), free(gy), free(w), free(want), free(want_gx), free(bound);
 }
 
 static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t columns) {
@@ -125,13 +170,23 @@ static void run(void) {
     const fcv_dtype dtype = type ? FCV_F64 : FCV_F32;
     for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
       for (int activation = 0; activation < FCV_ACTIVATIONS; activation++)
-        for (int s = 0; s < (activation == FCV_LEAKY_RELU ? 3 : 1); s++) {
-          case_begin("activation %d, slope %g, f%d, count %lld", activation, slopes[s], type ? 64 : 32,
-                     (long long)counts[c]);
+        for (int s = 0; s < 3; s++) {
+          const double slope = activation == FCV_SOFTPLUS && slopes[s] == 0 ? -2 : slopes[s], threshold = thresholds[s];
+          case_begin("activation %d, slope %g, threshold %g, f%d, count %lld", activation, slope, threshold,
+                     type ? 64 : 32, (long long)counts[c]);
           double *values = spread_values(counts[c]);
-          check_forward(dtype, (fcv_activation)activation, slopes[s], counts[c], values);
-          check_backward(dtype, (fcv_activation)activation, slopes[s], counts[c]);
+          check_forward(dtype, (fcv_activation)activation, slope, threshold, counts[c], values);
+          check_backward(dtype, (fcv_activation)activation, slope, threshold, counts[c]);
           free(values);
+          arrays_free();
+        }
+    for (int layout = 0; layout < 2; layout++)
+      for (size_t c = 0; c < sizeof counts / sizeof *counts; c++)
+        for (int64_t pixels = 0; pixels < 40; pixels += 13) {
+          case_begin("prelu, layout %d, f%d, %lld channels of %lld", layout, type ? 64 : 32, (long long)counts[c],
+                     (long long)pixels);
+          check_prelu(dtype, (fcv_layout)layout, counts[c] > 1000 ? 1 : 3, counts[c], pixels);
+          check_prelu(dtype, (fcv_layout)layout, 2, pixels, counts[c]);
           arrays_free();
         }
     for (int logarithm = 0; logarithm < 2; logarithm++)

@@ -1,0 +1,134 @@
+"""Activations by name, and layers that are an activation: values, configurations, refusals."""
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import fastconv as fc
+from fastconv import activations, reference
+from fastconv.initializers import Constant
+from fastconv.layers import ELU, Activation, Conv2D, Dense, PReLU
+
+X = np.array([[-1000.0, -2.0, -0.5, 0.0, 0.5, 2.0, 1000.0]])
+
+
+@pytest.mark.parametrize("name", ["relu6", "elu", "gelu", "silu", "softplus"])
+def test_named_activation_is_the_function_of_that_name(name: str) -> None:
+    np.testing.assert_allclose(Activation(name, dtype="float64")(X), getattr(reference, name)(X), rtol=1e-13)
+
+
+def test_swish_is_silu() -> None:
+    assert isinstance(activations.get("swish"), activations.Silu)
+
+
+def test_approximate_gelu() -> None:
+    layer = Activation(activations.Gelu(approximate=True), dtype="float64")
+    np.testing.assert_allclose(layer(X), reference.gelu(X, "tanh"), rtol=1e-13)
+
+
+def test_exponential_overflows_in_silence() -> None:
+    layer = Activation("exponential")
+    y = layer.forward(X, training=True)
+    np.testing.assert_allclose(y[0, :-1], np.exp(X[0, :-1]), rtol=1e-6)
+    assert y[0, -1] == np.inf
+    assert np.isnan(layer.backward(np.zeros_like(X))[0, -1])
+
+
+@pytest.mark.parametrize("name", ["elu", "exponential", "gelu", "leaky_relu", "relu6", "silu", "softplus"])
+def test_activation_survives_its_configuration(name: str) -> None:
+    for layer in (Activation(name), Dense(2, name), Conv2D(2, 1, activation=name)):
+        twin = type(layer).from_config(layer.get_config())
+        assert twin.get_config() == layer.get_config()
+        assert type(twin.activation) is type(activations.get(name))
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "softplus"])
+def test_training_keeps_the_input_only_where_the_gradient_needs_it(name: str) -> None:
+    x = np.ones((1, 2))
+    for function in (activations.get(name), activations.get("elu")):
+        y, saved = function.apply(x)
+        assert saved is (x if function.needs_input else y)
+    assert activations.get(name).needs_input
+    assert not activations.get("elu").needs_input
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "elu"])
+def test_network_with_it_learns(name: str) -> None:
+    fc.utils.set_random_seed(1)
+    x = np.random.default_rng(0).standard_normal((64, 6, 6, 1)).astype(np.float32)
+    y = (x.mean(axis=(1, 2, 3)) > 0).astype(int)
+    model = fc.Sequential(
+        [Conv2D(4, 3, activation=name, input_shape=(6, 6, 1)), fc.layers.Flatten(), PReLU(), Dense(2, "softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    history = model.fit(x, y, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+class TestPReLU:
+    @pytest.mark.parametrize(
+        ("shared_axes", "shape"),
+        [(None, (2, 3, 4)), ((1, 2), (1, 1, 4)), ((2, 3), (2, 1, 1)), (2, (2, 1, 4)), ((1, 2, 3), (1, 1, 1))],
+    )
+    def test_values_and_gradients_by_the_formula(
+        self, shared_axes: object, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> None:
+        x, grad_y = rng.standard_normal((2, 5, 2, 3, 4))
+        layer = PReLU("random_normal", shared_axes, dtype="float64")  # type: ignore[arg-type]
+        y = layer.forward(x, training=True)
+        alpha = layer.params["alpha"]
+        assert alpha.shape == shape
+        np.testing.assert_allclose(y, np.where(x > 0, x, alpha * x), rtol=1e-15)
+        np.testing.assert_allclose(layer.backward(grad_y), np.where(x > 0, 1, alpha) * grad_y, rtol=1e-15)
+        terms = (np.where(x > 0, 0, x) * grad_y).sum(axis=0)
+        expected = terms.sum(axis=tuple(i for i in range(3) if shape[i] == 1), keepdims=True)
+        np.testing.assert_allclose(layer.grads["alpha"], expected, atol=1e-13)
+
+    def test_is_relu_by_default(self) -> None:
+        np.testing.assert_array_equal(PReLU()(X), np.maximum(X, 0))
+
+    def test_same_as_torch(self, torch: ModuleType, rng: np.random.Generator) -> None:
+        x = rng.standard_normal((2, 3, 4, 4))
+        layer = PReLU(Constant(0.25), shared_axes=(2, 3), dtype="float64")
+        module = torch.nn.PReLU(3, dtype=torch.float64)
+        np.testing.assert_array_equal(layer(x), module(torch.tensor(x)).detach().numpy())
+
+    def test_configuration_and_regularizer(self) -> None:
+        layer = PReLU("ones", [1, 2], alpha_regularizer="l2", name="some")
+        twin = PReLU.from_config(layer.get_config())
+        assert twin.get_config() == layer.get_config()
+        twin.build((None, 5, 6, 3))
+        assert twin.penalty() > 0
+
+    def test_empty_batch(self) -> None:
+        layer = PReLU()
+        y = layer.forward(np.ones((0, 3)), training=True)
+        assert y.shape == layer.backward(y).shape == (0, 3)
+        np.testing.assert_array_equal(layer.grads["alpha"], np.zeros(3))
+
+
+def test_elu_has_its_alpha() -> None:
+    np.testing.assert_allclose(ELU(0.5, dtype="float64")(X), reference.elu(X, 0.5), rtol=1e-15)
+    assert ELU(0.5).get_config()["alpha"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ELU(-1), ValueError, r"^elu: alpha must not be negative, got -1$"),
+        (lambda: PReLU(shared_axes=0), ValueError, r"^PReLU: shared_axes must be at least 1, got 0$"),
+        (lambda: PReLU(shared_axes=[1.5]), TypeError, r"^PReLU: shared_axes must be an integer, got 1.5$"),
+        (lambda: PReLU("some"), ValueError, r"^PReLU: alpha_initializer must be one of"),
+        (
+            lambda: PReLU(shared_axes=3, name="p")(np.ones((2, 3))),
+            ValueError,
+            r"^p: input must have the shared axes \(3,",
+        ),
+        (lambda: PReLU(name="p").build((None, None, 3)), ValueError, r"^p: input must have known sizes but on shared"),
+        (lambda: Activation("gulu"), ValueError, r"^Activation: activation must be one of .*'gelu'.* got 'gulu'$"),
+    ],
+)
+def test_refusals(make: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()  # type: ignore[operator]
