@@ -97,7 +97,7 @@ class LeakyReLU(_Named):
 
     def grad(self, z: Any) -> Array:
         """Return `alpha` where `z` is negative, else 1: also at 0, where `fastconv.functional` has `alpha`."""
-        slopes = np.ones_like(z)
+        slopes: Array = np.ones_like(z)
         slopes[np.asarray(z) < 0] = self.alpha
         return slopes
 
