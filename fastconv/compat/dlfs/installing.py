@@ -34,10 +34,14 @@ class Installation:
         self._finder = _Finder(self)
         self._originals: list[tuple[ModuleType, str, Any]] = []
         self._stand_ins: list[str] = []
+        try:
+            for name in _REPLACEMENTS:
+                if name in sys.modules:
+                    self._replace(sys.modules[name])
+        except ImportError:
+            self.undo()
+            raise
         sys.meta_path.insert(0, self._finder)
-        for name in _REPLACEMENTS:
-            if name in sys.modules:
-                self._replace(sys.modules[name])
 
     @property
     def replaced(self) -> list[str]:
@@ -123,8 +127,7 @@ def install() -> Installation:
     """
     global _active
     if _active is None:
-        installation = Installation()
-        _active = installation
+        _active = Installation()
     return _active
 
 

@@ -96,8 +96,10 @@ class LeakyReLU(_Named):
         return F.leaky_relu(z, self.alpha)
 
     def grad(self, z: Any) -> Array:
-        """Return 1 where `z` is positive, else `alpha`."""
-        return F.leaky_relu_backward(np.ones_like(z), z, self.alpha)
+        """Return `alpha` where `z` is negative, else 1: also at 0, where `fastconv.functional` has `alpha`."""
+        slopes: Array = np.ones_like(z)
+        slopes[np.asarray(z) < 0] = self.alpha
+        return slopes
 
 
 class Sigmoid(_Named):
