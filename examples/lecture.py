@@ -1,4 +1,5 @@
-"""What the lecture scripts share: figures with their bounds, pictures, a table in the end.
+"""What the lecture scripts share: figures with their bounds, pictures, a table in the end; images to learn from, and
+how a network is trained on them.
 
 A script makes a `Lecture`, notes each figure with what the course says and whether its own agrees, and ends with
 ``sys.exit(lecture.finish())``: 0 if every figure agrees, 1 if one does not. Options of every script:
@@ -12,9 +13,16 @@ A script makes a `Lecture`, notes each figure with what the course says and whet
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastconv as fc
+
+Array = np.ndarray
+Split = tuple[Array, Array]
 
 DEFAULT_OUTPUT = Path(__file__).resolve().parent.parent / "build" / "examples"
 
@@ -88,3 +96,47 @@ class Lecture:
         failed = sum(not figure.holds for figure in self.figures)
         print(f"{failed} failed" if failed else "every figure holds")
         return 1 if failed else 0
+
+
+def images(load: Callable[[], tuple[Split, Split]], small: bool) -> tuple[Split, Split]:
+    """Return images (n, 28, 28, 1) from 0 to 1 and their labels, for training and for tests.
+
+    They are those of `load`, or in the small form scikit-learn's digits, each of their 8x8 pixels drawn as 3x3 within a
+    frame of 2: they need no files, and the networks for the others take them.
+    """
+    splits = fc.datasets.load_digits() if small else load()
+    brightest = np.float32(splits[0][0].max())
+    (x, y), (x_test, y_test) = ((_framed(x) if small else x, y) for x, y in splits)
+    return (x[..., np.newaxis] / brightest, y), (x_test[..., np.newaxis] / brightest, y_test)
+
+
+def _framed(digits: Array) -> Array:
+    return np.pad(np.kron(digits, np.ones((1, 3, 3), digits.dtype)), ((0, 0), (2, 2), (2, 2)))
+
+
+def train(
+    layers: Sequence[fc.layers.Layer],
+    data: Split,
+    epochs: int,
+    batch_size: int = 64,
+    learning_rate: float = 0.001,
+    seed: int = 0,
+) -> fc.Sequential:
+    """Train a network whose outputs are probabilities of classes, by cross-entropy and Adam; the last epoch counts.
+
+    The learning rate falls as half a cosine wave from `learning_rate` to 0, so that the end of training is no matter of
+    luck. Weights, the order of the images and dropout come from `seed`.
+    """
+    x, y = data
+    fc.utils.set_random_seed(seed)
+    model = fc.Sequential(list(layers))
+    rate = fc.schedules.CosineDecay(learning_rate, epochs * -(-len(x) // batch_size))
+    model.compile(fc.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, seed=seed)
+    return model
+
+
+def scores(model: fc.Sequential, data: Split) -> tuple[float, float]:
+    """Return cross-entropy and accuracy."""
+    loss, accuracy = model.evaluate(*data, batch_size=256, verbose=0)
+    return loss, accuracy
