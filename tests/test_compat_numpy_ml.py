@@ -247,6 +247,9 @@ class TestFunctions:
 class Squared:
     """An activation of one's own."""
 
+    def __repr__(self):
+        return "Squared()"  # also a part of tests' names, which have to be the same in every process
+
     def fn(self, z):
         return z**2
 
