@@ -22,6 +22,7 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-o
 # Fresh memory holds NaN in both types, so that a result that depends on it is seen.
 ENVIRONMENT = {
     "MALLOC_PERTURB_": "1",
+    "OMP_WAIT_POLICY": "passive",  # more threads than cores, which would spin while they wait for each other
     "ASAN_OPTIONS": "max_malloc_fill_size=1000000000:malloc_fill_byte=255:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
