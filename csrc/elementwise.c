@@ -1,13 +1,13 @@
-/* Activations and softmax: arrays cut into pieces for the threads. */
+/* Activations: arrays cut into pieces for the threads. */
 #include "internal.h"
 
 enum { PIECE = 16384 }; /* elements of a unit: several KiB, in L1 and L2 */
 
 struct elementwise {
   const struct fcv_kernels *kernels;
-  int activation, logarithm;
+  int activation;
   double slope, threshold;
-  int64_t count, rows, columns;
+  int64_t count;
   const char *saved, *x;
   char *y;
 };
@@ -22,35 +22,10 @@ static void activation_piece(const void *context, int64_t unit, int thread) {
     e->kernels->activation(e->activation, e->slope, e->threshold, count, e->x + at, e->y + at);
 }
 
-/* As many rows as make a piece. */
-static int64_t rows_of_unit(const struct elementwise *e) { return fcv_max(1, PIECE / fcv_max(1, e->columns)); }
-
-static void softmax_rows(const void *context, int64_t unit, int thread) {
-  const struct elementwise *e = context;
-  const int64_t rows = rows_of_unit(e), end = fcv_min((unit + 1) * rows, e->rows);
-  (void)thread;
-  for (int64_t row = unit * rows; row < end; row++) {
-    const int64_t at = row * e->columns * e->kernels->size;
-    if (e->saved)
-      e->kernels->softmax_grad(e->logarithm, e->columns, e->saved + at, e->x + at, e->y + at);
-    else
-      e->kernels->softmax(e->logarithm, e->columns, e->x + at, e->y + at);
-  }
-}
-
 static fcv_status run_activation(const struct elementwise *e) {
   if (e->count < 0 || e->activation < FCV_LINEAR || e->activation >= FCV_ACTIVATIONS)
     return FCV_INVALID;
   fcv_parallel_for(fcv_ceil_div(e->count, PIECE), fcv_threads_for(4.0 * (double)e->count), activation_piece, e);
-  return FCV_OK;
-}
-
-static fcv_status run_softmax(const struct elementwise *e) {
-  if (e->rows < 0 || e->columns < 0)
-    return FCV_INVALID;
-  if (e->columns > 0)
-    fcv_parallel_for(fcv_ceil_div(e->rows, rows_of_unit(e)), fcv_threads_for(16.0 * (double)(e->rows * e->columns)),
-                     softmax_rows, e);
   return FCV_OK;
 }
 
@@ -128,20 +103,4 @@ fcv_status fcv_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t chan
   const int64_t units = last ? fcv_ceil_div(p.rows, fcv_max(1, PIECE / p.columns)) : p.rows * units_of_row(&p);
   fcv_parallel_for(units, fcv_threads_for(4.0 * (double)(p.rows * p.columns)), last ? prelu_rows : prelu_piece, &p);
   return FCV_OK;
-}
-
-fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *x, void *y) {
-  return run_softmax(&(struct elementwise){
-      .kernels = fcv_kernels(dtype), .logarithm = logarithm, .rows = rows, .columns = columns, .x = x, .y = y});
-}
-
-fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *y,
-                                const void *gy, void *gx) {
-  return run_softmax(&(struct elementwise){.kernels = fcv_kernels(dtype),
-                                           .logarithm = logarithm,
-                                           .rows = rows,
-                                           .columns = columns,
-                                           .saved = y,
-                                           .x = gy,
-                                           .y = gx});
 }

@@ -164,11 +164,13 @@ fcv_status fcv_activation_backward(fcv_dtype dtype, fcv_activation activation, d
  * the gradient of the output. Arrays of n * channels * pixels elements; y may be x. */
 fcv_status fcv_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t channels, int64_t pixels,
                      const void *weight, const void *saved, const void *x, void *y);
-/* y[r][c] = exp(x[r][c]) / sum over c of exp(x[r][c]), or its logarithm; the row's maximum is subtracted first. */
-fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *x, void *y);
-/* softmax: gx = y * (gy - sum(gy * y)); logarithm: gx = gy - exp(y) * sum(gy); sums over a row. */
-fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t rows, int64_t columns, const void *y,
-                                const void *gy, void *gx);
+/* y[o][c][i] = exp(x[o][c][i]) / sum over c < columns of exp(x[o][c][i]), or its logarithm; the maximum over c is
+ * subtracted first. */
+fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t outer, int64_t columns, int64_t inner,
+                               const void *x, void *y);
+/* softmax: gx = y * (gy - sum(gy * y)); logarithm: gx = gy - exp(y) * sum(gy); sums over c. */
+fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t outer, int64_t columns, int64_t inner,
+                                const void *y, const void *gy, void *gx);
 
 /* Normalization of x[n][channels][pixels] or x[n][pixels][channels]:
  *
@@ -212,6 +214,7 @@ void fcv_scratch_trim(void);    /* gives it back */
 void *fcv_array_take(size_t bytes); /* NULL where there is none */
 void fcv_array_give(void *memory);  /* NULL does nothing */
 size_t fcv_array_bytes(void);       /* kept */
+int64_t fcv_array_blocks(void);     /* that were asked of the system so far */
 void fcv_array_trim(void);
 
 #endif

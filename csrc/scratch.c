@@ -18,6 +18,7 @@ struct pool {
   size_t most_bytes; /* kept */
   size_t slack;      /* a block is handed out for no less than its bytes - bytes / slack; 0: for any smaller request */
   size_t bytes;
+  int64_t made; /* blocks that came from the system */
   int count;
   struct block *kept[KEPT]; /* oldest first */
 };
@@ -71,6 +72,7 @@ static void *take(struct pool *pool, size_t bytes) {
   pthread_once(&once, watch_forks);
   pthread_mutex_lock(&lock);
   struct block *block = take_fitting(pool, bytes);
+  pool->made += !block;
   pthread_mutex_unlock(&lock);
   if (!block)
     block = new_block(bytes);
@@ -121,6 +123,13 @@ void *fcv_array_take(size_t bytes) { return take(&arrays, bytes); }
 void fcv_array_give(void *memory) { give(&arrays, memory); }
 size_t fcv_array_bytes(void) { return kept_bytes(&arrays); }
 void fcv_array_trim(void) { trim(&arrays); }
+
+int64_t fcv_array_blocks(void) {
+  pthread_mutex_lock(&lock);
+  const int64_t made = arrays.made;
+  pthread_mutex_unlock(&lock);
+  return made;
+}
 
 fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memory) {
   *memory = NULL;

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fastconv import (
         activations,
         callbacks,
+        compat,
+        convert,
         datasets,
         image,
         initializers,
@@ -67,6 +69,8 @@ __all__ = [
     "reference",
     "testing",
     "toeplitz",
+    "compat",
+    "convert",
     "get_num_threads",
     "set_num_threads",
     "get_precision",

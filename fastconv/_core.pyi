@@ -178,8 +178,10 @@ def activation_backward(
 def prelu(
     channels_last: bool, n: int, channels: int, pixels: int, weight: Array, saved: Array, x: Array, y: Array
 ) -> None: ...
-def softmax_forward(logarithm: bool, columns: int, x: Array, y: Array) -> None: ...
-def softmax_backward(logarithm: bool, columns: int, y: Array, gy: Array, gx: Array) -> None: ...
+def softmax_forward(logarithm: bool, columns: int, inner: int, x: Array, y: Array) -> None:
+    """Over the middle axis of x as [...][columns][inner]."""
+
+def softmax_backward(logarithm: bool, columns: int, inner: int, y: Array, gy: Array, gx: Array) -> None: ...
 def norm_forward(
     shape: tuple[int, int, int, int],
     channels_last: bool,
@@ -233,5 +235,8 @@ class Block:
 
 def array_bytes() -> int:
     """Return the memory that is kept for later blocks."""
+
+def array_blocks() -> int:
+    """Count the blocks whose memory was asked of the system, since there was none kept that fits."""
 
 def array_trim() -> None: ...

@@ -95,8 +95,8 @@ cdef extern from "fastconv.h" nogil:
                                        void *)
     fcv_status fcv_prelu(fcv_dtype, fcv_layout, int64_t, int64_t, int64_t, const void *, const void *, const void *,
                          void *)
-    fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, const void *, void *)
-    fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, const void *, const void *, void *)
+    fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, void *)
+    fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, const void *, void *)
     struct fcv_norm:
         int64_t n, channels, pixels, groups
         fcv_dtype dtype
@@ -120,6 +120,7 @@ cdef extern from "fastconv.h" nogil:
     void *fcv_array_take(size_t)
     void fcv_array_give(void *)
     size_t fcv_array_bytes()
+    int64_t fcv_array_blocks()
     void fcv_array_trim()
 
 cdef extern from *:
@@ -649,26 +650,26 @@ cdef int64_t rows_of(int64_t elements, int64_t columns) except -1:
     return elements // columns if columns > 0 else 0
 
 
-def softmax_forward(bint logarithm, int64_t columns, x, y):
+def softmax_forward(bint logarithm, int64_t columns, int64_t inner, x, y):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *px = arrays.numbers(x, -1)
-    cdef int64_t count = arrays.elements(), rows = rows_of(count, columns)
+    cdef int64_t count = arrays.elements(), outer = rows_of(count, times(columns, inner))
     cdef void *py = arrays.numbers(y, count, True)
     with nogil:
-        status = fcv_softmax_forward(arrays.dtype, logarithm, rows, columns, px, py)
+        status = fcv_softmax_forward(arrays.dtype, logarithm, outer, columns, inner, px, py)
     check(status)
 
 
-def softmax_backward(bint logarithm, int64_t columns, y, gy, gx):
+def softmax_backward(bint logarithm, int64_t columns, int64_t inner, y, gy, gx):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
     cdef const void *py = arrays.numbers(y, -1)
-    cdef int64_t count = arrays.elements(), rows = rows_of(count, columns)
+    cdef int64_t count = arrays.elements(), outer = rows_of(count, times(columns, inner))
     cdef const void *pgy = arrays.numbers(gy, count)
     cdef void *pgx = arrays.numbers(gx, count, True)
     with nogil:
-        status = fcv_softmax_backward(arrays.dtype, logarithm, rows, columns, py, pgy, pgx)
+        status = fcv_softmax_backward(arrays.dtype, logarithm, outer, columns, inner, py, pgy, pgx)
     check(status)
 
 
@@ -804,6 +805,10 @@ cdef class Block:
 
 def array_bytes():
     return fcv_array_bytes()
+
+
+def array_blocks():
+    return fcv_array_blocks()
 
 
 def array_trim():

@@ -9,6 +9,15 @@ from typing import Any
 import numpy as np
 
 
+def finite(where: str, value: Any) -> float:
+    """Return a number as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{where} must be a number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{where} must be finite, got {value}")
+    return float(value)
+
+
 def not_negative(where: str, value: Any) -> float:
     """Return a number from 0 on as a float."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

@@ -84,6 +84,13 @@ class TestDropout:
     def test_nan_stays(self):
         assert np.isnan(F.dropout(np.full(9, np.nan), rng=0)).all()
 
+    @pytest.mark.parametrize("name", ["dropout", "dropout_backward"])
+    def test_infinite_and_largest_numbers_do_not_warn(self, name, dtype):
+        x = np.array([np.inf, np.inf, -np.inf, np.finfo(dtype).max, np.finfo(dtype).max], dtype)
+        arguments = (x, None) if name == "dropout_backward" else (x,)
+        y = getattr(F, name)(*arguments, mask=[1, 0, 0, 1, 0])
+        np.testing.assert_array_equal(y, [np.inf, np.nan, np.nan, np.inf, 0])
+
     @pytest.mark.parametrize(("code", "result"), [("f2", "f2"), ("u1", "f4"), ("?", "f4"), ("i8", "f8")])
     def test_result_has_the_promoted_dtype(self, code, result):
         assert F.dropout(np.ones(4, code), rng=0).dtype == result

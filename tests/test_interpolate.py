@@ -108,15 +108,18 @@ class TestReference:
 
 
 def torch_agrees_with_itself(case):
-    """Whether torch takes the gradient of what it computes.
+    """Whether torch takes the same elements for one, two and three axes, and in values and gradients.
 
-    Where nearest neighbours are asked for with a factor and the size stays or doubles, its gradient copies or repeats,
-    whatever the factor.
+    Where nearest neighbours are asked for with a factor and the size stays or doubles, its values for one and three
+    axes alone depend on the factor. Places of "nearest-exact" are rounded twice with two axes, else once, by fused
+    multiply-adds.
     """
-    scale = case.options.get("scale_factor")
-    if case.options["mode"] not in ("nearest", "nearest-exact") or scale is None:
-        return True
+    mode, scale = case.options["mode"], case.options.get("scale_factor")
     sizes = case.shape[2:]
+    if mode not in ("nearest", "nearest-exact") or len(sizes) == 2:
+        return True
+    if mode == "nearest-exact" or scale is None:
+        return mode == "nearest"
     factors = [scale] * len(sizes) if np.ndim(scale) == 0 else scale
     return all(int(s * f) not in (s, 2 * s) or f in (1, 2) for s, f in zip(sizes, factors, strict=True))
 
@@ -125,19 +128,23 @@ class TestTorch:
     @settings(max_examples=400)
     @given(case=cases())
     def test_values_and_gradient(self, torch, case):
-        # Elsewhere torch rounds the places of nearest-exact once, by fused multiply-adds, and with two axes twice.
-        assume(case.options["mode"] != "nearest-exact" or len(case.shape) == 4)
+        assume(torch_agrees_with_itself(case))
         x = case.input().astype(np.float32)
         tensor = torch.tensor(x, requires_grad=True)
         expected = torch.nn.functional.interpolate(tensor, **case.options)
         y = F.interpolate(x, **case.options)
         # The places of the linear modes are rounded to single precision in torch.
         np.testing.assert_allclose(y, expected.detach().numpy(), rtol=0, atol=1e-4)
-        if torch_agrees_with_itself(case):
-            gy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
-            expected.backward(torch.tensor(gy))
-            gx = F.interpolate_backward(gy, x, **case.options)
-            np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=0, atol=1e-3)
+        gy = np.random.default_rng(1).standard_normal(y.shape).astype(np.float32)
+        expected.backward(torch.tensor(gy))
+        gx = F.interpolate_backward(gy, x, **case.options)
+        np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=0, atol=1e-3)
+
+    @pytest.mark.parametrize("factors", [(1.1, 2.1), (1.5, 1.7), (2.0, 2.4)])
+    def test_nearest_with_factors_that_keep_or_double_a_size(self, torch, factors, rng):
+        x = rng.standard_normal((2, 3, 5, 7)).astype(np.float32)
+        expected = torch.nn.functional.interpolate(torch.tensor(x), scale_factor=factors)
+        np.testing.assert_array_equal(F.interpolate(x, scale_factor=factors), expected.numpy())
 
     @settings(max_examples=100)
     @given(case=cases(modes=("linear", "area")))

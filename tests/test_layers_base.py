@@ -10,6 +10,7 @@ from fastconv.layers import (
     Activation,
     AveragePooling2D,
     Conv2D,
+    Cropping2D,
     Dense,
     Dropout,
     Flatten,
@@ -18,10 +19,16 @@ from fastconv.layers import (
     Layer,
     LeakyReLU,
     MaxPooling2D,
+    Permute,
     PReLU,
+    RandomCrop,
+    RandomFlip,
+    RandomTranslation,
     ReLU,
+    Rescaling,
     Reshape,
     Softmax,
+    UpSampling2D,
     ZeroPadding2D,
 )
 
@@ -43,6 +50,13 @@ EVERY_LAYER = [
     Flatten(),
     Reshape((-1, 2)),
     ZeroPadding2D(((1, 0), (2, 3))),
+    Cropping2D(((1, 0), (2, 1))),
+    UpSampling2D((3, 2), interpolation="bilinear"),
+    Permute((3, 1, 2)),
+    Rescaling(0.5, offset=(1.0, -1.0)),
+    RandomFlip("vertical", seed=3),
+    RandomCrop(3, 2, seed=3),
+    RandomTranslation(0.3, (0.1, 0.4), "constant", fill_value=2.0, seed=3),
 ]
 
 

@@ -203,6 +203,21 @@ class TestRounding:
         gx, _, _ = F.batch_norm_backward(np.ones_like(x), x, *statistics, data_format=data_format)
         assert np.isfinite(gx).all()
 
+    def test_local_response_norm_of_infinite_and_largest_numbers_does_not_warn(self, dtype, data_format):
+        x = np.array([np.inf, 1, 1, 1, np.finfo(dtype).max], dtype).reshape(1, 5, 1)
+        x = arranged(x, data_format)
+        y = F.local_response_norm(x, 3, data_format=data_format).ravel()
+        gx = F.local_response_norm_backward(np.ones_like(x), x, 3, data_format=data_format).ravel()
+        np.testing.assert_array_equal(y[[0, 1, 3, 4]], [np.nan, 0, 0, 0])
+        np.testing.assert_array_equal(np.isnan(gx), [True, True, False, False, False])
+        assert 0 < gx[2] < y[2] < 1
+        assert gx[4] == 0
+
+    def test_local_response_norm_of_zeros_without_k_does_not_warn(self, dtype, data_format):
+        x = np.zeros((2, 3, 4), dtype)
+        assert np.isnan(F.local_response_norm(x, 3, k=0.0, data_format=data_format)).all()
+        assert np.isnan(F.local_response_norm_backward(x, x, 3, k=0.0, data_format=data_format)).all()
+
 
 class TestSettings:
     @pytest.mark.parametrize("shape", [(64, 600), (8, 24, 31, 33), (300, 2, 8, 8)], ids=str)

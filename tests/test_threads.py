@@ -176,6 +176,14 @@ for calls in (
     both("binary_cross_entropy", SHARES, OTHER_SHARES),
     both("binary_cross_entropy_with_logits", TABLE, SHARES),
     *(both(name, TABLE, TABLE[::-1]) for name in ("mse_loss", "l1_loss", "huber_loss", "smooth_l1_loss")),
+    both("layer_norm", TABLE, 40, TABLE[0], TABLE[1]),
+    both("group_norm", X, 3, X[0, :, 0, 0], X[1, :, 0, 0]),
+    both("local_response_norm", X, 5),
+    both("dropout", LONG, 0.3, rng=1),
+    both("dropout1d", SIGNAL, rng=1),
+    both("dropout2d", X, rng=1),
+    both("dropout3d", VOLUME, rng=1),
+    both("batch_norm", X, None, None, X[0, :, 0, 0], X[1, :, 0, 0], True),
 ):
     OPERATIONS |= calls
 

@@ -1,4 +1,4 @@
-/* Activations, softmax and their gradients; contracts in kernels.h. */
+/* Activations and their gradients; contracts in kernels.h. */
 
 /* Further out gelu and silu are 0, or x, in both types; -infinity * 0 would be NaN. */
 #define FAR 1000
@@ -172,38 +172,5 @@ static void NAME(prelu)(int64_t rows, int64_t columns, const void *weight, const
       const vec v = load_or(x, j, columns, 0);
       store_upto(y, j, columns, select(load_or(saved, j, columns, 0) > (vec){0}, v, load_or(w, j, columns, 0) * v));
     }
-  }
-}
-
-static void NAME(softmax)(int logarithm, int64_t columns, const void *from, void *to) {
-  const real *x = from;
-  real *y = to;
-  vec best = splat(-(real)INFINITY), total = {0};
-  for (int64_t i = 0; i < columns; i += VL) best = vmax(best, load_or(x, i, columns, -(real)INFINITY));
-  const vec top = splat(vmax_lanes(best));
-  for (int64_t i = 0; i < columns; i += VL) {
-    const vec e = vexp(load_or(x, i, columns, -(real)INFINITY) - top);
-    total += e;
-    if (!logarithm)
-      store_upto(y, i, columns, e);
-  }
-  const real sum = vsum(total);
-  const real log_sum = (real)log((double)sum);
-  for (int64_t i = 0; i < columns; i += VL)
-    store_upto(y, i, columns, logarithm ? load_or(x, i, columns, 0) - top - log_sum : load_or(y, i, columns, 0) / sum);
-}
-
-static void NAME(softmax_grad)(int logarithm, int64_t columns, const void *saved, const void *gradient, void *to) {
-  const real *y = saved, *gy = gradient;
-  real *gx = to;
-  vec total = {0};
-  for (int64_t i = 0; i < columns; i += VL) {
-    const vec g = load_or(gy, i, columns, 0);
-    total += logarithm ? g : g * load_or(y, i, columns, 0);
-  }
-  const real sum = vsum(total);
-  for (int64_t i = 0; i < columns; i += VL) {
-    const vec g = load_or(gy, i, columns, 0), v = load_or(y, i, columns, 0);
-    store_upto(gx, i, columns, logarithm ? g - vexp(v) * sum : v * (g - sum));
   }
 }

@@ -12,6 +12,7 @@
 #include "normalize_inl.h"
 #include "peak_inl.h"
 #include "pool_inl.h"
+#include "softmax_inl.h"
 #include "resample_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
@@ -64,6 +65,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .prelu = NAME(prelu),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
+    .softmax_columns = NAME(softmax_columns),
+    .softmax_columns_grad = NAME(softmax_columns_grad),
     .moments_row = NAME(moments_row),
     .moments_columns = NAME(moments_columns),
     .affine_rows = NAME(affine_rows),

@@ -136,6 +136,11 @@ typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, con
 /* One row of softmax or its logarithm, and their gradients from y. */
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
+/* The same over c < columns of x[c * pitch + i], for each i < count: vectors run over i. x and y may not overlap. */
+typedef void fcv_softmax_columns_fn(int logarithm, int64_t columns, int64_t count, int64_t pitch, const void *x,
+                                    void *y);
+typedef void fcv_softmax_columns_grad_fn(int logarithm, int64_t columns, int64_t count, int64_t pitch, const void *y,
+                                         const void *gy, void *gx);
 
 /* Normalization. The moments of count numbers, or of each of at most FCV_STRIP columns, in two passes over x: about a
  * shift near their mean, so that they lose nothing where the mean is large beside the deviation. With d = x - shift
@@ -221,6 +226,8 @@ struct fcv_kernels {
   fcv_prelu_fn *prelu;
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
+  fcv_softmax_columns_fn *softmax_columns;
+  fcv_softmax_columns_grad_fn *softmax_columns_grad;
   fcv_moments_row_fn *moments_row;
   fcv_moments_columns_fn *moments_columns;
   fcv_affine_fn *affine_rows, *affine_plane;

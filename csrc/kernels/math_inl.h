@@ -97,6 +97,14 @@ INLINE vec vlog1p(vec t) {
   return 2 * s * p;
 }
 
+/* log(x) for normal x >= 1: x = 2^k * m with 1 <= m < 2. NaN stays. */
+#define vlog NAME(vlog)
+INLINE vec vlog(vec x) {
+  const ivec bits = (ivec)x, k = (bits >> MANTISSA) - BIAS;
+  const vec m = (vec)(bits - (k << MANTISSA));
+  return select(x != x, x, __builtin_convertvector(k, vec) * (real)0.69314718055994530942 + vlog1p(m - 1));
+}
+
 /* The normal distribution: returns P(X <= x), within 5 units in the last place, and exp(-x^2 / 2) in *bell.
  *
  * For a = |x| the tail P(X > a) is exp(-a^2 / 2) * g(q) / (1 + a / 2) with q = (a - c) / (a + c) in (-1, 1), c the

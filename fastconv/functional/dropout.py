@@ -362,8 +362,9 @@ def _forward(
         np.copyto(y, x)
     else:
         kept = random_mask(_generator(name, rng), shape, probability) if mask is None else _given(name, mask, x.shape)
-        np.multiply(x, kept, out=y)
-        y *= 0.0 if probability == 1 else 1 / (1 - probability)
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity * 0 is NaN, without a warning as in the core
+            np.multiply(x, kept, out=y)
+            y *= 0.0 if probability == 1 else 1 / (1 - probability)
     return deliver(y, out, dtype)
 
 

@@ -75,9 +75,10 @@ def local_response_norm(
     (x,), dtype = to_arrays(name, ("input",), (input,))
     window = _window(name, x, size, alpha, beta, k, data_format)
     y = empty_like(x)
-    for image, to in zip(x, y, strict=True):
-        np.power(window.sums(image), -window.beta, out=to)
-        to *= image
+    with np.errstate(all="ignore"):  # infinity and NaN come without a warning, as in the core
+        for image, to in zip(x, y, strict=True):
+            np.power(window.sums(image), -window.beta, out=to)
+            to *= image
     return deliver(y, None, dtype)
 
 
@@ -129,12 +130,13 @@ def local_response_norm_backward(
     window = _window(name, x, size, alpha, beta, k, data_format)
     check_shape(name, "grad_output", gy, x.shape, ", that of input")
     gx = empty_like(x)
-    for image, grad, to in zip(x, gy, gx, strict=True):
-        sums = window.sums(image)
-        np.power(sums, -window.beta, out=to)
-        to *= grad
-        sums = to * image / sums
-        to -= 2 * window.scale * window.beta * image * window.add(sums, transposed=True)
+    with np.errstate(all="ignore"):
+        for image, grad, to in zip(x, gy, gx, strict=True):
+            sums = window.sums(image)
+            np.power(sums, -window.beta, out=to)
+            to *= grad
+            sums = to * image / sums
+            to -= 2 * window.scale * window.beta * image * window.add(sums, transposed=True)
     return deliver(gx, None, dtype)
 
 

@@ -82,8 +82,10 @@ def interpolate(
 
     Notes
     -----
-    As in torch, "nearest" and "nearest-exact" find their places in single precision whatever the input's dtype, and
-    the linear modes copy an axis whose size stays as it is.
+    As in torch, "nearest" and "nearest-exact" find their places in single precision whatever the input's dtype.
+    Whatever the factor, "nearest" and the linear modes copy an axis whose size stays as it is, and "nearest" repeats
+    each element where the size doubles: so does torch with images and in all its gradients, but not in the values
+    of "nearest" over one and three axes.
 
     References
     ----------
@@ -264,6 +266,8 @@ def _map(resizing: _Resizing, dtype: Dtype, transposed: bool) -> AxisMap:
         return _linear_map(inputs, outputs, align_corners, scale, dtype)
     if mode == "area":
         return _area_map(inputs, outputs, dtype)
+    if mode == "nearest" and outputs in (inputs, 2 * inputs):
+        scale = None
     half = np.float32(0.5 if mode == "nearest-exact" else 0)
     step = np.float32(inputs) / np.float32(outputs) if scale is None else np.float32(scale)
     place = np.floor((np.arange(outputs, dtype=np.float32) + half) * step).astype(np.int64)

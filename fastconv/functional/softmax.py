@@ -1,9 +1,9 @@
 """Softmax, its logarithm, and their gradients."""
 
+import math
 import operator
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
@@ -194,11 +194,10 @@ def _softmax(function: str, logarithm: bool, input: Any, dim: int, dtype: DTypeL
         input = to_array(function, "input", input).astype(dtype, copy=False)
     (x,), result = to_arrays(function, ("input",), (input,))
     axis = _axis(function, dim, x.ndim)
-    rows = _rows(x, axis)
-    y = empty_like(rows)
+    y = empty_like(x)
     if y.size:
-        _core.softmax_forward(logarithm, rows.shape[-1], rows, y)
-    return deliver(_unrows(y, axis, x.shape), None, result)
+        _core.softmax_forward(logarithm, *_sizes(x.shape, axis), x, y)
+    return deliver(y, None, result)
 
 
 def _softmax_backward(
@@ -209,11 +208,10 @@ def _softmax_backward(
     (gy, y), result = to_arrays(function, ("grad_output", name), (grad_output, y))
     check_shape(function, "grad_output", gy, y.shape, f", that of {name}")
     axis = _axis(function, dim, y.ndim)
-    y_rows, gy_rows = _rows(y, axis), _rows(gy, axis)
-    gx = empty_like(y_rows)
+    gx = empty_like(y)
     if gx.size:
-        _core.softmax_backward(logarithm, gx.shape[-1], y_rows, gy_rows, gx)
-    return deliver(_unrows(gx, axis, y.shape), None, result)
+        _core.softmax_backward(logarithm, *_sizes(y.shape, axis), y, gy, gx)
+    return deliver(gx, None, result)
 
 
 def _axis(function: str, dim: int, axes: int) -> int:
@@ -228,13 +226,6 @@ def _axis(function: str, dim: int, axes: int) -> int:
     return axis % axes
 
 
-def _rows(array: Array, axis: int) -> Array:
-    """Move `axis` to the end, contiguously."""
-    if axis >= array.ndim - 1:
-        return array.reshape(array.shape or (1,))
-    return np.ascontiguousarray(np.moveaxis(array, axis, -1))
-
-
-def _unrows(rows: Array, axis: int, shape: tuple[int, ...]) -> Array:
-    """Undo `_rows`."""
-    return rows.reshape(shape) if axis >= len(shape) - 1 else np.ascontiguousarray(np.moveaxis(rows, -1, axis))
+def _sizes(shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+    """Return the elements along `axis`, and the distance between them; a scalar is one element."""
+    return (shape[axis], math.prod(shape[axis + 1 :])) if shape else (1, 1)

@@ -4,6 +4,7 @@ A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``gr
 """
 
 from fastconv.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from fastconv.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation, Rescaling
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
@@ -19,6 +20,7 @@ from fastconv.layers.global_pooling import (
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
 from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
+from fastconv.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from fastconv.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -28,7 +30,8 @@ from fastconv.layers.pooling import (
     MaxPooling3D,
 )
 from fastconv.layers.regularization import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
-from fastconv.layers.reshaping import Flatten, Reshape, ZeroPadding2D
+from fastconv.layers.resampling import UpSampling1D, UpSampling2D, UpSampling3D
+from fastconv.layers.reshaping import Flatten, Permute, Reshape
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
 from fastconv.layers.unpooling import MaxUnpooling2D
@@ -75,7 +78,20 @@ __all__ = [
     "GaussianNoise",
     "Flatten",
     "Reshape",
+    "Permute",
+    "ZeroPadding1D",
     "ZeroPadding2D",
+    "ZeroPadding3D",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
+    "Rescaling",
+    "RandomFlip",
+    "RandomCrop",
+    "RandomTranslation",
     "Input",
     "InputLayer",
     "Add",

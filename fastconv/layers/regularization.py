@@ -7,33 +7,20 @@ import numpy as np
 
 import fastconv.functional as F
 from fastconv._numbers import not_negative
-from fastconv._random import check_seed, fresh_seed, generator
 from fastconv.functional.dropout import random_mask
 from fastconv.geometry import AXIS_NAMES
 from fastconv.layers._arguments import DataFormat, fraction
 from fastconv.layers._arguments import data_format as check_data_format
-from fastconv.layers.base import Array, Layer, LayerOptions
+from fastconv.layers._random_layer import RandomLayer
+from fastconv.layers.base import Array, LayerOptions
 
 
-class _RandomLayer(Layer):
-    """A layer that draws random numbers in training."""
-
-    def __init__(self, seed: int | None, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(**options)
-        self.seed = None if seed is None else check_seed(type(self).__name__, seed)
-        self._random = generator(fresh_seed() if self.seed is None else self.seed)
-
-    def reseed(self, *entropy: int) -> None:
-        if self.seed is not None:
-            entropy = (self.seed, *entropy[1:])
-        self._random = generator(*entropy)
-
-
-class _Dropout(_RandomLayer):
+class _Dropout(RandomLayer):
     """One that sets parts of the input to 0."""
 
     def __init__(self, rate: float, seed: int | None, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(seed, **options)
+        super().__init__(**options)
+        self._start(seed)
         self.rate = fraction(f"{type(self).__name__}: rate", rate)
 
     def _mask_shape(self, x: Array) -> tuple[int, ...]:
@@ -194,7 +181,7 @@ class SpatialDropout3D(_ImageDropout):
     spatial = 3
 
 
-class GaussianNoise(_RandomLayer):
+class GaussianNoise(RandomLayer):
     """Add normally distributed random numbers of mean 0 in training.
 
     Parameters
@@ -215,7 +202,8 @@ class GaussianNoise(_RandomLayer):
     """
 
     def __init__(self, stddev: float, seed: int | None = None, **options: Unpack[LayerOptions]) -> None:
-        super().__init__(seed, **options)
+        super().__init__(**options)
+        self._start(seed)
         self.stddev = not_negative("GaussianNoise: stddev", stddev)
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, None]:

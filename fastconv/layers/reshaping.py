@@ -4,14 +4,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
-from fastconv.layers._arguments import Pair, integer, pair
 from fastconv.layers._arguments import data_format as check_data_format
-from fastconv.layers._images import ImageLayer
-from fastconv.layers._windows import Window, shifted, whole
+from fastconv.layers._arguments import integer
+from fastconv.layers._windows import Window, whole
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape
 
 
@@ -107,63 +106,43 @@ class Reshape(Layer):
         return grad_y.reshape(saved) if needs_input else None
 
 
-class ZeroPadding2D(ImageLayer):
-    """Zeros around each image.
+class Permute(Layer):
+    """The axes of each input in another order.
 
     Parameters
     ----------
-    padding : int, pair of int, or pair of pairs of int
-        For all sides, for (height, width), or ((top, bottom), (left, right)).
-    data_format : {"channels_last", "channels_first"}, optional
-        By default channels last.
+    dims : sequence of int
+        Which axis comes first, second and so on, counted from 1: the batch axis, which stays in front, is 0.
     **options
         ``name``, ``dtype`` and ``input_shape``, see `Layer`.
 
     Examples
     --------
     >>> import numpy as np
-    >>> ZeroPadding2D(((0, 1), (2, 0)))(np.zeros((2, 4, 4, 3))).shape
-    (2, 5, 6, 3)
+    >>> Permute((2, 3, 1))(np.zeros((10, 3, 32, 40))).shape
+    (10, 32, 40, 3)
     """
 
-    def __init__(
-        self,
-        padding: int | Pair | tuple[Pair, Pair] = (1, 1),
-        data_format: str | None = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(data_format, **options)
-        self.padding = _sides(padding)
+    def __init__(self, dims: Sequence[int], **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.dims = tuple(integer("Permute: dims", axis) for axis in dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ValueError(f"Permute: dims must be an order of 1 to {len(self.dims)}, got {self.dims}")
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        batch, (height, width), channels = self._split(input_shape)
-        rows, columns = self.padding
-        padded = (None if height is None else height + sum(rows), None if width is None else width + sum(columns))
-        return self._join(batch, padded, channels)
+        if len(input_shape) != len(self.dims) + 1:
+            raise ValueError(f"{self.name}: input must have {len(self.dims) + 1} axes, got shape {input_shape}")
+        return (input_shape[0], *(input_shape[axis] for axis in self.dims))
 
-    def window(self, input_shape: Shape) -> Window:
-        return shifted([before for before, _ in self.padding])
+    def window(self, input_shape: Shape) -> Window | None:
+        return super().window(input_shape) if self.dims == tuple(sorted(self.dims)) else None
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, None]:
-        edges = ((0, 0), *self.padding, (0, 0)) if self._channels_last else ((0, 0), (0, 0), *self.padding)
-        return np.pad(x, edges), None
+        self.output_shape(x.shape)
+        return np.ascontiguousarray(x.transpose(0, *self.dims)), None
 
     def _backward(self, saved: None, grad_y: Array, needs_input: bool) -> Array | None:
-        if not needs_input:
-            return None
-        rows, columns = (
-            slice(before, grad_y.shape[axis] - after)
-            for axis, (before, after) in zip(self._spatial_axes, self.padding, strict=True)
-        )
-        return grad_y[:, rows, columns] if self._channels_last else grad_y[:, :, rows, columns]
-
-
-def _sides(padding: Any) -> tuple[Pair, Pair]:
-    if isinstance(padding, Sequence) and len(padding) == 2 and not all(isinstance(n, int) for n in padding):
-        rows, columns = padding
-        return pair("ZeroPadding2D: padding", rows, 0), pair("ZeroPadding2D: padding", columns, 0)
-    height, width = pair("ZeroPadding2D: padding", padding, 0)
-    return (height, height), (width, width)
+        return np.ascontiguousarray(grad_y.transpose(np.argsort((0, *self.dims)))) if needs_input else None
 
 
 def _product(sizes: Shape) -> int | None:

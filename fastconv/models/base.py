@@ -183,7 +183,7 @@ class BaseModel(Trainer, Layer):
         """Fill the `grads` of the layers, and return the gradient of the input, once for each call of `run`."""
         several = isinstance(call.output_shape, list)
         given, shapes = (grad_y, call.output_shape) if several else ([grad_y], [call.output_shape])
-        grads = [self._convert("grad_y", grad) for grad in given]
+        grads = [to_array(type(self).__name__, "grad_y", grad) for grad in given]  # the layers convert it
         if [grad.shape for grad in grads] != shapes:
             raise ValueError(
                 f"{self.name}: grad_y must have the output's shape {call.output_shape},"

@@ -31,8 +31,9 @@ def interpolate(
     with the weights of the mode: 1 at floor(s * i) for "nearest" and at floor(s * (i + 1/2)) for "nearest-exact";
     1 - f at floor(p) and f at floor(p) + 1, with f = p - floor(p), for the linear modes, at p = s * (i + 1/2) - 1/2, or
     with `align_corners` at the places that divide the axis from first to last element evenly; 1 / count at each of the
-    elements that the i-th part of the axis touches for "area". s is the number of inputs for each output. Places
-    outside of the input move to its first or last element.
+    elements that the i-th part of the axis touches for "area". s is the number of inputs for each output; a factor
+    counts only if the size changes, for "nearest" to another one than the double. Places outside of the input move to
+    its first or last element.
     """
     y = np.asarray(input, dtype=np.float64)
     arguments = (size, scale_factor, mode, align_corners, recompute_scale_factor, data_format)
@@ -134,6 +135,9 @@ def _resized_axes(
 
 
 def _resizing_taps(mode: str, inputs: int, outputs: int, step: float, align_corners: bool) -> Callable[[int], Taps]:
+    if mode == "nearest" and outputs in (inputs, 2 * inputs):
+        step = inputs / outputs
+
     def nearest(i: int) -> Taps:
         # In single precision, as torch does it: rounding decides where a place falls upon an element.
         center = np.float32(0.5 if mode == "nearest-exact" else 0.0)

@@ -119,7 +119,8 @@ static void check_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t c
   free(x), free(gy), free(w), free(want), free(want_gx), free(bound);
 }
 
-static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t columns) {
+/* rows of the axis that is summed over, or with inner columns of it. */
+static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t columns, bool inner) {
   const int64_t count = rows * columns;
   double *x = random_values(count), *gy = random_values(count);
   double *want = allocated((size_t)count * sizeof(double)), *bound = allocated((size_t)count * sizeof(double));
@@ -127,10 +128,10 @@ static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t
   const double eps = epsilon(dtype);
   for (int64_t r = 0; r < rows; r++) {
     double top = -INFINITY, sum = 0, dot = 0, size = 0;
-    const int64_t first = r * columns, last = first + columns;
-    for (int64_t i = first; i < last; i++) x[i] = (float)ldexp(x[i], (int)(r % 11)), top = fmax(top, x[i]);
-    for (int64_t i = first; i < last; i++) sum += exp(x[i] - top);
-    for (int64_t i = first; i < last; i++) {
+    const int64_t first = inner ? r : r * columns, step = inner ? rows : 1, last = first + columns * step;
+    for (int64_t i = first; i < last; i += step) x[i] = (float)ldexp(x[i], (int)(r % 11)), top = fmax(top, x[i]);
+    for (int64_t i = first; i < last; i += step) sum += exp(x[i] - top);
+    for (int64_t i = first; i < last; i += step) {
       /* x - top errs by epsilon / 2 of itself, which exp turns into a relative error of that size. */
       const double below = top - x[i], part = exp(-below) / sum;
       want[i] = logarithm ? -below - log(sum) : part;
@@ -140,7 +141,7 @@ static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t
       dot += logarithm ? gy[i] : gy[i] * want[i];
       size += logarithm ? fabs(gy[i]) : fabs(gy[i] * want[i]);
     }
-    for (int64_t i = first; i < last; i++) {
+    for (int64_t i = first; i < last; i += step) {
       const double factor = logarithm ? exp(want[i]) : want[i];
       want_gx[i] = logarithm ? gy[i] - factor * dot : factor * (gy[i] - dot);
       const double terms = (double)columns + 8 + (logarithm ? fabs(want[i]) : 0);
@@ -153,8 +154,9 @@ static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t
   for (int threads = 1; threads <= THREADS; threads++) {
     fcv_set_threads(threads);
     void *y = array_for(dtype, count), *gx = array_for(dtype, count);
-    EXPECT_OK(fcv_softmax_forward(dtype, logarithm, rows, columns, x_array, y));
-    EXPECT_OK(fcv_softmax_backward(dtype, logarithm, rows, columns, y_saved, gy_array, gx));
+    EXPECT_OK(fcv_softmax_forward(dtype, logarithm, inner ? 1 : rows, columns, inner ? rows : 1, x_array, y));
+    EXPECT_OK(
+        fcv_softmax_backward(dtype, logarithm, inner ? 1 : rows, columns, inner ? rows : 1, y_saved, gy_array, gx));
     expect_near("y", dtype, count, y, NULL, want, bound);
     expect_near("gx", dtype, count, gx, NULL, want_gx, bound_gx);
     const size_t bytes = (size_t)count * element_size(dtype);
@@ -194,11 +196,13 @@ static void run(void) {
         const int64_t rows = counts[c] > 10 && counts[c] < 20 ? 2000 : 13;
         case_begin("%ssoftmax, f%d, %lld rows of %lld", logarithm ? "log-" : "", type ? 64 : 32, (long long)rows,
                    (long long)counts[c]);
-        check_softmax(dtype, logarithm, rows, counts[c]);
-        arrays_free();
+        for (int inner = 0; inner < 2; inner++) {
+          check_softmax(dtype, logarithm, rows, counts[c], inner);
+          arrays_free();
+        }
       }
     case_begin("softmax of no row, f%d", type ? 64 : 32);
-    check_softmax(dtype, false, 0, 10);
+    check_softmax(dtype, false, 0, 10, false);
     arrays_free();
   }
 }
