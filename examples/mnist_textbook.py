@@ -166,7 +166,8 @@ def draw(times):
         drawn = axes.barh(list(bars), list(bars.values()), color=["tab:gray"] + ["tab:blue"] * (len(bars) - 1))
         axes.bar_label(drawn, fmt="%.3f", padding=2)
         axes.set(title=name, xlabel="seconds for the test images", xlim=(0, 1.25 * max(bars.values())))
-        axes.invert_yaxis()
+    # The two share the axis.
+    axes.invert_yaxis()
     return figure
 
 
