@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike
 from fastconv._checks import Array, to_array
 from fastconv.executor import Step
 from fastconv.graph import Shape
-from fastconv.layers import Dense, DepthwiseConv2D, Flatten, Reshape
+from fastconv.layers import Dense, DepthwiseConv2D, Flatten, Permute, Reshape
 from fastconv.layers.base import Layer
 from fastconv.models.base import BaseModel
 
@@ -449,6 +449,8 @@ class _FeatureOrders:
         layer, source = step.layer, step.inputs[0]
         before, after = self._shapes[source], self._shapes[step.output]
         read = [self._orders[slot] for slot in step.inputs]
+        if isinstance(layer, Permute):
+            raise self._refusal(layer, "keep the axes of images")
         if isinstance(layer, Flatten | Reshape):
             if len(before) > 2 and len(after) == 2:
                 return self._flattened(layer, before[1:], self._formats[source])

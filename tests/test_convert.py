@@ -24,6 +24,7 @@ from fastconv.layers import (
     LayerNormalization,
     MaxPooling2D,
     PReLU,
+    Permute,
     ReLU,
     Reshape,
     SeparableConv2D,
@@ -321,6 +322,9 @@ class TestTorchErrors:
         generator = fc.Sequential([Dense(12, input_shape=(3,)), Reshape((2, 2, 3), name="images"), Conv2D(1, 1)])
         with pytest.raises(NotImplementedError, match="layer 'images' must make no images of several channels"):
             to_torch_state_dict(generator)
+        turned = fc.Sequential([Permute((2, 1, 3), input_shape=(2, 2, 3), name="turned"), Flatten(), Dense(1)])
+        with pytest.raises(NotImplementedError, match="layer 'turned' must keep the axes of images"):
+            to_torch_state_dict(turned)
 
     def test_weights_without_a_counterpart(self):
         model = fc.Sequential([PReLU(input_shape=(2, 2, 3), name="slopes")])
