@@ -104,9 +104,8 @@ cdef extern from "fastconv.h" nogil:
         double epsilon
         int given
     fcv_status fcv_norm_forward(const fcv_norm *, const void *, const void *, const void *, double *, double *, void *)
-    fcv_status fcv_norm_backward(
-        const fcv_norm *, const void *, const void *, const void *, const double *, const double *, void *, void *, void *
-    )
+    fcv_status fcv_norm_backward(const fcv_norm *, const void *, const void *, const void *, const double *,
+                                 const double *, void *, void *, void *)
     fcv_status fcv_select_isa(const char *)
     const char *fcv_isa()
     const char *fcv_isa_name(int)
