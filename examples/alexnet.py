@@ -27,8 +27,8 @@ apart.
 This is repeated here on a small scale: a network of the same build with 16 to 48 filters on Fashion-MNIST. The dense
 layers 6 and 7 count for little there, the convolutions 3 and 4 for more, though they have fewer weights.
 
-Normalization (section 3.3 of the paper) is written here as a layer of its own, on two functions of the library: that is all
-it takes to add one.
+Normalization (section 3.3 of the paper) is written here as a layer of its own, on two functions of the library: that
+is all it takes to add one.
 
 Settings, fixed beforehand. The step: weights from N(0, 0.01^2), biases 1 in layers 2, 4, 5, 6 and 7, momentum 0.9,
 learning rate 0.01, weight decay 0.0005 (section 5), 8 images of noise. The ablation: 4 epochs of Adam, batches of 64, a
