@@ -18,9 +18,10 @@ kappa and MCC are computed here from C by these formulas, and compared with scik
 H. Xiao, K. Rasul, R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
 arXiv:1708.07747.
 
-Settings, fixed beforehand: Adam, batches of 64, a learning rate that falls from 0.001 to 0 as half a cosine wave, seed
-0, the last epoch counts: 8 epochs for the convolutions, 5 for the dense network. With --small: 10 and 20 on
-scikit-learn's digits, which have no shirts.
+Settings, fixed beforehand: 8 epochs of Adam, batches of 64, a learning rate that falls from 0.001 to 0 as half a cosine
+wave, seed 0, the last epoch counts. On a tenth of the training set, held out, the dense network got 0.8783 after 5
+epochs, 0.8875 after 8 and 0.8905 after 10. With --small: 6 epochs, 20 for the dense network, on scikit-learn's digits,
+which have no shirts.
 
 The convolutional network is saved as fashion_mnist.npz beside the pictures; `feature_pictures.py` looks into it.
 
@@ -115,19 +116,19 @@ def main() -> int:
             8,
             {"accuracy": (0.9155, inf), "kappa": (0.906, inf), "MCC": (0.906, inf), "cross-entropy": (0, 0.227)},
         ),
-        "MLP": (dense(), 5, {"accuracy": (0.87, 0.89), "cross-entropy": (0, 0.34)}),
+        "MLP": (dense(), 8, {"accuracy": (0.87, 0.89), "cross-entropy": (0, 0.34)}),
     }
     if lecture.small:
         bounds = {"accuracy": (0.95, inf), "kappa": (0.94, inf), "MCC": (0.94, inf), "cross-entropy": (0, 0.2)}
-        networks = {"CNN": (convolutional(), 10, bounds), "MLP": (dense(), 20, bounds)}
+        networks = {"CNN": (convolutional(), 6, bounds), "MLP": (dense(), 20, bounds)}
     for name, (layers, epochs, bounds) in networks.items():
         model = train(layers, train_set, epochs)
         matrix = check_scores(lecture, name, labels, model.predict(x_test, batch_size=256), bounds)
         if not lecture.small:
             check_hardest(lecture, name, matrix)
+            if name == "CNN":
+                model.save(lecture.output / "fashion_mnist.npz")
         lecture.picture(plot.confusion_matrix(matrix, None if lecture.small else FASHION_MNIST_CLASSES), name.lower())
-        if name == "CNN":
-            model.save(lecture.output / "fashion_mnist.npz")
     return lecture.finish()
 
 
