@@ -56,6 +56,8 @@ static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, con
   }
   if (c->algorithm == FCV_TOEPLITZ)
     return fcv_conv_toeplitz(c, walk, view, x, w, bias, y);
+  if (fcv_use_planes(c, walk))
+    return fcv_conv_planes(c, walk, view, x, w, bias, y);
   return fcv_conv_direct(c, walk, view, x, w, bias, y);
 }
 
@@ -94,6 +96,8 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
     *bytes = fcv_winograd_packed_bytes(&c, &walk, tile_size(&c));
   else if (packs_plain(&c))
     *bytes = plain_layout(&c).bytes;
+  else if (fcv_use_planes(&c, &walk))
+    *bytes = fcv_planes_packed_bytes(&c, &walk);
   else
     *bytes = fcv_direct_packed_bytes(&c, &walk);
   return FCV_OK;
@@ -116,7 +120,10 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
       memcpy((char *)packed + plain.bias, bias, (size_t)(c.geometry.co * size));
     return FCV_OK;
   }
-  fcv_direct_pack(&c, &walk, &view, w, bias, packed);
+  if (fcv_use_planes(&c, &walk))
+    fcv_planes_pack(&c, &walk, &view, w, bias, packed);
+  else
+    fcv_direct_pack(&c, &walk, &view, w, bias, packed);
   return FCV_OK;
 }
 

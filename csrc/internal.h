@@ -197,6 +197,13 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* conv_planes.c: the same for channels first, where it applies. */
+int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                           const void *x, const void *w, const void *bias, void *y);
+int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                     const void *w, const void *bias, char *packed);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
  */
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,

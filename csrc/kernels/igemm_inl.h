@@ -2,11 +2,28 @@
 
 #define tile_start NAME(tile_start)
 INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
-  const real *bias = tile->bias;
+  const real *bias = tile->bias, *row_bias = tile->row_bias;
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = bias ? load(bias + v * VL) : (vec){0};
+  }
+  if (row_bias) {
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) acc[i][v] = splat(row_bias[i]);
+    }
+  } else if (tile->accumulate) {
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      const real *c = (const real *)((const char *)tile->c[i] + tile->c_bytes);
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) {
+        const int64_t left = tile->n - v * VL;
+        acc[i][v] = left >= VL ? load(c + v * VL) : left > 0 ? load_part(c + v * VL, left) : (vec){0};
+      }
+    }
   }
 }
 
@@ -84,13 +101,29 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
   tile_finish(tile, acc, rows, nv);
 }
 
-/* The last tile of some pixels is often less than half full. */
+/* igemm computes no row past m: a layer of 8 channels, or 49 pixels, is no whole number of tiles. */
+#define ROWS(r, nv)                                                                                                    \
+  case r:                                                                                                              \
+    igemm_body(tile, r, nv);                                                                                           \
+    break;
+#if MR == 4
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv)
+#elif MR == 5
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv)
+#elif MR == 6
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv)
+#elif MR == 14
+#define EACH_ROWS(nv)                                                                                                  \
+  ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv) ROWS(6, nv) ROWS(7, nv) ROWS(8, nv) ROWS(9, nv)          \
+  ROWS(10, nv) ROWS(11, nv) ROWS(12, nv) ROWS(13, nv)
+#endif
 #define IGEMM(nv)                                                                                                      \
   static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \
-    if (tile->m > MR / 2)                                                                                              \
+    switch (tile->m) {                                                                                                 \
+      EACH_ROWS(nv)                                                                                                    \
+    default:                                                                                                           \
       igemm_body(tile, MR, nv);                                                                                        \
-    else                                                                                                               \
-      igemm_body(tile, MR / 2, nv);                                                                                    \
+    }                                                                                                                  \
   }                                                                                                                    \
   static void NAME(depthwise_##nv)(const struct fcv_igemm_tile *tile) {                                                \
     if (tile->m > MR / 2)                                                                                              \
@@ -105,3 +138,5 @@ IGEMM(3)
 IGEMM(4)
 #endif
 #undef IGEMM
+#undef EACH_ROWS
+#undef ROWS

@@ -24,7 +24,7 @@ enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16, FCV_DEPTHWISE_
  *        ...                       t=1 k=0 | ...            |           ...
  *
  * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in
- * order, starting from the bias. Costs as much as mr rows, or half of them where m <= mr / 2. */
+ * order, starting from the bias, or from c. Rows past m cost nothing. */
 struct fcv_igemm_tile {
   int64_t taps, kc;
   const void *const *a; /* [taps][mr] */
@@ -33,7 +33,9 @@ struct fcv_igemm_tile {
   void *const *c;       /* [m] */
   int64_t c_bytes;      /* added to every pointer of c: the panel's first channel */
   int m, n;
-  const void *bias; /* [nr], or NULL for zero */
+  const void *bias;     /* [nr], or NULL for zero */
+  const void *row_bias; /* [m], one number a row in place of bias; or NULL. igemm only */
+  int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
   int activation;   /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
 };
@@ -63,6 +65,35 @@ typedef void fcv_depthwise_wgrad_fn(int64_t taps, int64_t channels, int64_t pixe
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
                               int64_t dst_pitch);
+
+/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv * VL
+ * pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
+ *
+ *     to[c][t][run.start + i] = x[run.from + c * plane + offset[t] + i]        c < channels, t < taps, i < run.count
+ *
+ * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable unless
+ * exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
+struct fcv_patch_run {
+  int64_t from, start, count;
+};
+struct fcv_patches {
+  int64_t channels, taps, plane, runs;
+  const int64_t *offset; /* [taps] */
+  const struct fcv_patch_run *run;
+  int exact;
+  const void *x;
+  void *to;
+};
+typedef void fcv_patches_fn(const struct fcv_patches *patches);
+/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after. Up to VL - 1
+ * elements behind each row are written as well; rows are in order. */
+struct fcv_pad_rows {
+  int64_t rows, before, count, after, step;
+  const void *x;
+  void *y;
+  int64_t x_pitch, y_pitch;
+};
+typedef void fcv_pad_rows_fn(const struct fcv_pad_rows *pad);
 
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
@@ -211,6 +242,8 @@ struct fcv_kernels {
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
+  fcv_patches_fn *patches[FCV_MAX_NV]; /* [v - 1]: rows of v vectors */
+  fcv_pad_rows_fn *pad_rows;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_max_fn *pool_max;

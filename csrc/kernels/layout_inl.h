@@ -52,6 +52,104 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
     for (int64_t c = 0; c < columns; c++) dst[c * dst_pitch + r] = src[r * src_pitch + c];
 }
 
+/* count > 0: a number of runs that is known, whose places stay in registers. */
+#define patches_of NAME(patches_of)
+INLINE void patches_of(const struct fcv_patches *p, const int nv, const int count) {
+  const int64_t channels = p->channels, taps = p->taps, plane = p->plane, runs = count > 0 ? count : p->runs;
+  const int64_t *offset = p->offset;
+  const struct fcv_patch_run *run = p->run;
+  const real *x = p->x, *from[4];
+  real *to = p->to;
+  int64_t start[4];
+  UNROLL(4)
+  for (int r = 0; r < count; r++) {
+    from[r] = x + run[r].from;
+    start[r] = run[r].start;
+  }
+  for (int64_t c = 0; c < channels; c++, x += plane) {
+    for (int64_t t = 0; t < taps; t++, to += nv * VL) {
+      const int64_t at = offset[t];
+      if (count > 0) {
+        UNROLL(4)
+        for (int r = 0; r < count; r++) store(to + start[r], load(from[r] + at));
+        continue;
+      }
+      for (int64_t r = 0; r < runs; r++)
+        if (p->exact && run[r].count < VL)
+          copy_part(to + run[r].start, x + run[r].from + at, run[r].count);
+        else
+          store(to + run[r].start, load(x + run[r].from + at));
+    }
+    UNROLL(4)
+    for (int r = 0; r < count; r++) from[r] += plane;
+  }
+}
+
+#define patches_body NAME(patches_body)
+INLINE void patches_body(const struct fcv_patches *p, const int nv) {
+  switch (p->exact ? 0 : p->runs) {
+  case 1:
+    patches_of(p, nv, 1);
+    break;
+  case 2:
+    patches_of(p, nv, 2);
+    break;
+  case 3:
+    patches_of(p, nv, 3);
+    break;
+  case 4:
+    patches_of(p, nv, 4);
+    break;
+  default:
+    patches_of(p, nv, 0);
+  }
+}
+
+#define PATCHES(nv)                                                                                                    \
+  static void NAME(patches_##nv)(const struct fcv_patches *patches) { patches_body(patches, nv); }
+PATCHES(1)
+PATCHES(2)
+#if NV == 4
+PATCHES(3)
+PATCHES(4)
+#endif
+#undef PATCHES
+
+#if VECTOR_BYTES * 8 == DTYPE_BITS * 2
+#define EVEN 0, 2
+#elif VECTOR_BYTES * 8 == DTYPE_BITS * 4
+#define EVEN 0, 2, 4, 6
+#elif VECTOR_BYTES * 8 == DTYPE_BITS * 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#else
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#endif
+static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
+  const int64_t before = pad->before, count = pad->count, after = pad->after, step = pad->step;
+  const real *x = pad->x;
+  real *y = pad->y;
+  for (int64_t r = 0; r < pad->rows; r++, x += pad->x_pitch, y += pad->y_pitch) {
+    real *to = y + before;
+    int64_t i = 0;
+    for (; i < before; i += VL) store(y + i, (vec){0});
+    i = 0;
+    if (step == 1) {
+      for (; i + VL <= count; i += VL) store(to + i, load(x + i));
+      if (i < count && count >= VL)
+        store(to + count - VL, load(x + count - VL));
+      else if (i < count)
+        copy_part(to, x, count);
+    } else {
+      if (step == 2) /* element 2 * i + 2 * VL - 1 lies between two that are wanted */
+        for (; i + VL < count; i += VL)
+          store(to + i, __builtin_shufflevector(load(x + 2 * i), load(x + 2 * i + VL), EVEN));
+      for (; i < count; i++) to[i] = x[i * step];
+    }
+    for (i = 0; i < after; i += VL) store(to + count + i, (vec){0});
+  }
+}
+#undef EVEN
+
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {
   const real *x = from;
   real *sum = to;
