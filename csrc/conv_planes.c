@@ -17,7 +17,7 @@ struct planes {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_walk walk;
-  int64_t taps, terms;                                        /* of a whole sum */
+  int64_t taps, pitch;                                        /* of w: elements of an output channel's row */
   int64_t channels;                                           /* of a block */
   int64_t width, chunk;                                       /* pixels of a panel, and at a time */
   int64_t box[FCV_AXES], boxes[FCV_AXES];                     /* outputs of a box, boxes: images, slices, rows */
@@ -27,7 +27,7 @@ struct planes {
   int64_t row, slice, plane, image, bytes_of_a_box;           /* element pitches of the input as it is read */
   int64_t phase_rows;                                          /* from one phase of a slice's rows to the next */
   int64_t thread_bytes;
-  const char *x, *w, *bias; /* w: [group][channel][term]; bias: [group][channel], or NULL */
+  const char *x, *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
   char *y, *thread_memory;
 };
 
@@ -278,7 +278,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
     tile.row_bias = d->bias && channel == 0 ? d->bias + j0 * size : NULL;
     for (int i = 0; i < k->mr; i++) {
       const int64_t j = fcv_min(j0 + i, j1 - 1);
-      a[i] = d->w + (j * d->terms + channel * d->taps) * size;
+      a[i] = d->w + (j * d->pitch + channel * d->taps) * size;
       c[i] = d->y + j * plane * size;
     }
     for (int64_t p = 0; p < panels; p++) {
@@ -459,14 +459,17 @@ static int is_packed(const struct fcv_walk *walk, const struct fcv_weight_view *
          (walk->groups == 1 || view->group == walk->nc * walk->kc * pitch);
 }
 
+/* Where the pieces of packed weights begin, and the elements from one output channel's row to the next: a row is a
+ * stream of its own, and streams a large power of two apart compete for the same few lines of L1. */
 struct layout {
-  int64_t weights, bias, bytes;
+  int64_t pitch, weights, bias, bytes;
 };
 
 static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv_walk *walk) {
   struct layout layout = {0};
-  const int64_t channels = walk->groups * walk->nc;
-  layout.weights = fcv_reserve(&layout.bytes, channels * walk->kc * fcv_walk_taps(walk) * k->size);
+  const int64_t channels = walk->groups * walk->nc, terms = walk->kc * fcv_walk_taps(walk);
+  layout.pitch = terms + (terms * k->size % 1024 == 0 ? 64 / k->size : 0);
+  layout.weights = fcv_reserve(&layout.bytes, channels * layout.pitch * k->size);
   layout.bias = fcv_reserve(&layout.bytes, channels * k->size);
   return layout;
 }
@@ -476,14 +479,23 @@ int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_wa
 }
 
 struct pack {
+  const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
   const struct fcv_weight_view *view;
-  int64_t size, blocks;
+  int64_t pitch, blocks;
   const char *w;
   char *packed;
 };
 
-enum { BLOCK = 16 }; /* output channels of a unit: what lies together in w is read together */
+enum { BLOCK = 8 }; /* output channels of a unit: what lies together in w is read together */
+
+/* The taps of one input and one output channel. */
+#define PACK_TAPS(type)                                                                                                \
+  for (int64_t z = 0; z < axis[0].taps; z++)                                                                           \
+    for (int64_t y = 0; y < axis[1].taps; y++) {                                                                       \
+      const type *from = (const type *)w + z * step[0] + y * step[1];                                                  \
+      for (int64_t x = 0; x < axis[2].taps; x++) *to++ = from[x * step[2]];                                            \
+    }
 
 /* Some output channels of a group. */
 static void pack_unit(const void *context, int64_t unit, int thread) {
@@ -491,24 +503,29 @@ static void pack_unit(const void *context, int64_t unit, int thread) {
   const struct fcv_axis *axis = p->walk->axis;
   const struct fcv_weight_view *view = p->view;
   const int64_t group = unit / p->blocks, j0 = unit % p->blocks * BLOCK, j1 = fcv_min(p->walk->nc, j0 + BLOCK);
-  const int64_t taps = fcv_walk_taps(p->walk), size = p->size;
+  const int64_t taps = fcv_walk_taps(p->walk), size = p->kernels->size;
+  int64_t step[FCV_AXES], first = group * view->group;
+  for (int i = 0; i < FCV_AXES; i++) {
+    step[i] = axis[i].kernel_step * view->kernel[i];
+    first += axis[i].kernel_start * view->kernel[i];
+  }
+  char *rows = p->packed + (group * p->walk->nc + j0) * p->pitch * size;
   (void)thread;
+  if (taps == 1 && view->j == 1) {
+    p->kernels->transpose(p->walk->kc, j1 - j0, p->w + (first + j0) * size, view->k, rows, p->pitch);
+    return;
+  }
   for (int64_t k = 0; k < p->walk->kc; k++)
     for (int64_t j = j0; j < j1; j++) {
-      const char *w = p->w + (group * view->group + j * view->j + k * view->k) * size;
-      char *to = p->packed + ((group * p->walk->nc + j) * p->walk->kc + k) * taps * size;
-      for (int64_t z = 0; z < axis[0].taps; z++)
-        for (int64_t y = 0; y < axis[1].taps; y++) {
-          const int64_t row = (axis[0].kernel_start + z * axis[0].kernel_step) * view->kernel[0] +
-                              (axis[1].kernel_start + y * axis[1].kernel_step) * view->kernel[1];
-          for (int64_t x = 0; x < axis[2].taps; x++, to += size) {
-            const int64_t at = row + (axis[2].kernel_start + x * axis[2].kernel_step) * view->kernel[2];
-            if (size == 4)
-              memcpy(to, w + at * 4, 4);
-            else
-              memcpy(to, w + at * 8, 8);
-          }
-        }
+      const char *w = p->w + (first + j * view->j + k * view->k) * size;
+      char *row = rows + ((j - j0) * p->pitch + k * taps) * size;
+      if (size == sizeof(float)) {
+        float *to = (float *)row;
+        PACK_TAPS(float)
+      } else {
+        double *to = (double *)row;
+        PACK_TAPS(double)
+      }
     }
 }
 
@@ -516,7 +533,8 @@ void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
                      const void *w, const void *bias, char *packed) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const struct layout layout = packed_layout(k, walk);
-  struct pack pack = {.walk = walk, .view = view, .size = k->size, .w = w, .packed = packed + layout.weights};
+  struct pack pack = {.kernels = k, .walk = walk, .view = view, .w = w, .packed = packed + layout.weights};
+  pack.pitch = layout.pitch;
   pack.blocks = fcv_ceil_div(walk->nc, BLOCK);
   const double work = (double)(walk->groups * walk->nc * walk->kc * fcv_walk_taps(walk));
   fcv_parallel_for(walk->groups * pack.blocks, fcv_threads_for(work), pack_unit, &pack);
@@ -534,13 +552,12 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
   d.taps = fcv_walk_taps(walk);
-  d.terms = d.taps * walk->kc;
   const int64_t most = fcv_max(1, TERM_BYTES / k->size / d.taps);
   d.channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   d.width = (int64_t)k->nv * k->vl;
   d.chunk = d.width * fcv_max(1, fcv_min(64, PATCH_BYTES / (d.channels * d.taps * d.width * k->size)));
   d.staged = !fits_in_place(&d.walk);
-  const int threads = fcv_threads_for((double)outputs * (double)d.terms * (double)walk->nc);
+  const int threads = fcv_threads_for((double)outputs * (double)(d.taps * walk->kc) * (double)walk->nc);
   cut(&d, threads);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
@@ -562,6 +579,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
     fcv_planes_pack(conv, walk, view, w, NULL, memory + packed_at);
   const char *packed = packs ? memory + packed_at : conv->packed;
   d.w = packed ? packed + layout.weights : w;
+  d.pitch = packed ? layout.pitch : d.taps * walk->kc;
   d.bias = bias && conv->packed ? packed + layout.bias : bias;
   fcv_parallel_for(fcv_product(d.boxes) * walk->groups * d.splits, threads, planes_unit, &d);
   fcv_scratch_give(memory);
