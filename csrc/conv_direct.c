@@ -10,6 +10,9 @@ enum {
   POINTER_BYTES = 128 << 10, /* and as many as keep its pointers in L2 */
   PATCH_BYTES = 256 << 10,   /* as many as keep its patches there */
   STAGE_BYTES = 1 << 20,     /* a staged block per thread */
+  PIECE_BYTES = 128 << 10,   /* weights that a unit packs at a time, */
+  PIECE_PANELS = 8,          /* of as many panels at most, so that their rows are read in long pieces */
+  PIECE_CHANNELS = 64,       /* and of as many input channels at least */
   CONFLICT = 2048,           /* pixels this many bytes apart fall into the same few sets of L1 */
 };
 
@@ -18,14 +21,17 @@ struct direct {
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
   struct fcv_walk packs; /* of the weights; depthwise: one group, whose channels meet themselves only */
+  struct fcv_weight_view view;
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps, patches, depthwise;      /* patches: im2col, one tap that is copied */
-  int64_t taps, kc;                      /* as the kernel sees them */
+  int row_taps, patches, depthwise; /* patches: im2col, one tap that is copied */
+  int64_t piece;                    /* input channels whose weights a unit packs at a time; 0: packed for all */
+  int64_t taps, kc;                 /* as the kernel sees them */
+  int one_box;
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
   int64_t thread_bytes;
-  const char *packed, *bias; /* bias padded to panels, or NULL */
+  const char *packed, *w, *bias; /* packed: NULL where a unit packs its panels from w; bias padded to panels, or NULL */
   char *y, *thread_memory;
 };
 
@@ -34,7 +40,8 @@ struct unit_memory {
   const void **a;  /* [tile][tap][mr] */
   int64_t *offset; /* in y */
   void **c;
-  char *tile; /* channels first only: [pixel][width] before the transposed store */
+  char *tile;  /* channels first only: [pixel][width] before the transposed store */
+  char *panel; /* of weights, where a unit packs them */
   const void **pointers;
   char *patches; /* im2col only: [group][pixel][kc], and what they are copied from */
 };
@@ -47,6 +54,7 @@ static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *m
   const int64_t offset = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
   const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
   const int64_t tile = fcv_reserve(&bytes, first ? pixels * d->panels.width * d->kernels->size : 0);
+  const int64_t panel = fcv_reserve(&bytes, d->piece > 0 ? PIECE_BYTES : 0);
   const int64_t taps = d->patches ? fcv_walk_taps(d->walk) : 0;
   const int64_t pointers = fcv_reserve(&bytes, pixels * taps * (int64_t)sizeof(void *));
   const int64_t patches = fcv_reserve(&bytes, d->patches ? d->walk->groups * pixels * d->kc * d->kernels->size : 0);
@@ -56,6 +64,7 @@ static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *m
         .offset = (int64_t *)(base + offset),
         .c = (void **)(base + c),
         .tile = base + tile,
+        .panel = base + panel,
         .pointers = (const void **)(base + pointers),
         .patches = base + patches,
     };
@@ -77,41 +86,86 @@ static void store_channels_first(const struct direct *d, const char *tile, int64
 }
 
 /* One panel of output channels, p of all groups' panels, over the pixels of a unit. */
-static void run_panel(const struct direct *d, int64_t p, const struct unit_memory *memory, int64_t pixels) {
+struct job {
+  struct fcv_igemm_tile tile;
+  fcv_igemm_fn *kernel;
+  int64_t width, channel; /* of all groups, the first */
+};
+
+static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t size = k->size, nc = d->packs.nc;
   const int64_t group = p / d->panels.per_group, panel = p % d->panels.per_group;
-  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
-  const int64_t channel = group * nc + j0, valid = fcv_min(width, nc - j0);
+  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width, channel = group * nc + j0;
   const int64_t padded = group * fcv_panels_channels(&d->panels) + j0;
-  const int first = d->conv->layout == FCV_CHANNELS_FIRST, activation = d->conv->activation;
   const int64_t first_input = d->depthwise ? channel : group * (d->patches ? pixels * d->kc : d->walk->kc);
-  fcv_igemm_fn *kernel = (d->depthwise ? k->depthwise : k->igemm)[width / k->vl - 1];
-  struct fcv_igemm_tile tile = {
-      .taps = d->taps,
-      .kc = d->kc,
-      .a_bytes = first_input * size,
-      .w = d->packed + padded * d->taps * d->kc * size,
-      .c_bytes = first ? 0 : channel * size,
-      .n = (int)valid,
-      .bias = d->bias ? d->bias + padded * size : NULL,
-      .activation = activation,
-      .slope = d->conv->slope,
+  return (struct job){
+      .kernel = (d->depthwise ? k->depthwise : k->igemm)[width / k->vl - 1],
+      .width = width,
+      .channel = channel,
+      .tile = {.taps = d->taps,
+               .kc = d->kc,
+               .a_bytes = first_input * size,
+               .w = d->packed + padded * d->taps * d->kc * size,
+               .c_bytes = d->conv->layout == FCV_CHANNELS_FIRST ? 0 : channel * size,
+               .n = (int)fcv_min(width, nc - j0),
+               .bias = d->bias ? d->bias + padded * size : NULL,
+               .activation = (int)d->conv->activation,
+               .slope = d->conv->slope},
   };
-  for (int64_t q = 0; q < pixels; q++)
-    memory->c[q] = first ? memory->tile + q * width * size : d->y + memory->offset[q] * size;
+}
+
+/* From tap on; ends: the sums are complete. */
+static void run_tiles(const struct direct *d, struct job *job, const struct unit_memory *memory, int64_t pixels,
+                      int64_t tap, int ends) {
+  const struct fcv_kernels *k = d->kernels;
+  struct fcv_igemm_tile *tile = &job->tile;
   for (int64_t q = 0; q < pixels; q += k->mr) {
-    tile.a = memory->a + q * d->taps;
-    tile.c = memory->c + q;
-    tile.m = (int)fcv_min(k->mr, pixels - q);
-    kernel(&tile);
-    for (int i = 0; !fcv_fused(d->conv->activation) && i < tile.m; i++) {
-      char *c = (char *)tile.c[i] + tile.c_bytes;
-      k->activation(activation, tile.slope, INFINITY, valid, c, c);
+    tile->a = memory->a + q * d->taps + tap * k->mr;
+    tile->c = memory->c + q;
+    tile->m = (int)fcv_min(k->mr, pixels - q);
+    job->kernel(tile);
+    for (int i = 0; ends && !fcv_fused(d->conv->activation) && i < tile->m; i++) {
+      char *c = (char *)tile->c[i] + tile->c_bytes;
+      k->activation((int)d->conv->activation, tile->slope, INFINITY, tile->n, c, c);
     }
   }
+}
+
+static void run_panel(const struct direct *d, int64_t p, const struct unit_memory *memory, int64_t pixels) {
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
+  struct job job = job_of(d, p, pixels);
+  for (int64_t q = 0; q < pixels; q++)
+    memory->c[q] =
+        first ? memory->tile + q * job.width * d->kernels->size : d->y + memory->offset[q] * d->kernels->size;
+  run_tiles(d, &job, memory, pixels, 0, 1);
   if (first)
-    store_channels_first(d, memory->tile, width, memory->offset, pixels, channel, valid);
+    store_channels_first(d, memory->tile, job.width, memory->offset, pixels, job.channel, job.tile.n);
+}
+
+/* Panels first .. last - 1, whose weights are packed here piece by piece: some input channels at one tap, whose
+ * products are added to what y holds. */
+static void run_pieces(const struct direct *d, int64_t first, int64_t last, const struct unit_memory *memory,
+                       int64_t pixels) {
+  const int64_t size = d->kernels->size, kc = d->walk->kc, taps = d->taps;
+  for (int64_t q = 0; q < pixels; q++) memory->c[q] = d->y + memory->offset[q] * size;
+  for (int64_t tap = 0; tap < taps; tap++)
+    for (int64_t k0 = 0; k0 < kc; k0 += d->piece) {
+      const int64_t k1 = fcv_min(kc, k0 + d->piece);
+      const int begins = tap == 0 && k0 == 0, ends = tap == taps - 1 && k1 == kc;
+      fcv_pack_piece(d->kernels, d->walk, &d->view, d->w, tap, k0, k1, first, last, memory->panel);
+      for (int64_t p = first; p < last; p++) {
+        struct job job = job_of(d, p, pixels);
+        job.tile.taps = 1;
+        job.tile.kc = k1 - k0;
+        job.tile.a_bytes += k0 * size;
+        job.tile.w = memory->panel + (p - first) * (k1 - k0) * d->panels.width * size;
+        job.tile.accumulate = !begins;
+        job.tile.bias = begins ? job.tile.bias : NULL;
+        job.tile.activation = ends ? job.tile.activation : FCV_LINEAR;
+        run_tiles(d, &job, memory, pixels, tap, ends);
+      }
+    }
 }
 
 static void copy_patches(const struct direct *d, int64_t first, int64_t pixels, const struct unit_memory *memory) {
@@ -133,8 +187,11 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   else
     fcv_indirect_taps(walk, &d->source, &d->box, first, pixels, d->kernels->mr, d->row_taps, memory.a);
   fcv_indirect_outputs(walk, &d->box, first, pixels, d->conv->layout, walk->groups * walk->nc, memory.offset);
-  for (int64_t p = panels * split / d->splits; p < panels * (split + 1) / d->splits; p++)
-    run_panel(d, p, &memory, pixels);
+  const int64_t begin = panels * split / d->splits, end = panels * (split + 1) / d->splits;
+  if (d->piece > 0)
+    run_pieces(d, begin, end, &memory, pixels);
+  else
+    for (int64_t p = begin; p < end; p++) run_panel(d, p, &memory, pixels);
 }
 
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
@@ -146,6 +203,17 @@ static void cut(struct direct *d, int threads) {
   if (d->patches)
     most = PATCH_BYTES / fcv_max(1, mr * d->walk->groups * d->kc * d->kernels->size);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
+  /* Few pixels meet each weight so seldom that packing all beforehand takes as long as the products: AVX2, one thread,
+   * 1x7x7 512->2048 1x1 2.9 ms and 1.8 in pieces, 512->512 3x3 6.8 and 5.9. */
+  const int few = d->tiles == tiles && d->one_box && !d->conv->packed && !d->patches && !d->depthwise;
+  if (few && d->walk->groups == 1 && d->walk->kc >= PIECE_CHANNELS && d->conv->layout == FCV_CHANNELS_LAST &&
+      all >= threads) {
+    d->blocks = 1;
+    d->splits = fcv_min(all, fcv_max(threads > 1 ? 2 * threads : 1, fcv_ceil_div(all, PIECE_PANELS)));
+    const int64_t bytes = fcv_ceil_div(all, d->splits) * d->panels.width * d->kernels->size;
+    d->piece = fcv_min(d->walk->kc, PIECE_BYTES / bytes);
+    return;
+  }
   if (threads > 1 && fcv_ceil_div(tiles, d->tiles) < 4 * threads)
     d->tiles = fcv_max(fcv_min(4, d->tiles), fcv_ceil_div(tiles, 4 * threads));
   d->blocks = fcv_ceil_div(tiles, d->tiles);
@@ -193,6 +261,16 @@ int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_wa
   return packed_layout(fcv_kernels(conv->dtype), &packs).bytes;
 }
 
+static void pack_bias(const struct fcv_kernels *k, const struct fcv_walk *packs, const void *bias, char *to) {
+  struct fcv_panels panels;
+  fcv_panels(k, packs->nc, &panels);
+  const int64_t used = packs->nc * k->size, padded = fcv_panels_channels(&panels) * k->size;
+  for (int64_t g = 0; bias && g < packs->groups; g++) {
+    memcpy(to + g * padded, (const char *)bias + g * used, (size_t)used);
+    memset(to + g * padded + used, 0, (size_t)(padded - used));
+  }
+}
+
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
@@ -200,15 +278,9 @@ void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
   struct fcv_weight_view packs_view;
   packs_of(conv, walk, view, &packs, &packs_view);
   const struct layout layout = packed_layout(k, &packs);
-  struct fcv_panels panels;
-  fcv_panels(k, packs.nc, &panels);
   fcv_pack_weights(k, &packs, &packs_view, w, packed + layout.weights,
                    fcv_threads_for((double)(layout.bias - layout.weights) / (double)k->size));
-  const int64_t used = packs.nc * k->size, padded = fcv_panels_channels(&panels) * k->size;
-  for (int64_t g = 0; bias && g < packs.groups; g++) {
-    memcpy(packed + layout.bias + g * padded, (const char *)bias + g * used, (size_t)used);
-    memset(packed + layout.bias + g * padded + used, 0, (size_t)(padded - used));
-  }
+  pack_bias(k, &packs, bias, packed + layout.bias);
 }
 
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
@@ -220,9 +292,8 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
 
-  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .y = y};
-  struct fcv_weight_view packs_view;
-  packs_of(conv, walk, view, &d.packs, &packs_view);
+  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .w = w, .y = y};
+  packs_of(conv, walk, view, &d.packs, &d.view);
   fcv_panels(k, d.packs.nc, &d.panels);
   const int64_t weights = d.packs.groups * fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
   const int threads = fcv_threads_for((double)outputs * (double)weights / (double)d.packs.groups);
@@ -249,12 +320,14 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   else
     d.box = (struct fcv_box){.size = {walk->n, axis[0].count, axis[1].count}};
   d.pixels = fcv_box_pixels(walk, &d.box);
+  d.one_box = blocks == 1;
   cut(&d, threads);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
   const struct layout layout = packed_layout(k, &d.packs);
-  const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
+  const int64_t packed_at = fcv_reserve(&bytes, conv->packed || d.piece > 0 ? 0 : layout.bias);
+  const int64_t bias_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes - layout.bias);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
@@ -265,11 +338,14 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   char *zero = memory + zero_at;
   d.thread_memory = memory + threads_at;
 
-  if (!conv->packed)
-    fcv_direct_pack(conv, walk, view, w, bias, memory + packed_at);
-  const char *packed = conv->packed ? conv->packed : memory + packed_at;
-  d.packed = packed + layout.weights;
-  d.bias = bias ? packed + layout.bias : NULL;
+  const char *packed = conv->packed;
+  d.packed = packed ? packed + layout.weights : memory + packed_at;
+  d.bias = !bias ? NULL : packed ? packed + layout.bias : memory + bias_at;
+  if (!packed && d.piece == 0)
+    fcv_pack_weights(k, &d.packs, &d.view, w, memory + packed_at,
+                     fcv_threads_for((double)layout.bias / (double)k->size));
+  if (!packed)
+    pack_bias(k, &d.packs, bias, memory + bias_at);
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(walk, x, zero, k->size);
   for (int64_t b = 0; b < blocks; b++) {

@@ -17,15 +17,15 @@ struct planes {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_walk walk;
-  int64_t taps, pitch;                                        /* of w: elements of an output channel's row */
-  int64_t channels;                                           /* of a block */
-  int64_t width, chunk;                                       /* pixels of a panel, and at a time */
-  int64_t box[FCV_AXES], boxes[FCV_AXES];                     /* outputs of a box, boxes: images, slices, rows */
-  int64_t splits;                                             /* units of a box and group: ranges of output channels */
-  int staged;                                                 /* else x is read in place */
-  const struct phase *phase;                                  /* [in_step of a row] */
-  int64_t row, slice, plane, image, bytes_of_a_box;           /* element pitches of the input as it is read */
-  int64_t phase_rows;                                          /* from one phase of a slice's rows to the next */
+  int64_t taps, pitch;                              /* of w: elements of an output channel's row */
+  int64_t channels;                                 /* of a block */
+  int64_t width, chunk;                             /* pixels of a panel, and at a time */
+  int64_t box[FCV_AXES], boxes[FCV_AXES];           /* outputs of a box, boxes: images, slices, rows */
+  int64_t splits;                                   /* units of a box and group: ranges of output channels */
+  int staged;                                       /* else x is read in place */
+  const struct phase *phase;                        /* [in_step of a row] */
+  int64_t row, slice, plane, image, bytes_of_a_box; /* element pitches of the input as it is read */
+  int64_t phase_rows;                               /* from one phase of a slice's rows to the next */
   int64_t thread_bytes;
   const char *x, *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
   char *y, *thread_memory;
@@ -69,8 +69,8 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
 struct view {
   int64_t lo[FCV_AXES], size[FCV_AXES]; /* outputs: images, slices, rows */
   int64_t pixels;
-  const char *x;             /* of the first channel of the block */
-  int64_t first[FCV_AXES];   /* coordinates at x: slice, row, column */
+  const char *x;            /* of the first channel of the block */
+  int64_t first[FCV_AXES];  /* coordinates at x: slice, row, column */
   int64_t first_image, end; /* image at x; elements behind x that may be read */
 };
 
@@ -191,15 +191,14 @@ static int64_t find_runs(const struct planes *d, const struct view *view, int64_
     const int64_t n = cursor->at[0], z = cursor->at[1], y = cursor->at[2], x = cursor->at[3];
     const int64_t length = fcv_min(fcv_min(count - start, d->kernels->vl), axis[2].count - x);
     run[runs] = (struct fcv_patch_run){
-        .from = (n - view->first_image) * d->image +
-                (z * axis[0].in_step + axis[0].shift - view->first[0]) * d->slice +
+        .from = (n - view->first_image) * d->image + (z * axis[0].in_step + axis[0].shift - view->first[0]) * d->slice +
                 (y * axis[1].in_step + axis[1].shift - view->first[1]) * d->row + x + axis[2].shift - view->first[2],
         .start = start,
         .count = length,
     };
-    out[runs] = n * all * out_plane + ((axis[0].out_start + z * axis[0].out_step) * axis[1].out + axis[1].out_start +
-                                       y * axis[1].out_step) *
-                                          axis[2].out +
+    out[runs] = n * all * out_plane +
+                ((axis[0].out_start + z * axis[0].out_step) * axis[1].out + axis[1].out_start + y * axis[1].out_step) *
+                    axis[2].out +
                 axis[2].out_start + x * axis[2].out_step;
     start += length;
     cursor->at[3] += length;
@@ -358,7 +357,8 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
     struct cursor cursor = {{view.lo[0], view.lo[1], view.lo[2], 0}};
     for (int64_t q = 0; q < view.pixels; q += d->chunk) {
       struct panel panel[64];
-      const int64_t panels = make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
+      const int64_t panels =
+          make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
       multiply(d, group, first, last, c, channels, panel, panels, memory.tile);
     }
   }
@@ -419,8 +419,8 @@ static void cut(struct planes *d, int threads) {
     }
   for (int i = 0; i < FCV_AXES; i++) box[i] = fcv_ceil_div(totals[i], d->boxes[i]); /* of about the same size */
   const int64_t units = fcv_product(d->boxes) * d->walk.groups;
-  d->splits = units < 2 * threads ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), d->walk.nc / d->kernels->mr))
-                                  : 1;
+  d->splits =
+      units < 2 * threads ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), d->walk.nc / d->kernels->mr)) : 1;
   if (threads == 1)
     d->splits = 1;
   if (d->staged) {

@@ -139,6 +139,9 @@ static inline int64_t fcv_panel_width(const struct fcv_panels *panels, int64_t p
 /* w to [group][panel][tap][k][width], zero past the last channel. */
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads);
+/* A piece of the first group's: a tap, k0 <= k < k1, panels first .. last - 1, [panel][k][width]. */
+void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                    const void *w, int64_t tap, int64_t k0, int64_t k1, int64_t first, int64_t last, char *to);
 
 /* indirect.c: where the kernel finds a pixel. Pixels of a source have all channels of x; bounds are in the walk's input
  * coordinates, outside of them lies the zero row. */

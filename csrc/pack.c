@@ -73,22 +73,22 @@ static void pack_all_taps(const struct pack *p, const char *w, int64_t k0, int64
                           to + (low * tap + k * width) * size, forwards ? tap : -tap);
 }
 
-static void pack_unit(const void *context, int64_t unit, int thread) {
-  const struct pack *p = context;
+/* Channels that a panel has beyond those of w. */
+static void clear_padding(int64_t size, int64_t rows, int64_t valid, int64_t width, char *to) {
+  if (valid < width)
+    for (int64_t k = 0; k < rows; k++) memset(to + (k * width + valid) * size, 0, (size_t)((width - valid) * size));
+}
+
+/* Of one panel, at to, input channels k0 <= k < k1. */
+static void pack_block(const struct pack *p, int64_t group, int64_t panel, int64_t k0, int64_t k1, char *to) {
   const struct fcv_walk *walk = p->walk;
   const int64_t size = p->kernels->size, taps = fcv_walk_taps(walk);
-  const int64_t k0 = unit % p->blocks * BLOCK, k1 = fcv_min(k0 + BLOCK, walk->kc);
-  const int64_t panel = unit / p->blocks % p->panels.per_group, group = unit / p->blocks / p->panels.per_group;
   const int64_t width = fcv_panel_width(&p->panels, panel), j0 = panel * p->panels.width;
   const int64_t valid = fcv_min(width, walk->nc - j0);
   const char *w = p->w + (group * p->view->group + j0 * p->view->j) * size;
-  char *to = p->packed + (group * fcv_panels_channels(&p->panels) + j0) * taps * walk->kc * size;
-  (void)thread;
 
-  if (valid < width)
-    for (int64_t t = 0; t < taps; t++)
-      for (int64_t k = k0; k < k1; k++)
-        memset(to + ((t * walk->kc + k) * width + valid) * size, 0, (size_t)((width - valid) * size));
+  for (int64_t t = 0; t < taps; t++)
+    clear_padding(size, k1 - k0, valid, width, to + (t * walk->kc + k0) * width * size);
   const int64_t pitch = tap_pitch(walk, p->view);
   if (taps > 1 && (pitch == 1 || pitch == -1)) {
     pack_all_taps(p, w + tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
@@ -96,6 +96,34 @@ static void pack_unit(const void *context, int64_t unit, int thread) {
   }
   for (int64_t t = 0; t < taps; t++)
     pack_tap(p, w + tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
+}
+
+static void pack_unit(const void *context, int64_t unit, int thread) {
+  const struct pack *p = context;
+  const int64_t k0 = unit % p->blocks * BLOCK, k1 = fcv_min(k0 + BLOCK, p->walk->kc);
+  const int64_t panel = unit / p->blocks % p->panels.per_group, group = unit / p->blocks / p->panels.per_group;
+  const int64_t before = group * fcv_panels_channels(&p->panels) + panel * p->panels.width;
+  (void)thread;
+  pack_block(p, group, panel, k0, k1, p->packed + before * fcv_walk_taps(p->walk) * p->walk->kc * p->kernels->size);
+}
+
+void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                    const void *w, int64_t tap, int64_t k0, int64_t k1, int64_t first, int64_t last, char *to) {
+  struct pack p = {.kernels = kernels, .walk = walk, .view = view};
+  fcv_panels(kernels, walk->nc, &p.panels);
+  const int64_t size = kernels->size, full = p.panels.width, rows = k1 - k0;
+  const int64_t channels = fcv_min(walk->nc, last * full) - first * full;
+  const char *from = (const char *)w + (tap_offset(walk, view, tap) + k0 * view->k + first * full * view->j) * size;
+  const int64_t whole = view->j == 1 ? channels / full : 0; /* panels whose rows are copied side by side */
+  for (int64_t k = 0; k < rows && whole > 0; k++)
+    for (int64_t panel = 0; panel < whole; panel++)
+      memcpy(to + (panel * rows + k) * full * size, from + (k * view->k + panel * full) * size, (size_t)(full * size));
+  for (int64_t panel = whole; panel < last - first; panel++) {
+    const int64_t width = fcv_panel_width(&p.panels, first + panel), valid = fcv_min(width, channels - panel * full);
+    char *rest = to + panel * rows * full * size;
+    clear_padding(size, rows, valid, width, rest);
+    pack_tap(&p, from + panel * full * view->j * size, 0, rows, valid, width, rest);
+  }
 }
 
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,

@@ -36,7 +36,7 @@ struct fcv_igemm_tile {
   const void *bias;     /* [nr], or NULL for zero */
   const void *row_bias; /* [m], one number a row in place of bias; or NULL. igemm only */
   int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
-  int activation;   /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
+  int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
@@ -66,13 +66,13 @@ typedef void fcv_depthwise_wgrad_fn(int64_t taps, int64_t channels, int64_t pixe
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
                               int64_t dst_pitch);
 
-/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv * VL
- * pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
+/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv *
+ * VL pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
  *
  *     to[c][t][run.start + i] = x[run.from + c * plane + offset[t] + i]        c < channels, t < taps, i < run.count
  *
- * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable unless
- * exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
+ * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable
+ * unless exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
 struct fcv_patch_run {
   int64_t from, start, count;
 };
