@@ -103,6 +103,15 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   return FCV_OK;
 }
 
+int fcv_packed_form(const struct fcv_conv *conv) {
+  struct fcv_conv c;
+  struct fcv_walk walk;
+  if (settle(conv, FCV_FORWARD, &c) != FCV_OK)
+    return 0;
+  fcv_walk_forward(&c.geometry, &walk);
+  return fcv_use_planes(&c, &walk);
+}
+
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
   struct fcv_conv c;
   struct fcv_walk walk;

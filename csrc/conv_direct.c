@@ -205,7 +205,7 @@ static void cut(struct direct *d, int threads) {
   d->tiles = fcv_max(1, fcv_min(most, tiles));
   /* Few pixels meet each weight so seldom that packing all beforehand takes as long as the products: AVX2, one thread,
    * 1x7x7 512->2048 1x1 2.9 ms and 1.8 in pieces, 512->512 3x3 6.8 and 5.9. */
-  const int few = d->tiles == tiles && d->one_box && !d->conv->packed && !d->patches && !d->depthwise;
+  const int few = d->tiles == tiles && d->taps > 0 && d->one_box && !d->conv->packed && !d->patches && !d->depthwise;
   if (few && d->walk->groups == 1 && d->walk->kc >= PIECE_CHANNELS && d->conv->layout == FCV_CHANNELS_LAST &&
       all >= threads) {
     d->blocks = 1;

@@ -22,7 +22,8 @@ struct winograd {
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source, gy_source;
-  struct fcv_sums sums;         /* of the weight gradient, dU */
+  char *sums, *taps;            /* of the weight gradient: dU, [point][k][co], and gw, [tap][k][co] */
+  int summed;                   /* sums holds those of earlier blocks */
   int m, alpha, points, which;  /* which: 0 for m = 2, 1 for m = 4 */
   int64_t rows, columns, tiles; /* of tiles in an image of the box; tiles in the box */
   int64_t first, count, most;   /* the block: tiles first .. first + count - 1 of the box, count <= most */
@@ -372,64 +373,73 @@ static void sum_point(const void *context, int64_t unit, int thread) {
   const struct winograd *d = context;
   const struct fcv_kernels *k = d->kernels;
   const int64_t point = unit / d->panels.per_group, panel = unit % d->panels.per_group;
-  const int64_t width = fcv_panel_width(&d->panels, panel);
+  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
+  const int64_t kc = d->walk->kc, co = d->walk->nc, rows = fcv_ceil_div(kc, k->mi);
   const void **a = (const void **)(d->thread_memory + thread * d->thread_bytes);
-  const char *m = d->mm + (point * d->most * d->m_pitch + panel * d->panels.width) * k->size;
   for (int64_t t = 0; t < d->count; t++) a[t] = d->v + (point * d->most + t) * d->v_pitch * k->size;
-  for (int64_t row = 0; row < d->sums.rows; row++)
-    k->wgrad[width / k->vl - 1](d->count, a, row * k->mi * k->size, m, d->m_pitch,
-                                fcv_sums_tile(&d->sums, point, panel, row));
+  struct fcv_wgrad_tile tile = {
+      .pixels = d->count,
+      .a = a,
+      .b = d->mm + (point * d->most * d->m_pitch + j0) * k->size,
+      .b_pitch = d->m_pitch,
+      .gw_pitch = co,
+      .n = (int)fcv_min(width, co - j0),
+      .accumulate = d->summed,
+  };
+  for (int64_t row = 0; row < rows; row++) {
+    const int64_t first = kc * row / rows;
+    tile.m = (int)(kc * (row + 1) / rows - first);
+    tile.a_bytes = first * k->size;
+    tile.gw = d->sums + ((point * kc + first) * co + j0) * k->size;
+    k->wgrad[width / k->vl - 1](&tile);
+  }
 }
 
-/* gw = G^T dU G for a piece of the tiles' elements: [36][...] to [9][...]. */
-struct gradients {
-  const struct winograd *d;
-  const struct fcv_sums *taps;
-};
-
-enum { PIECE = 4096 };
+/* gw = G^T dU G for a piece of the elements: [36][...] to [9][...]. */
+enum { GRADIENT_PIECE = 4096 };
 
 static void transform_grad_weights(const void *context, int64_t unit, int thread) {
-  const struct gradients *g = context;
-  const int64_t size = g->d->kernels->size, elements = g->taps->tap_bytes / size;
+  const struct winograd *d = context;
+  const int64_t size = d->kernels->size, elements = d->walk->kc * d->walk->nc;
   void *u[POINTS], *tap[9];
   (void)thread;
-  point_rows(g->d->sums.data, g->d->points, g->d->sums.tap_bytes, u);
-  point_rows(g->taps->data, 9, g->taps->tap_bytes, tap);
+  point_rows(d->sums, d->points, elements * size, u);
+  point_rows(d->taps, 9, elements * size, tap);
   const struct fcv_winograd_tile tile = {
-      .channels = fcv_min(PIECE, elements - unit * PIECE),
+      .channels = fcv_min(GRADIENT_PIECE, elements - unit * GRADIENT_PIECE),
       .from = (const void *const *)u,
-      .from_bytes = unit * PIECE * size,
+      .from_bytes = unit * GRADIENT_PIECE * size,
       .to = tap,
-      .to_bytes = unit * PIECE * size,
+      .to_bytes = unit * GRADIENT_PIECE * size,
   };
-  g->d->kernels->winograd_grad_weight[g->d->which](&tile);
+  d->kernels->winograd_grad_weight[d->which](&tile);
 }
 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw) {
   struct fcv_walk walk, gy_walk;
-  struct fcv_weight_view view;
   struct winograd d;
   fcv_walk_forward(&conv->geometry, &walk);
   fcv_walk_grad_output(&conv->geometry, &gy_walk);
-  fcv_weight_view(conv, 0, &view);
   start(&d, conv, &walk, m);
   const struct fcv_kernels *k = d.kernels;
   const struct fcv_axis *axis = walk.axis;
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
-  struct fcv_sums taps;
-  fcv_sums_plan(k, &walk, &view, d.points, 1, &d.sums);
-  fcv_sums_plan(k, &walk, &view, 9, 1, &taps);
-  const int64_t outputs = walk.n * axis[1].count * axis[2].count;
-  const int threads = fcv_threads_for((double)outputs * (double)walk.kc * (double)d.sums.channels * d.points / (m * m));
+  const int64_t outputs = walk.n * axis[1].count * axis[2].count, weights = walk.kc * walk.nc * k->size;
+  const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.points / (m * m));
+  const int last = conv->weight_layout == FCV_CHANNELS_LAST;
+  if (outputs == 0) {
+    if (!conv->workspace)
+      memset(gw, 0, (size_t)(9 * weights));
+    return FCV_OK;
+  }
 
   const int staged = conv->layout == FCV_CHANNELS_FIRST;
   const int64_t pixel = walk.kc * k->size, gy_pixel = walk.nc * k->size;
   struct fcv_stage stage, gy_stage = {0};
-  const int64_t boxes = outputs > 0 ? plan_boxes(&d, staged, pixel, &stage) : 0;
+  const int64_t boxes = plan_boxes(&d, staged, pixel, &stage);
   d.box = (struct fcv_box){.size = {walk.n, 1, axis[1].count}};
-  if (staged && boxes > 0) {
+  if (staged) {
     fcv_stage_like(&stage, k, &gy_walk, gy_pixel, &gy_stage);
     fcv_stage_box(&stage, &walk, 0, &d.box);
   }
@@ -439,26 +449,24 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   d.thread_bytes = fcv_round_up(d.most * (int64_t)sizeof(void *), 64);
 
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.points * d.sums.tap_bytes);
-  const int64_t taps_at = fcv_reserve(&bytes, 9 * taps.tap_bytes);
+  const int64_t sums_at = fcv_reserve(&bytes, d.points * weights);
+  const int64_t taps_at = fcv_reserve(&bytes, last ? 0 : 9 * weights);
   const int64_t v_at = fcv_reserve(&bytes, d.points * d.most * d.v_pitch * k->size);
   const int64_t m_at = fcv_reserve(&bytes, d.points * d.most * d.m_pitch * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, fcv_max(pixel, gy_pixel));
-  const int64_t stage_at = fcv_reserve(&bytes, boxes > 0 ? stage.bytes : 0);
+  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t gy_stage_at = fcv_reserve(&bytes, gy_stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  d.sums.data = memory + sums_at;
-  taps.data = memory + taps_at;
-  taps.gw = gw;
+  d.sums = memory + sums_at;
+  d.taps = last ? gw : memory + taps_at;
   d.v = memory + v_at;
   d.mm = memory + m_at;
   d.thread_memory = memory + threads_at;
 
-  memset(d.sums.data, 0, (size_t)(d.points * d.sums.tap_bytes));
   memset(memory + zero_at, 0, (size_t)fcv_max(pixel, gy_pixel));
   d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
   d.gy_source = fcv_source_in_place(&gy_walk, gy, memory + zero_at, k->size);
@@ -476,11 +484,12 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
       fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
       fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &grad_output);
       fcv_parallel_for(d.points * d.panels.per_group, threads, sum_point, &d);
+      d.summed = 1;
     }
   }
-  fcv_parallel_for(fcv_ceil_div(taps.tap_bytes / k->size, PIECE), threads, transform_grad_weights,
-                   &(struct gradients){.d = &d, .taps = &taps});
-  fcv_sums_write(&taps, threads);
+  fcv_parallel_for(fcv_ceil_div(weights / k->size, GRADIENT_PIECE), threads, transform_grad_weights, &d);
+  if (!last)
+    fcv_weights_to_first(k, &walk, d.taps, gw, threads);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -113,6 +113,8 @@ void fcv_set_strict(int strict);
 int fcv_get_strict(void);
 /* w and bias as fcv_conv_forward packs them for conv's chosen algorithm, to be used again as conv->packed. */
 fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes);
+/* What is packed for one size of the input fits another where the algorithm and this number are the same. */
+int fcv_packed_form(const struct fcv_conv *conv);
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed);
 
 /* Maximum over each window, padding excluded; NaN wins, of several the last. indices (may be NULL) gets the position of

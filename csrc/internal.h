@@ -226,23 +226,9 @@ int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
-/* sums.c: where weight gradients are summed, in tiles: [tap][group][panel][row of tiles][mi][width]. A row of tiles is
- * mi of the m values that a tap of the kernel calls has: kc channels of each of span neighbouring taps of the walk,
- * which are one, those of a kernel row, or all. */
-struct fcv_sums {
-  const struct fcv_kernels *kernels;
-  const struct fcv_walk *walk;
-  const struct fcv_weight_view *view;
-  struct fcv_panels panels;
-  int64_t taps, span, m, rows, tiles;
-  int64_t channels;  /* over all groups' panels */
-  int64_t tap_bytes; /* from one tap to the next */
-  char *data, *gw;
-};
-void fcv_sums_plan(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                   int64_t taps, int64_t span, struct fcv_sums *sums);
-char *fcv_sums_tile(const struct fcv_sums *sums, int64_t tap, int64_t panel, int64_t row);
-void fcv_sums_write(const struct fcv_sums *sums, int threads);
+/* conv_wgrad.c: a weight gradient in channels-last order, [tap][k][co], to gw in channels-first order, [co][k][tap]. */
+void fcv_weights_to_first(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const void *last, void *gw,
+                          int threads);
 
 /* conv_winograd.c: m = 2 or 4 */
 fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,

@@ -62,6 +62,11 @@ def conv_forward_packed(
 def packed_elements(
     geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
 ) -> int: ...
+def packed_form(
+    geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
+) -> int:
+    """What pack wrote for one size of the input fits another where the algorithm and this number are the same."""
+
 def pack(
     geometry: Geometry,
     channels_last: bool,

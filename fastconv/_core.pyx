@@ -85,6 +85,7 @@ cdef extern from "fastconv.h" nogil:
     int fcv_get_strict()
     fcv_status fcv_packed_bytes(const fcv_conv *, int64_t *)
     fcv_status fcv_pack(const fcv_conv *, const void *, const void *, void *)
+    int fcv_packed_form(const fcv_conv *)
     double fcv_peak_gflops(fcv_dtype)
     fcv_status fcv_max_pool_forward(const fcv_pool *, const void *, void *, int64_t *)
     fcv_status fcv_max_pool_backward(const fcv_pool *, const void *, const void *, const int64_t *, void *)
@@ -335,6 +336,14 @@ def packed_elements(geometry, bint float64, bint channels_last, bint weight_chan
     conv.dtype = FCV_F64 if float64 else FCV_F32
     describe(&conv, channels_last, weight_channels_last, algorithm)
     return packed_numbers(&conv)
+
+
+def packed_form(geometry, bint float64, bint channels_last, bint weight_channels_last, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, weight_channels_last, algorithm)
+    return fcv_packed_form(&conv)
 
 
 def pack(geometry, bint channels_last, bint weight_channels_last, w, bias, packed, int algorithm):

@@ -115,8 +115,9 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
 #elif MR == 14
 #define EACH_ROWS(nv)                                                                                                  \
   ROWS(1, nv)                                                                                                          \
-  ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv) ROWS(6, nv) ROWS(7, nv) ROWS(8, nv) ROWS(9, nv) ROWS(10, nv)         \
-      ROWS(11, nv) ROWS(12, nv) ROWS(13, nv)
+  ROWS(2, nv)                                                                                                          \
+  ROWS(3, nv) ROWS(4, nv) ROWS(5, nv) ROWS(6, nv) ROWS(7, nv) ROWS(8, nv) ROWS(9, nv) ROWS(10, nv) ROWS(11, nv)        \
+      ROWS(12, nv) ROWS(13, nv)
 #endif
 #define IGEMM(nv)                                                                                                      \
   static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \

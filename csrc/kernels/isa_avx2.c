@@ -4,7 +4,7 @@
 #define VECTOR_BYTES 32
 #define MR 6
 #define NV 2
-#define MI 4
+#define MI 6
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -45,14 +45,23 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
  *
  *     c[i][j] = activation(bias[j] + sum over t < taps of a[t][i][j] * w[t][j]) */
 
-/* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q pixels.
+/* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels.
  *
- *     gw[i][j] += sum over q of a[q][i] * b[q * b_pitch + j]          i < mi, j < nr
+ *     gw[i * gw_pitch + j] = sum over q of a[q][i] * b[q * b_pitch + j]          i < m <= mi, j < n <= nr
  *
- * a[q]: pointers, mi readable elements behind each. b: rows of nr readable elements. gw: [mi][nr].
- * Summed in the order of q, then added to what gw holds: sums of sums, whose rounding errors stay small. */
-typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, int64_t b_pitch,
-                          void *gw);
+ * added to what gw holds where accumulate is set: sums of sums, whose rounding errors stay small. Summed in the order
+ * of q. nr elements must be readable in each row of b, also where n is less. Rows past m cost nothing. */
+struct fcv_wgrad_tile {
+  int64_t pixels;
+  const void *const *a; /* [pixels] */
+  int64_t a_bytes;      /* added to every pointer of a */
+  const void *b;
+  int64_t b_pitch;
+  void *gw;
+  int64_t gw_pitch;
+  int m, n, accumulate;
+};
+typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
 
 /* Weight gradient of depthwise convolution, over a block of pixels:
  *

@@ -1,11 +1,13 @@
 /* Weight gradients; contracts in kernels.h. */
 
 #define wgrad_body NAME(wgrad_body)
-INLINE void wgrad_body(int64_t pixels, const void *const *a, int64_t a_bytes, const real *b, int64_t b_pitch, real *gw,
-                       const int nv) {
+INLINE void wgrad_body(const struct fcv_wgrad_tile *tile, const int rows, const int nv) {
+  const void *const *a = tile->a;
+  const int64_t pixels = tile->pixels, a_bytes = tile->a_bytes, b_pitch = tile->b_pitch;
+  const real *b = tile->b;
   vec acc[MI][NV];
   UNROLL(16)
-  for (int i = 0; i < MI; i++) {
+  for (int i = 0; i < rows; i++) {
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = (vec){0};
   }
@@ -16,24 +18,46 @@ INLINE void wgrad_body(int64_t pixels, const void *const *a, int64_t a_bytes, co
     UNROLL(4)
     for (int v = 0; v < nv; v++) gy[v] = load(b + v * VL);
     UNROLL(16)
-    for (int i = 0; i < MI; i++) {
+    for (int i = 0; i < rows; i++) {
       const real s = x[i];
       UNROLL(4)
       for (int v = 0; v < nv; v++) acc[i][v] += s * gy[v];
     }
   }
 
+  const int accumulate = tile->accumulate;
   UNROLL(16)
-  for (int i = 0; i < MI; i++) {
+  for (int i = 0; i < rows; i++) {
+    real *gw = (real *)tile->gw + i * tile->gw_pitch;
     UNROLL(4)
-    for (int v = 0; v < nv; v++) store(gw + (i * nv + v) * VL, load(gw + (i * nv + v) * VL) + acc[i][v]);
+    for (int v = 0; v < nv; v++) {
+      const int64_t left = tile->n - v * VL;
+      if (left >= VL)
+        store(gw + v * VL, accumulate ? load(gw + v * VL) + acc[i][v] : acc[i][v]);
+      else if (left > 0)
+        store_part(gw + v * VL, accumulate ? load_part(gw + v * VL, left) + acc[i][v] : acc[i][v], left);
+    }
   }
 }
 
+#define ROWS(r, nv)                                                                                                    \
+  case r:                                                                                                              \
+    wgrad_body(tile, r, nv);                                                                                           \
+    break;
+#if MI == 4
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv)
+#elif MI == 6
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv)
+#elif MI == 8
+#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv) ROWS(6, nv) ROWS(7, nv)
+#endif
 #define WGRAD(nv)                                                                                                      \
-  static void NAME(wgrad_##nv)(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, int64_t b_pitch,  \
-                               void *gw) {                                                                             \
-    wgrad_body(pixels, a, a_bytes, b, b_pitch, gw, nv);                                                                \
+  static void NAME(wgrad_##nv)(const struct fcv_wgrad_tile *tile) {                                                    \
+    switch (tile->m) {                                                                                                 \
+      EACH_ROWS(nv)                                                                                                    \
+    default:                                                                                                           \
+      wgrad_body(tile, MI, nv);                                                                                        \
+    }                                                                                                                  \
   }
 WGRAD(1)
 WGRAD(2)
@@ -42,6 +66,8 @@ WGRAD(3)
 WGRAD(4)
 #endif
 #undef WGRAD
+#undef EACH_ROWS
+#undef ROWS
 
 /* As many taps at a time as there are registers for, with nv vectors of channels: 9 x 2 of 32, 6 x 2 of 16. */
 #define depthwise_wgrad_body NAME(depthwise_wgrad_body)

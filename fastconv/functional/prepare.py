@@ -105,7 +105,8 @@ class PreparedConv2D:
         return deliver(y, out, dtype)
 
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
-        key = (algorithm, dtype, _core.isa())  # the width of panels is that of the instruction set
+        form = _core.packed_form(geometry, dtype.itemsize == 8, self._last, self._last, algorithm)
+        key = (algorithm, form, dtype, _core.isa())  # the width of panels is that of the instruction set
         packed = self._packed.get(key)
         if packed is None:
             packed = self._pack(geometry, algorithm, dtype)
