@@ -42,29 +42,38 @@ def geometries(count: int, seed: int) -> Iterator[Geometry]:
             )
 
 
-def calls(g: Geometry, direction: str) -> Callable[[int], None]:
-    """Return a function of the algorithm's number that computes this pass, channels last, float32."""
+def calls(g: Geometry, direction: str, last: bool) -> Callable[[int], None]:
+    """Return a function of the algorithm's number that computes this pass in float32."""
     rng = np.random.default_rng(0)
+    # The core takes the shapes from the geometry.
     x = rng.standard_normal((g.batch, *g.input, g.in_channels), np.float32)
     w = rng.standard_normal((*g.kernel, g.in_channels, g.out_channels), np.float32)
     y = rng.standard_normal((g.batch, *g.output, g.out_channels), np.float32)
     if direction == "forward":
-        return lambda algorithm: _core.conv_forward(g, True, True, x, w, None, y, 0, 0.0, algorithm)
+        return lambda algorithm: _core.conv_forward(g, last, last, x, w, None, y, 0, 0.0, algorithm)
     if direction == "input":
-        return lambda algorithm: _core.conv_grad_input(g, True, True, y, w, x, algorithm)
-    return lambda algorithm: _core.conv_grad_weight(g, True, True, x, y, w, algorithm)
+        return lambda algorithm: _core.conv_grad_input(g, last, last, y, w, x, algorithm)
+    return lambda algorithm: _core.conv_grad_weight(g, last, last, x, y, w, algorithm)
+
+
+def candidates(g: Geometry, direction: int, last: bool) -> list[int]:
+    """Return the numbers of the algorithms that `auto` may take; toeplitz_full is there to be looked at."""
+    names = ("direct", "im2col", "toeplitz", "winograd_2x2", "winograd_4x4")
+    numbers = [_core.ALGORITHMS.index(name) for name in names]
+    return [n for n in numbers if _core.choose(g, False, last, direction, n) == n]
 
 
 def medians(call: Callable[[int], None], algorithms: list[int], rounds: int) -> list[float]:
     """Measure the seconds of each algorithm in interleaved rounds."""
     times: list[list[float]] = [[] for _ in algorithms]
+    clock = time.thread_time if fc.get_num_threads() == 1 else time.perf_counter  # other processes do not count
     for algorithm in algorithms:
         call(algorithm)
     for _ in range(rounds):
         for algorithm, samples in zip(algorithms, times, strict=True):
-            start = time.perf_counter()
+            start = clock()
             call(algorithm)
-            samples.append(time.perf_counter() - start)
+            samples.append(clock() - start)
     return [statistics.median(samples) for samples in times]
 
 
@@ -76,21 +85,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--direction", choices=DIRECTIONS, default="forward")
+    parser.add_argument("--data-format", choices=("channels_first", "channels_last"), default="channels_last")
     options = parser.parse_args()
     fc.set_num_threads(options.threads)
-    direction = DIRECTIONS.index(options.direction)
+    direction, last = DIRECTIONS.index(options.direction), options.data_format == "channels_last"
     names = _core.ALGORITHMS
     rows = []
     for g in tqdm(list(geometries(options.count, options.seed)), leave=False):
-        # toeplitz_full is there to be looked at, and is not fast anywhere.
-        numbers = [names.index(n) for n in ("direct", "im2col", "toeplitz", "winograd_2x2", "winograd_4x4")]
-        able = [n for n in numbers if _core.choose(g, False, True, direction, n) == n]
-        chosen = _core.choose(g, False, True, direction, 0)
-        times = dict(zip(able, medians(calls(g, options.direction), able, options.rounds), strict=True))
+        able = candidates(g, direction, last)
+        chosen = _core.choose(g, False, last, direction, 0)
+        call = calls(g, options.direction, last)
+        times = dict(zip(able, medians(call, able, options.rounds), strict=True))
         best = min(able, key=lambda n, times=times: times[n])
         rows.append((times[chosen] / times[best], g, names[chosen], names[best], times[chosen] * 1e3))
     rows.sort(key=lambda row: -row[0])
-    print(f"auto against the best, {options.direction}, {len(rows)} random geometries, seed {options.seed}:")
+    print(f"auto against the best, {options.direction}, {options.data_format}, {len(rows)} random geometries, seed {options.seed}:")
     median = statistics.median(row[0] for row in rows)
     print(f"  more than 10% slower: {sum(row[0] > 1.1 for row in rows)}; median ratio {median:.3f}")
     for ratio, g, chosen, best, ms in rows[:10]:

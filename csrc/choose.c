@@ -2,21 +2,21 @@
  * of threads, so that the same call gives the same bits on every run.
  *
  * auto takes the algorithm of least cost. Each algorithm counts its work of a few kinds, and each kind has a price in
- * multiply-adds at the kernels' full speed. The prices are a fit (least squares without negative prices, of relative
- * errors) to 700 random layers a pass, as bench/auto.py draws them, on one core of a Zen 4 with AVX-512, float32: eight
- * of ten costs were within a tenth of the time measured. */
+ * multiply-adds at the kernels' full speed: a fit (least squares without negative prices, of relative errors) to random
+ * layers, by bench/fit_auto.py, which prints the tables below. */
 #include "internal.h"
 
 #include <stdatomic.h>
 
 enum kind {
-  PRODUCTS, /* of the kernels, with the padding of tiles and vectors */
+  PRODUCTS, /* of the kernels, with the padding of vectors */
   NARROW,   /* those of them in panels of one vector */
   STORES,   /* of a pixel's or a tile's values in a panel; for the weight gradient panels of gy that are packed */
-  POINTERS, /* written: one for a pixel and tap, or the calls of a tile and point */
+  POINTERS, /* written: one for a pixel and tap, or the calls of a tile and point; pieces of patches */
   WEIGHTS,  /* packed or transformed; for the weight gradient summed and written */
   VALUES,   /* staged, copied to patches, added from them, or transformed */
-  PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one */
+  PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
+               weights that are packed where they are used, or of an input gradient by planes */
   CALLS,
   KINDS
 };
@@ -24,11 +24,13 @@ enum kind {
 struct work {
   double of[KINDS];
 };
+_Static_assert(sizeof(struct work) == FCV_WORK_KINDS * sizeof(double), "fastconv.h names the kinds");
 
-/* In units of a multiply-add at full speed. */
-enum method { DIRECT, IM2COL, COL2IM, TOEPLITZ, WINOGRAD, SUM_DIRECT, SUM_IM2COL, SUM_WINOGRAD, METHODS };
-static const struct work price[METHODS] = {
-    [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 0, 75000}},
+enum method { DIRECT, PLANES, IM2COL, COL2IM, TOEPLITZ, WINOGRAD, SUM_DIRECT, SUM_IM2COL, SUM_WINOGRAD, METHODS };
+
+/* A Zen 4 with AVX-512, one core, float32, 700 layers a pass. */
+static const struct work price_avx512[METHODS] = {
+    [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 9, 75000}},
     [IM2COL] = {{0.93, 0.08, 410, 180, 9, 5.3, 0, 16000}},
     [COL2IM] = {{1.0, 0.19, 0, 450, 11, 7, 0, 95000}},
     [TOEPLITZ] = {{1.0, 0.22, 180, 53, 19, 0.1, 390, 130000}},
@@ -36,6 +38,18 @@ static const struct work price[METHODS] = {
     [SUM_DIRECT] = {{1.0, 0.02, 190, 45, 36, 6.2, 0, 50000}},
     [SUM_IM2COL] = {{0.97, 0, 455, 180, 40, 4.7, 0, 0}},
     [SUM_WINOGRAD] = {{0.84, 0, 85, 360, 18, 5.1, 195, 0}},
+};
+
+/* A Zen 3 with AVX2, one core, float32. */
+static const struct work price[2][METHODS] = {
+    [FCV_CHANNELS_FIRST] =
+        {
+            [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 9, 75000}},
+        },
+    [FCV_CHANNELS_LAST] =
+        {
+            [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 9, 75000}},
+        },
 };
 
 /* Of two that cost about the same direct is taken: it keeps NaN in place and takes the least memory. */
@@ -51,12 +65,6 @@ static int winograd_applies(const struct fcv_geometry *g) {
   int applies = g->groups == 1 && g->in[0] == 1 && g->out[0] == 1 && g->kernel[0] == 1;
   for (int i = 1; i < FCV_AXES; i++) applies = applies && g->kernel[i] == 3 && g->stride[i] == 1 && g->dilation[i] == 1;
   return applies;
-}
-
-static double cost(enum method method, const struct work *work) {
-  double sum = 0;
-  for (int i = 0; i < KINDS; i++) sum += price[method].of[i] * work->of[i];
-  return sum;
 }
 
 /* A walk as the kernels see it. */
@@ -92,143 +100,171 @@ static struct width width_of(const struct fcv_kernels *k, int64_t nc) {
   return (struct width){(double)panels.per_group, (double)channels, last == k->vl ? (double)last : 0};
 }
 
-/* igemm tiles come in halves of mr rows. */
-static double tiled(const struct fcv_kernels *k, double rows) {
-  return (double)fcv_round_up((int64_t)rows, fcv_max(1, k->mr / 2));
-}
-
-/* terms: products of an output; w: of its channels. */
+/* rows: pixels or tiles; terms: products of an output; w: of its channels. */
 static void count_products(struct work *work, double rows, double terms, const struct width *w) {
   work->of[PRODUCTS] = rows * terms * w->channels;
   work->of[NARROW] = rows * terms * w->narrow;
   work->of[WEIGHTS] = terms * w->channels;
 }
 
-static double direct_cost(const struct shape *s) {
+static void count_direct(const struct shape *s, struct work *work) {
   const struct width w = width_of(s->kernels, s->walk->nc);
   const int row_taps = fcv_use_row_taps(s->walk);
-  struct work work = {.of[CALLS] = 1};
-  count_products(&work, tiled(s->kernels, s->outputs), s->taps * s->kc, &w);
-  work.of[STORES] = s->outputs * w.panels;
-  work.of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
-  work.of[VALUES] = row_taps ? s->inputs * s->kc : 0;
-  return cost(DIRECT, &work);
+  count_products(work, s->outputs, s->taps * s->kc, &w);
+  work->of[STORES] = s->outputs * w.panels;
+  work->of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
+  work->of[VALUES] = row_taps || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
+  if (fcv_packs_pieces(s->conv, s->walk)) {
+    work->of[PARTIAL] = work->of[WEIGHTS];
+    work->of[WEIGHTS] = 0;
+  }
 }
 
-static double im2col_cost(const struct shape *s) {
+static void count_planes(const struct shape *s, fcv_pass pass, struct work *work) {
+  const struct fcv_axis *x = &s->walk->axis[2];
+  const int64_t vl = s->kernels->vl, run = fcv_max(1, fcv_min(vl, x->count));
+  const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
+  work->of[PRODUCTS] = (double)fcv_round_up((int64_t)s->outputs, vl) * terms * nc;
+  work->of[WEIGHTS] = terms * nc;
+  work->of[STORES] = s->outputs / (double)run * nc * (x->out_step > 1 ? (double)vl : 1);
+  work->of[POINTERS] = s->outputs / (double)run * terms;
+  work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;
+  work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
+}
+
+static void count_im2col(const struct shape *s, struct work *work) {
   const struct width w = width_of(s->kernels, s->walk->nc);
-  struct work work = {.of[CALLS] = 1};
-  count_products(&work, tiled(s->kernels, s->outputs), s->taps * s->kc, &w);
-  work.of[STORES] = s->outputs * w.panels;
-  work.of[POINTERS] = s->outputs * s->taps;
-  work.of[VALUES] = s->outputs * s->taps * s->kc;
-  return cost(IM2COL, &work);
+  count_products(work, s->outputs, s->taps * s->kc, &w);
+  work->of[STORES] = s->outputs * w.panels;
+  work->of[POINTERS] = s->outputs * s->taps;
+  work->of[VALUES] = s->outputs * s->taps * s->kc;
 }
 
 /* By the walk of the forward pass: from gy to patches of x. */
-static double col2im_cost(const struct shape *s) {
+static void count_col2im(const struct shape *s, struct work *work) {
   const struct width w = width_of(s->kernels, s->walk->kc);
-  const double images = (double)s->walk->n, nc = (double)s->walk->nc;
-  struct work work = {.of[CALLS] = 1};
-  count_products(&work, images * tiled(s->kernels, s->outputs / images), s->taps * nc, &w);
-  work.of[POINTERS] = s->outputs * s->taps;
-  work.of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
-  return cost(COL2IM, &work);
+  count_products(work, s->outputs, s->taps * (double)s->walk->nc, &w);
+  work->of[POINTERS] = s->outputs * s->taps;
+  work->of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
 }
 
-static double toeplitz_cost(const struct shape *s) {
+static void count_toeplitz(const struct shape *s, struct work *work) {
   const struct fcv_axis *axis = s->walk->axis;
   const int64_t block = fcv_toeplitz_block(s->conv, s->walk);
   const struct width w = width_of(s->kernels, block * s->walk->nc);
   const double blocks = s->outputs / (double)axis[2].count * (double)fcv_ceil_div(axis[2].count, block);
   const double rows = (double)(axis[0].taps * axis[1].taps);
-  struct work work = {.of[CALLS] = 1};
-  count_products(&work, tiled(s->kernels, blocks), rows * (double)fcv_toeplitz_window(s->walk, block) * s->kc, &w);
-  work.of[STORES] = blocks * w.panels;
-  work.of[POINTERS] = blocks * rows;
-  work.of[VALUES] = s->inputs * s->kc;
-  work.of[PARTIAL] = axis[2].out_step > 1 ? s->outputs : 0;
-  return cost(TOEPLITZ, &work);
+  count_products(work, blocks, rows * (double)fcv_toeplitz_window(s->walk, block) * s->kc, &w);
+  work->of[STORES] = blocks * w.panels;
+  work->of[POINTERS] = blocks * rows;
+  work->of[VALUES] = s->inputs * s->kc;
+  work->of[PARTIAL] = axis[2].out_step > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->outputs : 0;
 }
 
-/* The weight gradient sums tiles of mi rows, those of some taps together. */
-static void count_sums(struct work *work, const struct shape *s, double pixels, double taps, double rows_of_a_tap) {
+/* The weight gradient sums tiles of some rows, those of some taps together. */
+static void count_sums(struct work *work, const struct shape *s, double pixels, double taps, double rows) {
   const struct width w = width_of(s->kernels, s->walk->nc);
-  const double rows = (double)fcv_round_up((int64_t)rows_of_a_tap, s->kernels->mi);
   work->of[PRODUCTS] = pixels * taps * rows * w.channels;
   work->of[NARROW] = pixels * taps * rows * w.narrow;
   work->of[WEIGHTS] = taps * rows * w.channels;
   work->of[STORES] = pixels * w.panels;
 }
 
-static double sum_direct_cost(const struct shape *s) {
+static void count_sum_direct(const struct shape *s, struct work *work) {
   const double span = fcv_use_row_taps(s->walk) ? (double)s->walk->axis[2].taps : 1;
-  struct work work = {.of[CALLS] = 1};
-  count_sums(&work, s, s->outputs, s->taps / span, span * s->kc);
-  work.of[POINTERS] = s->outputs * s->taps / span;
-  work.of[VALUES] = span > 1 || s->walk->kc % s->kernels->mi != 0 ? s->inputs * s->kc : 0;
-  return cost(SUM_DIRECT, &work);
+  count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
+  work->of[POINTERS] = s->outputs * s->taps / span;
+  work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
 }
 
-static double sum_im2col_cost(const struct shape *s) {
-  struct work work = {.of[CALLS] = 1};
-  count_sums(&work, s, s->outputs, 1, s->taps * s->kc);
-  work.of[POINTERS] = s->outputs * s->taps;
-  work.of[VALUES] = s->outputs * s->taps * s->kc;
-  return cost(SUM_IM2COL, &work);
+static void count_sum_im2col(const struct shape *s, struct work *work) {
+  count_sums(work, s, s->outputs, 1, s->taps * s->kc);
+  work->of[POINTERS] = s->outputs * s->taps;
+  work->of[VALUES] = s->outputs * s->taps * s->kc;
 }
 
-static double winograd_cost(const struct shape *s, fcv_pass pass, int m) {
+static void count_winograd(const struct shape *s, fcv_pass pass, int m, struct work *work) {
   const struct fcv_axis *axis = s->walk->axis;
   const int64_t vl = s->kernels->vl, kc = s->walk->kc, nc = s->walk->nc;
   const double points = (m + 2) * (m + 2);
   const double tiles = (double)(s->walk->n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
-  struct work work = {.of[CALLS] = 1};
   if (pass == FCV_GRAD_WEIGHT) {
-    count_sums(&work, s, tiles, points, s->kc);
-    work.of[STORES] *= points * (double)fcv_ceil_div(kc, s->kernels->mi);
+    count_sums(work, s, tiles, points, s->kc);
+    work->of[STORES] *= points * (double)fcv_ceil_div(kc, s->kernels->mi);
   } else {
     const struct width w = width_of(s->kernels, nc);
-    count_products(&work, tiled(s->kernels, tiles), points * s->kc, &w);
-    work.of[STORES] = points * tiles * w.panels;
+    count_products(work, tiles, points * s->kc, &w);
+    work->of[STORES] = points * tiles * w.panels;
   }
-  work.of[POINTERS] = points * tiles;
-  work.of[VALUES] = points * tiles * (double)(fcv_round_up(kc, vl) + fcv_round_up(nc, vl));
-  work.of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
-  return cost(pass == FCV_GRAD_WEIGHT ? SUM_WINOGRAD : WINOGRAD, &work);
+  work->of[POINTERS] = points * tiles;
+  work->of[VALUES] = points * tiles * (double)(fcv_round_up(kc, vl) + fcv_round_up(nc, vl));
+  work->of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
 }
 
-static double walk_cost(const struct shape *s, fcv_pass pass, fcv_algorithm algorithm) {
-  switch (algorithm) {
-  case FCV_IM2COL:
-    return pass == FCV_FORWARD ? im2col_cost(s) : pass == FCV_GRAD_INPUT ? col2im_cost(s) : sum_im2col_cost(s);
-  case FCV_TOEPLITZ:
-    return toeplitz_cost(s);
-  case FCV_WINOGRAD_2X2:
-    return winograd_cost(s, pass, 2);
-  case FCV_WINOGRAD_4X4:
-    return winograd_cost(s, pass, 4);
-  default:
-    return pass == FCV_GRAD_WEIGHT ? sum_direct_cost(s) : direct_cost(s);
+/* Adds the work of a walk, and says by which method. */
+static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorithm algorithm, struct work *sum) {
+  const int gradient = pass == FCV_GRAD_WEIGHT;
+  struct work work = {.of[CALLS] = 1};
+  enum method method;
+  if (algorithm == FCV_IM2COL) {
+    method = gradient ? SUM_IM2COL : pass == FCV_FORWARD ? IM2COL : COL2IM;
+    (gradient ? count_sum_im2col : pass == FCV_FORWARD ? count_im2col : count_col2im)(s, &work);
+  } else if (algorithm == FCV_TOEPLITZ) {
+    method = TOEPLITZ;
+    count_toeplitz(s, &work);
+  } else if (algorithm == FCV_WINOGRAD_2X2 || algorithm == FCV_WINOGRAD_4X4) {
+    method = gradient ? SUM_WINOGRAD : WINOGRAD;
+    count_winograd(s, pass, algorithm == FCV_WINOGRAD_2X2 ? 2 : 4, &work);
+  } else if (gradient) {
+    method = SUM_DIRECT;
+    count_sum_direct(s, &work);
+  } else if (fcv_use_planes(s->conv, s->walk)) {
+    method = PLANES;
+    count_planes(s, pass, &work);
+  } else {
+    method = DIRECT;
+    count_direct(s, &work);
   }
+  for (int i = 0; i < KINDS; i++) sum->of[i] += work.of[i];
+  return method;
 }
 
 /* The sum over its walks. A walk without taps leaves zeros. */
-static double pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm) {
+static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm, struct work *work) {
+  struct fcv_conv by = *conv;
   struct fcv_walk walk;
-  double sum = 0;
+  enum method method = DIRECT;
+  by.algorithm = algorithm;
+  *work = (struct work){0};
   if (pass == FCV_GRAD_INPUT && algorithm != FCV_IM2COL) {
     FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {
-      const struct shape s = shape_of(conv, &walk);
+      const struct shape s = shape_of(&by, &walk);
       if (s.outputs * s.taps > 0)
-        sum += walk_cost(&s, pass, algorithm);
+        method = count_walk(&s, pass, algorithm, work);
     });
   } else {
     fcv_walk_forward(&conv->geometry, &walk);
-    const struct shape s = shape_of(conv, &walk);
-    sum = walk_cost(&s, pass, algorithm);
+    const struct shape s = shape_of(&by, &walk);
+    method = count_walk(&s, pass, algorithm, work);
   }
+  return method;
+}
+
+static double pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm) {
+  struct work work;
+  const enum method method = count_pass(conv, pass, algorithm, &work);
+  const int wide = !strcmp(fcv_isa(), "avx512") && conv->layout == FCV_CHANNELS_LAST;
+  const struct work *prices = wide ? &price_avx512[method] : &price[conv->layout][method];
+  double sum = 0;
+  for (int i = 0; i < KINDS; i++) sum += prices->of[i] * work.of[i];
   return sum;
+}
+
+int fcv_expected_work(const struct fcv_conv *conv, fcv_pass pass, double *work) {
+  struct work counted;
+  const enum method method = count_pass(conv, pass, conv->algorithm, &counted);
+  memcpy(work, counted.of, sizeof counted.of);
+  return (int)method;
 }
 
 static fcv_algorithm winograd_tile(const struct fcv_conv *conv, fcv_pass pass) {

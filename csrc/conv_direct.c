@@ -194,6 +194,16 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
     for (int64_t p = begin; p < end; p++) run_panel(d, p, &memory, pixels);
 }
 
+/* Then packing all of them beforehand takes as long as the products: AVX2, one thread, 1x7x7 512->2048 1x1 2.9 ms
+ * and 1.8 in pieces, 512->512 3x3 6.8 and 5.9. */
+int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count, mr = fcv_kernels(conv->dtype)->mr;
+  const int64_t pointers = fcv_walk_taps(walk) * mr * (int64_t)sizeof(void *);
+  return conv->layout == FCV_CHANNELS_LAST && !conv->packed && conv->algorithm != FCV_IM2COL && walk->groups == 1 &&
+         walk->kc >= PIECE_CHANNELS && pointers > 0 && pixels <= mr * fcv_min(TILES, POINTER_BYTES / pointers);
+}
+
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
 static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
@@ -203,11 +213,7 @@ static void cut(struct direct *d, int threads) {
   if (d->patches)
     most = PATCH_BYTES / fcv_max(1, mr * d->walk->groups * d->kc * d->kernels->size);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
-  /* Few pixels meet each weight so seldom that packing all beforehand takes as long as the products: AVX2, one thread,
-   * 1x7x7 512->2048 1x1 2.9 ms and 1.8 in pieces, 512->512 3x3 6.8 and 5.9. */
-  const int few = d->tiles == tiles && d->taps > 0 && d->one_box && !d->conv->packed && !d->patches && !d->depthwise;
-  if (few && d->walk->groups == 1 && d->walk->kc >= PIECE_CHANNELS && d->conv->layout == FCV_CHANNELS_LAST &&
-      all >= threads) {
+  if (d->one_box && all >= threads && fcv_packs_pieces(d->conv, d->walk)) {
     d->blocks = 1;
     d->splits = fcv_min(all, fcv_max(threads > 1 ? 2 * threads : 1, fcv_ceil_div(all, PIECE_PANELS)));
     const int64_t bytes = fcv_ceil_div(all, d->splits) * d->panels.width * d->kernels->size;

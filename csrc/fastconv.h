@@ -102,6 +102,10 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
 /* The time that a pass is expected to take by conv->algorithm, in multiply-adds at the kernels' full speed: what
  * FCV_AUTO compares. 0 where there is no estimate: FCV_TOEPLITZ_FULL, several groups, nothing to compute. */
 double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass);
+/* The work of conv->algorithm, which is not FCV_AUTO, by kind (choose.c), and the method whose prices it has: what
+ * bench/fit_auto.py fits prices to. */
+enum { FCV_WORK_KINDS = 8 };
+int fcv_expected_work(const struct fcv_conv *conv, fcv_pass pass, double *work);
 /* Multiplications of FCV_TOEPLITZ in a forward or input-gradient pass, those with the zeros beside the band included.
  */
 fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pass, int64_t *count);

@@ -197,6 +197,8 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
  * NULL. */
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
+/* Whether so few pixels meet the weights that each unit packs its own. */
+int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);

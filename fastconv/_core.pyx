@@ -79,6 +79,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
     double fcv_expected_cost(const fcv_conv *, fcv_pass)
+    enum: FCV_WORK_KINDS
+    int fcv_expected_work(const fcv_conv *, fcv_pass, double *)
     int FCV_MATRIX_LIMIT
     fcv_status fcv_multiplications_toeplitz(const fcv_conv *, fcv_pass, int64_t *)
     void fcv_set_strict(int)
@@ -384,6 +386,16 @@ def expected_cost(geometry, bint float64, bint channels_last, int direction, int
     describe(&conv, channels_last, channels_last, algorithm)
     check_pass(direction)
     return fcv_expected_cost(&conv, <fcv_pass>direction)
+
+
+def expected_work(geometry, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    cdef double work[FCV_WORK_KINDS]
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return fcv_expected_work(&conv, <fcv_pass>direction, work), list(work)
 
 
 def toeplitz_multiplications(geometry, bint float64, int direction, int algorithm):

@@ -8,21 +8,20 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = bias ? load(bias + v * VL) : (vec){0};
   }
-  if (row_bias) {
-    UNROLL(16)
-    for (int i = 0; i < rows; i++) {
-      UNROLL(4)
-      for (int v = 0; v < nv; v++) acc[i][v] = splat(row_bias[i]);
-    }
-  } else if (tile->accumulate) {
-    UNROLL(16)
-    for (int i = 0; i < rows; i++) {
-      const real *c = (const real *)((const char *)tile->c[i] + tile->c_bytes);
-      UNROLL(4)
-      for (int v = 0; v < nv; v++) {
-        const int64_t left = tile->n - v * VL;
+  if (!row_bias && !tile->accumulate)
+    return;
+  UNROLL(16)
+  for (int i = 0; i < rows; i++) {
+    if (i >= tile->m)
+      break;
+    const real *c = (const real *)((const char *)tile->c[i] + tile->c_bytes);
+    UNROLL(4)
+    for (int v = 0; v < nv; v++) {
+      const int64_t left = tile->n - v * VL;
+      if (row_bias)
+        acc[i][v] = splat(row_bias[i]);
+      else
         acc[i][v] = left >= VL ? load(c + v * VL) : left > 0 ? load_part(c + v * VL, left) : (vec){0};
-      }
     }
   }
 }
@@ -101,11 +100,15 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
   tile_finish(tile, acc, rows, nv);
 }
 
-/* igemm computes no row past m: a layer of 8 channels, or 49 pixels, is no whole number of tiles. */
+/* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one at
+ * most, since each number of them is a body of its own to compile. */
 #define ROWS(r, nv)                                                                                                    \
   case r:                                                                                                              \
     igemm_body(tile, r, nv);                                                                                           \
     break;
+#define PAIR(r, nv)                                                                                                    \
+  case r - 1:                                                                                                          \
+    ROWS(r, nv)
 #if MR == 4
 #define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv)
 #elif MR == 5
@@ -113,11 +116,7 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
 #elif MR == 6
 #define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv)
 #elif MR == 14
-#define EACH_ROWS(nv)                                                                                                  \
-  ROWS(1, nv)                                                                                                          \
-  ROWS(2, nv)                                                                                                          \
-  ROWS(3, nv) ROWS(4, nv) ROWS(5, nv) ROWS(6, nv) ROWS(7, nv) ROWS(8, nv) ROWS(9, nv) ROWS(10, nv) ROWS(11, nv)        \
-      ROWS(12, nv) ROWS(13, nv)
+#define EACH_ROWS(nv) PAIR(2, nv) PAIR(4, nv) PAIR(6, nv) PAIR(8, nv) PAIR(10, nv) PAIR(12, nv)
 #endif
 #define IGEMM(nv)                                                                                                      \
   static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \
@@ -142,3 +141,4 @@ IGEMM(4)
 #undef IGEMM
 #undef EACH_ROWS
 #undef ROWS
+#undef PAIR

@@ -24,7 +24,7 @@ enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16, FCV_DEPTHWISE_
  *        ...                       t=1 k=0 | ...            |           ...
  *
  * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in
- * order, starting from the bias, or from c. Rows past m cost nothing. */
+ * order, starting from the bias, or from c. Rows past m cost nothing, but for one with the many of AVX-512. */
 struct fcv_igemm_tile {
   int64_t taps, kc;
   const void *const *a; /* [taps][mr] */
