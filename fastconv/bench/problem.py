@@ -1,6 +1,8 @@
 """Operands of a case, its result in float64, and by how much rounding may miss it."""
 
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,12 @@ class Problem:
         self.expected = by_taps(case, self.x, self.w, self.gy)
         self._absolute_sum = by_taps(case, *(np.abs(operand) for operand in (self.x, self.w, self.gy)))
         self._largest = float(np.abs(self.expected).max(initial=0)) or 1.0
+
+    def in_format(self, data_format: str) -> Self:
+        """Return the same problem, operands shared, for fastconv's arrays in another format."""
+        other = copy(self)
+        other.case = replace(self.case, data_format=data_format)
+        return other
 
     def error(self, result: Array) -> float:
         """Return the largest error, as a share of the largest element of the right result; NaN for another shape."""
