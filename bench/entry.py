@@ -5,11 +5,13 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from fastconv.bench import DIRECTIONS
 from fastconv.bench.clock import Contestant
 from fastconv.bench.peers import Peer
 
 Array = np.ndarray[Any, np.dtype[Any]]
 DATA_FORMATS = ("channels_last", "channels_first")
+EITHER = "either format"  # of what is the same in both
 
 
 class Entry(ABC):
@@ -71,5 +73,5 @@ class AnyCase(Protocol):
 
 def title(case: AnyCase) -> str:
     """Return what the table calls a case, for example "16x28x28x128, 128 filters 3x3, weight gradient"."""
-    kind = [] if case.direction == "forward" else [f"{case.direction} gradient"]
+    kind = [f"{case.direction} gradient"] if case.direction in DIRECTIONS[1:] else []
     return ", ".join([str(case), *kind, *[case.dtype] * (case.dtype != "float32")])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from entry import Entry
+from entry import EITHER, Entry
 
 from fastconv.bench import clock
 from fastconv.bench.clock import Contestant
@@ -37,7 +37,7 @@ def measure(group: str, entry: Entry, data_formats: Sequence[str], peers: Sequen
     own = [
         replace(contestant, name=f"{contestant.name} {data_format}")
         for data_format in entry.data_formats
-        if data_format in data_formats
+        if data_format in (*data_formats, EITHER)
         for contestant in entry.own(data_format)
     ]
     computed = [(contestant, contestant.result(contestant.call())) for contestant in own]

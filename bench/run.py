@@ -16,17 +16,27 @@ from convolutions import Convolution
 from entry import DATA_FORMATS, AnyCase, Entry, title
 from machine import bandwidth
 from measurement import measure
+from pools import Pool, Pooling
+from rectified import Rectified, Relu
 from rows import Limits, rows_of
 from store import Results, write
 from summary import summary
 from tables import page
+from tasks import NetworkTask, Task
 from tqdm import tqdm
+from transposed import Transposed, TransposedConvolution
 
 import fastconv as fc
 from fastconv.bench import Case, own, peers
 
 DTYPES = ("float32", "float64")
-KINDS: dict[type, Callable[..., Entry]] = {Case: Convolution}
+KINDS: dict[type, Callable[..., Entry]] = {
+    Case: Convolution,
+    Transposed: TransposedConvolution,
+    Pool: Pooling,
+    Relu: Rectified,
+    Task: NetworkTask,
+}
 BUDGET = 2400.0
 
 

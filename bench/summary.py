@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 
+from entry import DATA_FORMATS, EITHER
 from rows import TORCH, Limits, Row
 
 FORWARD_MEAN, GRADIENT_MEAN = 1.5, 1.5
@@ -62,8 +63,8 @@ def claims(rows: Sequence[Row], limits: Limits, instruction_set: str) -> list[tu
             lines.append((text, wanted, got))
 
     single = [row for row in rows if row.measured.dtype == "float32"]
-    for data_format in dict.fromkeys(row.data_format for row in rows):
-        these = [row for row in single if row.data_format == data_format]
+    for data_format in DATA_FORMATS:
+        these = [row for row in single if row.data_format in (data_format, EITHER)]
         forward = [row.ratio for row in these if row.measured.direction == "forward"]
         claim(f"1. forward, {data_format}", forward, 1.0, FORWARD_MEAN)
     dense = tagged(single, "dense 3x3", "forward")

@@ -69,9 +69,11 @@ class Ncnn(Peer):
                 raise RuntimeError(f"extract returned {status}")
             return y
 
-        return Contestant(
-            self.name, self.name, call, lambda y: np.array(y).transpose(1, 2, 0)[np.newaxis], PEER_ROUNDING
-        )
+        def channels_last(y: Any) -> Array:
+            maps = np.array(y)
+            return maps.reshape(len(maps), *(maps.shape[1:] or (1, 1))).transpose(1, 2, 0)[np.newaxis]
+
+        return Contestant(self.name, self.name, call, channels_last, PEER_ROUNDING)
 
 
 # The numbers by which a parameter file calls a convolution's parameters.
