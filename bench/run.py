@@ -66,6 +66,11 @@ def header(args: argparse.Namespace, others: Sequence[peers.Peer], limits: Limit
     }
 
 
+def is_installed(peer: type[peers.Peer]) -> bool:
+    """Whether a peer could be imported, which is not done."""
+    return all(find_spec(package) is not None for package in peer.packages)
+
+
 def parsed_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
 
@@ -79,7 +84,7 @@ def parsed_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
         return parse
 
-    installed = [name for name, peer in peers.PEERS.items() if all(map(find_spec, peer.packages))]
+    installed = [name for name, peer in peers.PEERS.items() if is_installed(peer)]
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--group", type=names(list(GROUPS)), default=list(GROUPS), metavar="A,B", help=", ".join(GROUPS))
@@ -116,7 +121,11 @@ def main(words: Sequence[str] | None = None) -> int:
     limits = Limits({dtype: own.peak_gflops(dtype, args.threads) for dtype in DTYPES}, bandwidth(args.threads))
     results = Results(settings, header(args, others, limits), limits)
     if args.resume and args.json.exists():
-        results.resume(args.json)
+        try:
+            results.resume(args.json)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
     done = results.done()
     todo = [(group, case) for group, case in todo if (group, title(case)) not in done]
 
