@@ -1,4 +1,4 @@
-"""The networks of the comparison: once for fastconv and Keras, whose layers have the same names, once for torch."""
+"""The networks of the comparison for fastconv and Keras, whose layers have the same names."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,17 +6,15 @@ from itertools import count
 from types import ModuleType
 from typing import Any
 
-from torch import Tensor, nn
-
 GRAY, COLOUR = (28, 28, 1), (32, 32, 3)
 CLASSES = 10
-# Keras' defaults, in torch's words.
-EPSILON, MOMENTUM = 1e-3, 0.01
+# Filters of a residual block, and its number in the stage.
+STAGES = [(filters, block) for filters in (16, 32, 64) for block in range(3)]
 
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier of images, with softmax outputs; in torch without it, as its cross-entropy wants.
+    """A classifier of images, with softmax outputs; `torch_networks.MODULES` has its twin by its name.
 
     Parameters
     ----------
@@ -28,8 +26,6 @@ class Network:
         Of a training step.
     model
         From `fastconv` or `keras` to a model.
-    module
-        To the torch module whose weights are defined in the same order.
     same_outputs
         Whether torch computes the same numbers. "Same" padding with stride 2 puts the odd zero elsewhere there.
     """
@@ -38,7 +34,6 @@ class Network:
     image: tuple[int, int, int]
     batch: int
     model: Callable[[ModuleType], Any]
-    module: Callable[[], nn.Module]
     same_outputs: bool = True
 
 
@@ -58,27 +53,9 @@ def textbook(library: ModuleType, convolution: str = "Conv2D") -> Any:
     )
 
 
-def textbook_module() -> nn.Module:
-    """Return the textbook network for torch."""
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 7, 2), nn.Conv2d(8, 16, 5, 2), nn.Conv2d(16, 32, 3), nn.AdaptiveAvgPool2d(1), *head(32)
-    )
-
-
 def separable(library: ModuleType) -> Any:
     """Return the textbook network with separable convolutions."""
     return textbook(library, "SeparableConv2D")
-
-
-def separable_module() -> nn.Module:
-    """Return its separable twin for torch."""
-
-    def convolve(channels: int, filters: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-        depthwise = nn.Conv2d(channels, channels, kernel, stride, groups=channels, bias=False)
-        return [depthwise, nn.Conv2d(channels, filters, 1)]
-
-    blocks = [*convolve(1, 8, 7, 2), *convolve(8, 16, 5, 2), *convolve(16, 32, 3)]
-    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), *head(32))
 
 
 def lenet5(library: ModuleType) -> Any:
@@ -99,12 +76,6 @@ def lenet5(library: ModuleType) -> Any:
     )
 
 
-def lenet5_module() -> nn.Module:
-    """Return LeNet-5 for torch."""
-    convolutions = nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU()
-    return nn.Sequential(*convolutions, nn.MaxPool2d(2), *head(400, 120, 84))
-
-
 def two_convolutions(library: ModuleType) -> Any:
     """Return 32 and 64 filters 3x3, with pooling, and a dense layer of 128 units."""
     layers = library.layers
@@ -122,12 +93,6 @@ def two_convolutions(library: ModuleType) -> Any:
     )
 
 
-def two_convolutions_module() -> nn.Module:
-    """Return the same for torch."""
-    convolutions = nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU()
-    return nn.Sequential(*convolutions, nn.MaxPool2d(2), *head(1600, 128))
-
-
 def vgg(library: ModuleType) -> Any:
     """Return three pairs of 3x3 convolutions with 32, 64 and 128 filters, each followed by pooling."""
     layers = library.layers
@@ -142,15 +107,6 @@ def vgg(library: ModuleType) -> Any:
     ]
     dense = layers.Dense(128, activation="relu"), layers.Dense(CLASSES, activation="softmax")
     return library.Sequential([layers.InputLayer(COLOUR), *blocks, layers.Flatten(), *dense])
-
-
-def vgg_module() -> nn.Module:
-    """Return the same for torch."""
-    blocks: list[nn.Module] = []
-    for channels, filters in ((3, 32), (32, 64), (64, 128)):
-        blocks += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU()]
-        blocks += [nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*blocks, *head(2048, 128))
 
 
 def resnet20(library: ModuleType) -> Any:
@@ -175,53 +131,11 @@ def resnet20(library: ModuleType) -> Any:
     return library.Model(inputs, layers.Dense(CLASSES, activation="softmax", name="classes")(x))
 
 
-STAGES = [(filters, block) for filters in (16, 32, 64) for block in range(3)]
-
-
-class Residual(nn.Module):
-    """Two normalized 3x3 convolutions beside a shortcut."""
-
-    def __init__(self, channels: int, filters: int) -> None:
-        super().__init__()
-        stride = 1 if channels == filters else 2
-        self.path = nn.Sequential(
-            *normalized_module(channels, filters, 3, stride), nn.ReLU(), *normalized_module(filters, filters, 3)
-        )
-        self.shortcut = (
-            nn.Identity() if stride == 1 else nn.Sequential(*normalized_module(channels, filters, 1, stride))
-        )
-        self.last = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Add and rectify."""
-        return self.last(self.path(x) + self.shortcut(x))
-
-
-def resnet20_module() -> nn.Module:
-    """Return ResNet-20 for torch."""
-    channels = [16, *(filters for filters, _ in STAGES)]
-    blocks = [Residual(before, filters) for before, (filters, _) in zip(channels, STAGES, strict=False)]
-    return nn.Sequential(*normalized_module(3, 16, 3), nn.ReLU(), *blocks, nn.AdaptiveAvgPool2d(1), *head(64))
-
-
-def normalized_module(channels: int, filters: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    """Return a convolution and its batch normalization."""
-    convolution = nn.Conv2d(channels, filters, kernel, stride, kernel // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(filters, EPSILON, MOMENTUM)]
-
-
-def head(features: int, *units: int) -> list[nn.Module]:
-    """Return what flattens, rectified layers of these units, and one unit for each class."""
-    sizes = [features, *units]
-    hidden = [layer for size in zip(sizes, units, strict=False) for layer in (nn.Linear(*size), nn.ReLU())]
-    return [nn.Flatten(), *hidden, nn.Linear(sizes[-1], CLASSES)]
-
-
 NETWORKS = (
-    Network("textbook", GRAY, 128, textbook, textbook_module),
-    Network("textbook-separable", GRAY, 128, separable, separable_module),
-    Network("LeNet-5", GRAY, 128, lenet5, lenet5_module),
-    Network("32-64", GRAY, 128, two_convolutions, two_convolutions_module),
-    Network("VGG-style", COLOUR, 32, vgg, vgg_module),
-    Network("ResNet-20", COLOUR, 32, resnet20, resnet20_module, same_outputs=False),
+    Network("textbook", GRAY, 128, textbook),
+    Network("textbook-separable", GRAY, 128, separable),
+    Network("LeNet-5", GRAY, 128, lenet5),
+    Network("32-64", GRAY, 128, two_convolutions),
+    Network("VGG-style", COLOUR, 32, vgg),
+    Network("ResNet-20", COLOUR, 32, resnet20, same_outputs=False),
 )

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from entry import Array, Entry, title
 
 import fastconv.functional as F
@@ -84,7 +83,7 @@ class Pooling(Entry):
     def of_peer(self, peer: Peer) -> list[Contestant]:
         """Return the peer's pooling."""
         if isinstance(peer, Torch):
-            return [self._of_torch(name, layout) for name, layout in peer.formats().items()]
+            return [self._of_torch(peer.modules[0], name, layout) for name, layout in peer.formats().items()]
         if isinstance(peer, TensorFlow):
             return [Contestant(peer.name, peer.name, self._of_tensorflow(peer.modules[0]), lambda y: y.numpy())]
         if self.direction != "forward":
@@ -100,7 +99,7 @@ class Pooling(Entry):
             return [peer.layer("Pooling", self.x, numbers)]
         raise NotImplementedError(f"{peer.name} has no pooling here")
 
-    def _of_torch(self, name: str, layout: torch.memory_format) -> Contestant:
+    def _of_torch(self, torch: Any, name: str, layout: Any) -> Contestant:
         x, gy = (torch.from_numpy(a).permute(0, 3, 1, 2).contiguous(memory_format=layout) for a in (self.x, self.gy))
         window = [self.kernel] * 2, [self.stride] * 2, [self.case.padding] * 2
         functional, aten = torch.nn.functional, torch.ops.aten

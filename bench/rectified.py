@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from entry import EITHER, Array, Entry, title
 
 import fastconv.functional as F
@@ -54,6 +53,7 @@ class Rectified(Entry):
         """Return the peer's ReLU; torch's two memory formats are the same to it."""
         call: Callable[[], Any]
         if isinstance(peer, Torch):
+            (torch,) = peer.modules
             x, gy = torch.from_numpy(self.x), torch.from_numpy(self.gy)
             backward = partial(torch.ops.aten.threshold_backward, gy, x, 0)
             call = partial(torch.relu, x) if self.direction == "forward" else backward

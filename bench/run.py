@@ -131,8 +131,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
     def keep() -> str:
         rows = rows_of(results.measurements)
+        results.about = header(args, others, results.limits)
         claims = summary(rows, results.limits, settings["instruction set"])
-        text = page(header(args, others, results.limits), rows, results.limits, claims)
+        text = page(results.about, rows, results.limits, claims)
         write(args.markdown, text)
         write(args.json, results.as_text())
         return text

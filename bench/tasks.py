@@ -8,10 +8,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from entry import EITHER, Array, Entry, title
 from networks import CLASSES, Network
-from torch import nn
 
 import fastconv as fc
 from fastconv import convert
@@ -51,6 +49,7 @@ class NetworkTask(Entry):
 
     def __init__(self, case: Task) -> None:
         self.network, self.title, self.direction = case.network, title(case), case.direction
+        self.torch = importlib.import_module("torch")  # here, so that only networks need it
         rng = np.random.default_rng(0)
         self.x = rng.random((case.images, *case.network.image), np.float32)
         self.y = rng.integers(0, CLASSES, case.images)
@@ -89,39 +88,41 @@ class NetworkTask(Entry):
         model.set_weights(self.weights)
         return model
 
-    def _module(self) -> nn.Module:
+    def _module(self) -> Any:
         """Return the torch module with the weights of all."""
-        module = self.network.module()
+        module = importlib.import_module("torch_networks").MODULES[self.network.name]()
         names = [name for name, part in module.named_modules() if [*part.parameters(recurse=False)]]
         arrays = convert.to_torch_state_dict(self._model(), names)
-        module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
+        module.load_state_dict({name: self.torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
         return module.train(self.direction == "training")
 
     def _reference(self) -> Array:
-        module, x = self._module().double(), torch.from_numpy(self.x).double().permute(0, 3, 1, 2)
-        with torch.no_grad():
+        module, x = self._module().double(), self.torch.from_numpy(self.x).double().permute(0, 3, 1, 2)
+        with self.torch.no_grad():
             if self.direction == "training":
-                return nn.functional.cross_entropy(module(x), torch.from_numpy(self.y)).numpy()
+                return self.torch.nn.functional.cross_entropy(module(x), self.torch.from_numpy(self.y)).numpy()
             return module(x[:CHECKED]).softmax(1).numpy()
 
-    def _outputs_of_torch(self, form: torch.memory_format) -> Callable[[], Any]:
+    def _outputs_of_torch(self, form: Any) -> Callable[[], Any]:
         module = self._module().to(memory_format=form)
-        x = torch.from_numpy(self.x).permute(0, 3, 1, 2).contiguous(memory_format=form)
+        x = self.torch.from_numpy(self.x).permute(0, 3, 1, 2).contiguous(memory_format=form)
         if self.direction == "latency":
             return lambda: module(x).softmax(1)
-        return at_best_size(lambda x, size: torch.cat([module(p) for p in x.split(size)]).softmax(1), x, BATCH_SIZES)
+        return at_best_size(
+            lambda x, size: self.torch.cat([module(p) for p in x.split(size)]).softmax(1), x, BATCH_SIZES
+        )
 
-    def _training_of_torch(self, form: torch.memory_format) -> Callable[[], float]:
-        with torch.inference_mode(False):
+    def _training_of_torch(self, form: Any) -> Callable[[], float]:
+        with self.torch.inference_mode(False):
             module = self._module().to(memory_format=form)
-            x = torch.from_numpy(self.x).permute(0, 3, 1, 2).contiguous(memory_format=form)
-            y = torch.from_numpy(self.y)
-            optimizer = torch.optim.Adam(module.parameters(), LEARNING_RATE)
+            x = self.torch.from_numpy(self.x).permute(0, 3, 1, 2).contiguous(memory_format=form)
+            y = self.torch.from_numpy(self.y)
+            optimizer = self.torch.optim.Adam(module.parameters(), LEARNING_RATE)
 
         def step() -> float:
-            with torch.inference_mode(False), torch.enable_grad():
+            with self.torch.inference_mode(False), self.torch.enable_grad():
                 optimizer.zero_grad()
-                loss = nn.functional.cross_entropy(module(x), y)
+                loss = self.torch.nn.functional.cross_entropy(module(x), y)
                 loss.backward()
                 optimizer.step()
                 return loss.item()

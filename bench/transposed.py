@@ -5,7 +5,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import torch
 from entry import Array, Entry, title
 
 import fastconv.functional as F
@@ -82,7 +81,7 @@ class TransposedConvolution(Entry):
     def of_peer(self, peer: Peer) -> list[Contestant]:
         """Return the peer's own transposed convolution."""
         if isinstance(peer, Torch):
-            return [self._of_torch(name, layout) for name, layout in peer.formats().items()]
+            return [self._of_torch(peer.modules[0], name, layout) for name, layout in peer.formats().items()]
         if isinstance(peer, TensorFlow):  # conv2d_transpose is this very operation
             return peer.contestants(self.problem)
         if self.direction != "forward" or self.dtype != "float32":
@@ -100,7 +99,7 @@ class TransposedConvolution(Entry):
             return [peer.layer("Deconvolution", self.x, parameters, weights.swapaxes(0, 1))]
         raise NotImplementedError(f"{peer.name} has no transposed convolution here")
 
-    def _of_torch(self, name: str, layout: torch.memory_format) -> Contestant:
+    def _of_torch(self, torch: Any, name: str, layout: Any) -> Contestant:
         case, orders = self.case, ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
         x, w, gy = (
             torch.from_numpy(a).permute(order).contiguous(memory_format=layout)
