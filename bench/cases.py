@@ -1,59 +1,55 @@
-"""The rows of the comparison with torch, as data: a new row is a new line here."""
+"""All rows of the comparison: the layers of `layers` in every pass, and what is no convolution or more than one."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from fastconv.bench import Case
+from entry import AnyCase
+from layers import LAYERS
+from networks import NETWORKS
+from pools import Pool
+from rectified import Relu
+from tasks import Task
+from transposed import Transposed
 
+from fastconv.bench import DIRECTIONS, Case
 
-@dataclass(frozen=True)
-class MaxPool:
-    """One max pooling of square windows in float32."""
+TRANSPOSED = (
+    Transposed((1, 4, 4, 512), 256, 4, stride=2, padding=1),
+    Transposed((1, 56, 56, 64), 32, 2, stride=2),
+)
 
-    batch: int
-    size: int
-    channels: int
-    kernel: int
-    stride: int
+FEATURE_MAPS = ((32, 56, 56, 64), (64, 28, 28, 32), (1, 112, 112, 64))
 
-    @property
-    def work(self) -> int:
-        """Bytes read."""
-        return self.batch * self.size**2 * self.channels * 4
-
-    def __str__(self) -> str:
-        window = f"max pool {self.kernel}x{self.kernel}" + f" s{self.stride}" * (self.stride != self.kernel)
-        return f"{self.batch}x{self.size}x{self.size}x{self.channels} {window}"
-
-
-# The layers of a ResNet that issue 2 asks for.
-LAYERS = [
-    Case((16, 28, 28, 128), 128, 3, padding=1),
-    Case((16, 14, 14, 256), 256, 3, padding=1),
-    Case((1, 56, 56, 64), 64, 3, padding=1),
-    Case((1, 56, 56, 64), 256, 1),
+POOLS = [
+    pool
+    for shape in FEATURE_MAPS
+    for pool in (
+        Pool("max", shape, 2, 2),
+        Pool("max", shape, 3, 2, padding=1),
+        Pool("average", shape, 2, 2),
+        Pool("average", shape),
+    )
 ]
 
-# The layers that issue 3 adds for Winograd's and the Toeplitz algorithm.
-MORE_LAYERS = [
-    Case((16, 56, 56, 64), 64, 3, padding=1),
-    Case((16, 7, 7, 512), 512, 3, padding=1),
-    Case((64, 32, 32, 1), 6, 5, padding=0),
-    Case((256, 28, 28, 1), 8, 7, stride=2, padding=3),
+RELUS = [Relu(shape) for shape in FEATURE_MAPS]
+
+TASKS = [
+    *(Task(network, "training") for network in NETWORKS),
+    *(Task(network, direction) for direction in ("evaluation", "latency") for network in NETWORKS[:4]),
 ]
 
-CASES: list[Case | MaxPool] = [
-    *LAYERS,
-    *MORE_LAYERS,
-    *[replace(layer, direction="weight") for layer in LAYERS],
-    MaxPool(32, 56, 64, 2, 2),
-    *[replace(layer, dtype="float64") for layer in LAYERS],
-    *[replace(layer, direction="input") for layer in LAYERS],
-]
+PASSES = {Case: DIRECTIONS, Transposed: DIRECTIONS, Pool: ("forward", "input"), Relu: ("forward", "input")}
 
 
-def title(case: Case | MaxPool) -> str:
-    """Return what the table calls a case, for example "16x28x28x128, 128 filters 3x3, weight gradient"."""
-    if isinstance(case, MaxPool):
-        return str(case)
-    kind = [] if case.direction == "forward" else [f"{case.direction} gradient"]
-    return ", ".join([str(case), *kind, *[case.dtype] * (case.dtype != "float32")])
+def in_every_pass(cases: Sequence[AnyCase]) -> list[AnyCase]:
+    """Return the cases of one kind in each pass that they have, pass by pass."""
+    return [replace(case, direction=direction) for direction in PASSES[type(cases[0])] for case in cases]
+
+
+GROUPS: dict[str, list[AnyCase]] = {
+    **{group: in_every_pass(cases) for group, cases in LAYERS.items()},
+    "transposed": in_every_pass(TRANSPOSED),
+    "pooling": in_every_pass(POOLS),
+    "relu": in_every_pass(RELUS),
+    "networks": list(TASKS),
+}

@@ -1,130 +1,159 @@
-"""Times fastconv against torch, interleaved, and writes a table; bench/README.md has the method."""
+"""Times fastconv against other libraries, interleaved, and writes tables; bench/README.md has the method."""
 
 import argparse
 import datetime
-import json
+import os
 import shlex
-import statistics
 import sys
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
-from cases import CASES, MaxPool, title
-from contestants import contestants
+from cases import GROUPS
+from convolutions import Convolution
+from entry import DATA_FORMATS, AnyCase, Entry, title
+from machine import bandwidth
+from measurement import measure
+from pools import Pool, Pooling
+from rectified import Rectified, Relu
+from rows import Limits, rows_of
+from store import Results, write
+from summary import summary
+from tables import page
+from tasks import NetworkTask, Task
 from tqdm import tqdm
+from transposed import Transposed, TransposedConvolution
 
 import fastconv as fc
-from fastconv.bench import Case, clock, own
-from fastconv.bench.peers import Torch
+from fastconv.bench import Case, own, peers
+
+DTYPES = ("float32", "float64")
+KINDS: dict[type, Callable[..., Entry]] = {
+    Case: Convolution,
+    Transposed: TransposedConvolution,
+    Pool: Pooling,
+    Relu: Rectified,
+    Task: NetworkTask,
+}
+BUDGET = 2400.0
 
 
-@dataclass
-class Row:
-    """What one case measured; None where a result was wrong."""
-
-    case: str
-    unit: str
-    rounds: int
-    milliseconds: dict[str, float | None]
-    rate: dict[str, float | None]
-    ratio: float | None  # to the better of torch's layouts
-    peak_percent: float | None
+def selected(groups: Sequence[str], text: str) -> list[tuple[str, AnyCase]]:
+    """Return the cases of these groups whose titles contain a text."""
+    return [(group, case) for group in groups for case in GROUPS[group] if text in title(case)]
 
 
-def measure(case: Case | MaxPool, data_format: str, seconds: float, peaks: dict[str, float], torch_peer: Torch) -> Row:
-    """Time everyone who computes a case, in turns, for about `seconds`."""
-    problem, everyone = contestants(case, data_format, torch_peer)
-    right = [one for one in everyone if problem.is_right(one.result(one.call()), one.algorithm)]
-    samples = clock.interleaved(right, seconds)
-    times = {one.name: statistics.median(samples[one.name]) if one in right else None for one in everyone}
-    rates = {name: None if seconds is None else case.work / seconds / 1e9 for name, seconds in times.items()}
-    peers = [value for name, value in times.items() if name != "fastconv" and value is not None]
-    mine, rate = times["fastconv"], rates["fastconv"]
-    peak = None if isinstance(case, MaxPool) else peaks[case.dtype]
-    return Row(
-        title(case),
-        "GB/s read" if isinstance(case, MaxPool) else "GFLOP/s",
-        max(map(len, samples.values()), default=0),
-        {name: None if value is None else value * 1e3 for name, value in times.items()},
-        rates,
-        min(peers) / mine if mine is not None and peers else None,
-        100 * rate / peak if rate is not None and peak is not None else None,
-    )
-
-
-def header(args: argparse.Namespace, peaks: dict[str, float], torch_peer: Torch) -> dict[str, str]:
+def header(args: argparse.Namespace, others: Sequence[peers.Peer], limits: Limits) -> dict[str, str]:
     """Describe where and how a table was measured."""
+    bandwidths = limits.bandwidth
+    variables = {name: os.environ[name] for name in ("FASTCONV_ISA", "ONEDNN_MAX_CPU_ISA") if name in os.environ}
     return {
         "Date": datetime.date.today().isoformat(),
         **{label.capitalize(): text for label, text in own.machine().items()},
-        "Torch": torch_peer.version,
-        "FMA peak": ", ".join(f"{value:.0f} {dtype}" for dtype, value in peaks.items()) + " GFLOP/s",
+        "Peers": ", ".join(f"{peer.name} {peer.version}" for peer in others),
+        "FMA peak": ", ".join(f"{value:.0f} {dtype}" for dtype, value in limits.gflops.items()) + " GFLOP/s",
+        "Memory": f"read {bandwidths.read / 1e9:.1f}, write {bandwidths.write / 1e9:.1f}, "
+        f"copy {bandwidths.copy / 1e9:.1f} GB/s",
         "Threads": str(args.threads),
-        "Data format of fastconv": args.data_format,
-        "Command": shlex.join(["python", "bench/run.py", *sys.argv[1:]]),
+        "Command": " ".join(
+            [
+                *(f"{name}={value}" for name, value in variables.items()),
+                shlex.join(["python", "bench/run.py", *sys.argv[1:]]),
+            ]
+        ),
     }
 
 
-def markdown(header: dict[str, str], rows: list[Row]) -> str:
-    """Return the table."""
-    names = list(rows[0].milliseconds) if rows else []
-
-    def cell(value: float | None, form: str) -> str:
-        return "wrong" if value is None else format(value, form)
-
-    lines = ["# fastconv against torch", "", *[f"- {key}: {value}" for key, value in header.items()], ""]
-    lines += [
-        "| case | " + " | ".join(f"{name}, ms" for name in names) + " | fastconv | of peak | times torch's better |"
-    ]
-    lines += ["|---|" + "---:|" * (len(names) + 3)]
-    for row in rows:
-        cells = [cell(row.milliseconds[name], ".3f") for name in names]
-        percent = "" if row.peak_percent is None else f"{row.peak_percent:.0f}%"
-        rate = f"{cell(row.rate['fastconv'], '.1f')} {row.unit}"
-        lines.append(f"| {row.case} | {' | '.join(cells)} | {rate} | {percent} | {cell(row.ratio, '.2f')} |")
-    return "\n".join([*lines, ""])
+def is_installed(peer: type[peers.Peer]) -> bool:
+    """Whether a peer could be imported, which is not done."""
+    return all(find_spec(package) is not None for package in peer.packages)
 
 
-def write(path: Path | None, text: str) -> None:
-    """Write a result file as a whole, so that an interrupted run leaves the one before."""
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(path.suffix + ".partial")
-        partial.write_text(text)
-        partial.replace(path)
-
-
-def parsed_arguments() -> argparse.Namespace:
+def parsed_arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
+
+    def names(known: Sequence[str]) -> Callable[[str], list[str]]:
+        def parse(text: str) -> list[str]:
+            found = [word for word in text.split(",") if word]
+            for word in found:
+                if word not in known:
+                    raise argparse.ArgumentTypeError(f"must name some of {', '.join(known)}, got {word!r}")
+            return found
+
+        return parse
+
+    installed = [name for name, peer in peers.PEERS.items() if is_installed(peer)]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--filter", default="", metavar="TEXT", help="only cases whose name contains TEXT")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of each library (default 1)")
-    parser.add_argument("--budget", type=float, default=60, metavar="SECONDS", help="time for all cases (default 60)")
-    parser.add_argument("--data-format", choices=["channels_last", "channels_first"], default="channels_last")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("--group", type=names(list(GROUPS)), default=list(GROUPS), metavar="A,B", help=", ".join(GROUPS))
+    add("--filter", default="", metavar="TEXT", help="only cases whose title contains TEXT")
+    add("--threads", type=int, default=1, metavar="N", help="threads of each library (default 1)")
+    add("--budget", type=float, default=BUDGET, metavar="SECONDS", help=f"for the whole run (default {BUDGET:.0f})")
+    add("--data-format", choices=[*DATA_FORMATS, "both"], default="both", help="of fastconv's arrays (default both)")
+    add("--peers", type=names(list(peers.PEERS)), default=installed, metavar="A,B", help="default: those installed")
+    add("--json", type=Path, metavar="FILE", help="keep every number, after each case")
+    add("--markdown", type=Path, metavar="FILE", help="keep the tables, after each case")
+    add("--resume", action="store_true", help="go on with what the JSON file has")
+    args = parser.parse_args(words)
+    if args.resume and args.json is None:
+        parser.error("--resume needs --json")
+    return args
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Measure, print and write; return 1 if a result was wrong."""
-    args = parsed_arguments()
-    cases = [case for case in CASES if args.filter in title(case)]
-    if not cases:
+    args = parsed_arguments(words)
+    todo = selected(args.group, args.filter)
+    if not todo:
         print(f"no case contains {args.filter!r}", file=sys.stderr)
         return 2
-    torch_peer = Torch("torch")
-    rows: list[Row] = []
-    with torch_peer.session(args.threads), fc.set_num_threads(args.threads), tqdm(cases, unit="case") as progress:
-        peaks = {dtype: own.peak_gflops(dtype, args.threads) for dtype in ("float32", "float64")}
-        about = header(args, peaks, torch_peer)
-        for case in progress:
+    end = time.perf_counter() + args.budget
+    others = peers.load(args.peers)
+    data_formats = DATA_FORMATS if args.data_format == "both" else (args.data_format,)
+    settings = {
+        "threads": args.threads,
+        "data_formats": list(data_formats),
+        "peers": args.peers,
+        "instruction set": own.machine()["instruction set"],
+    }
+    limits = Limits({dtype: own.peak_gflops(dtype, args.threads) for dtype in DTYPES}, bandwidth(args.threads))
+    results = Results(settings, header(args, others, limits), limits)
+    if args.resume and args.json.exists():
+        try:
+            results.resume(args.json)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+    done = results.done()
+    todo = [(group, case) for group, case in todo if (group, title(case)) not in done]
+
+    def keep() -> str:
+        rows = rows_of(results.measurements)
+        results.about = header(args, others, results.limits)
+        claims = summary(rows, results.limits, settings["instruction set"])
+        text = page(results.about, rows, results.limits, claims)
+        write(args.markdown, text)
+        write(args.json, results.as_text())
+        return text
+
+    with ExitStack() as stack:
+        for peer in others:
+            stack.enter_context(peer.session(args.threads))
+        stack.enter_context(fc.set_num_threads(args.threads))
+        progress = stack.enter_context(tqdm(todo, unit="case"))
+        for number, (group, case) in enumerate(progress):
             progress.set_postfix_str(title(case))
-            rows.append(measure(case, args.data_format, args.budget / len(cases), peaks, torch_peer))
-            write(args.markdown, markdown(about, rows))
-            write(args.json, json.dumps({"header": about, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
-    print(markdown(about, rows))
-    return int(any(value is None for row in rows for value in row.milliseconds.values()))
+            now = time.perf_counter()
+            share = max(0.0, end - now) / (len(todo) - number)
+            entry = KINDS[type(case)](case)
+            results.measurements.append(measure(group, entry, data_formats, others, now + share))
+            for dtype in DTYPES:  # the best of the run: what else the machine does can only make it look lower
+                results.limits.gflops[dtype] = max(results.limits.gflops[dtype], own.peak_gflops(dtype, args.threads))
+            keep()
+    print(keep())
+    return int(any(value is None for one in results.measurements for value in one.milliseconds.values()))
 
 
 if __name__ == "__main__":

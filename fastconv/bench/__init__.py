@@ -8,6 +8,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from fastconv._config import get_num_threads, set_num_threads
@@ -120,14 +121,12 @@ def _row(
     case: Case, value: int | None, algorithms: Sequence[str] | None, others: Sequence[Peer], seconds: float
 ) -> Row:
     problem, notes = Problem(case), []
-    contestants = own.contestants(problem, own.applicable(case) if algorithms is None else algorithms)
+    mine = own.contestants(problem, own.applicable(case) if algorithms is None else algorithms)
+    pairs = [(contestant, contestant.result(contestant.call())) for contestant in mine]
     for peer in others:
-        try:
-            contestants += peer.contestants(problem)
-        except NotImplementedError as reason:
-            notes.append(str(reason))
-    computed = [contestant.result(contestant.call()) for contestant in contestants]
-    pairs = list(zip(contestants, computed, strict=True))
+        computed, reasons = peers.attempt(peer.name, partial(peer.contestants, problem))
+        pairs += computed
+        notes += reasons
     right = [contestant for contestant, y in pairs if problem.is_right(y, contestant.algorithm)]
     samples = clock.interleaved(right, seconds)
     auto = own.resolved(case, "auto") or "direct"

@@ -13,6 +13,8 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 60
 # ticks of up to 4 ms, so a pause without any must be longer than a tick.
 PAUSE_SECONDS, MOST_PAUSES = 0.006, 50
 QUIET_SHARE = 0.1
+# A call that takes longer reads its operands into the caches in a small part of its time: it needs no other one before.
+WARM_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,19 @@ class Contestant:
     algorithm: str = "direct"
 
 
-def interleaved(contestants: Sequence[Contestant], seconds: float) -> dict[str, list[float]]:
+def interleaved(contestants: Sequence[Contestant], seconds: float, fewest: int | None = None) -> dict[str, list[float]]:
     """Time the contestants in turns for about `seconds`; return the seconds of a call in each round, by name.
 
     A sample is the mean of as many calls as take 4 ms, after one call that is not timed and brings the operands back
-    into the caches.
+    into the caches. There are at least `fewest` rounds, or 5.
     """
+    fewest = FEWEST_ROUNDS if fewest is None else fewest
     repeats = {contestant.name: _repeats(contestant) for contestant in contestants}
     samples: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     end = time.perf_counter() + seconds
     last = contestants[-1].library if contestants else ""
     rounds = 0
-    while contestants and (rounds < FEWEST_ROUNDS or (rounds < MOST_ROUNDS and time.perf_counter() < end)):
+    while contestants and (rounds < fewest or (rounds < MOST_ROUNDS and time.perf_counter() < end)):
         for contestant in contestants:
             if contestant.library != last and get_num_threads() > 1:
                 wait_until_idle()
@@ -71,19 +74,21 @@ def wait_until_idle() -> None:
 
 
 def _repeats(contestant: Contestant) -> int:
-    """Return the number of calls that fill a sample, from a second call where the first was quick."""
+    """Return the number of calls that fill a sample, from a second call where the first was quick; 0 for a long one."""
     for _ in range(2):
         start = time.perf_counter()
         contestant.call()
         elapsed = time.perf_counter() - start
         if elapsed > SAMPLE_SECONDS:
-            return 1
+            return int(elapsed < WARM_SECONDS)
     return round(SAMPLE_SECONDS / max(elapsed, 1e-6)) or 1
 
 
 def _sample(contestant: Contestant, repeats: int) -> float:
-    contestant.call()
-    start = time.perf_counter()
-    for _ in range(repeats):
+    """Time as many calls after one that is not timed, or for 0 one call alone."""
+    if repeats:
         contestant.call()
-    return (time.perf_counter() - start) / repeats
+    start = time.perf_counter()
+    for _ in range(repeats or 1):
+        contestant.call()
+    return (time.perf_counter() - start) / (repeats or 1)

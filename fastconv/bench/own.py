@@ -45,11 +45,7 @@ def applicable(case: Case) -> list[str]:
 def contestants(problem: Problem, algorithms: Sequence[str]) -> list[Contestant]:
     """Return the plain functions on operands in the case's data format, one contestant for each algorithm."""
     case = problem.case
-    x, w, gy = problem.x, problem.w, problem.gy
-    last = case.data_format == "channels_last"
-    if not last:
-        x, gy = (np.ascontiguousarray(images.transpose(0, 3, 1, 2)) for images in (x, gy))
-        w = np.ascontiguousarray(w.transpose(3, 2, 0, 1))
+    x, w, gy = _operands(problem)
     how = (case.stride, case.padding, case.dilation, case.groups)
 
     def call(name: str) -> Callable[[], Any]:
@@ -60,12 +56,35 @@ def contestants(problem: Problem, algorithms: Sequence[str]) -> list[Contestant]
             gy, x, w, None, *how, needs=needs, data_format=case.data_format, algorithm=name
         )[position]
 
-    def result(computed: Array) -> Array:
-        if last:
-            return computed
-        return computed.transpose((2, 3, 1, 0) if case.direction == "weight" else (0, 2, 3, 1))
+    return [
+        Contestant(name, "fastconv", call(name), _result(case), resolved(case, name) or name) for name in algorithms
+    ]
 
-    return [Contestant(name, "fastconv", call(name), result, resolved(case, name) or name) for name in algorithms]
+
+def prepared(problem: Problem) -> Contestant:
+    """Return "auto" with weights that are packed before the call, for forward."""
+    case = problem.case
+    x, w, _ = _operands(problem)
+    how = (case.stride, case.padding, case.dilation, case.groups)
+    convolution = F.prepare_conv2d(w, None, *how, data_format=case.data_format)
+    return Contestant("prepared", "fastconv", lambda: convolution(x), _result(case), resolved(case, "auto") or "direct")
+
+
+def _operands(problem: Problem) -> tuple[Array, Array, Array]:
+    """Return x, w, gy in the case's data format."""
+    x, w, gy = problem.x, problem.w, problem.gy
+    if problem.case.data_format == "channels_last":
+        return x, w, gy
+    x, gy = (np.ascontiguousarray(images.transpose(0, 3, 1, 2)) for images in (x, gy))
+    return x, np.ascontiguousarray(w.transpose(3, 2, 0, 1)), gy
+
+
+def _result(case: Case) -> Callable[[Array], Array]:
+    """Return what turns a result into channels last."""
+    if case.data_format == "channels_last":
+        return lambda computed: computed
+    order = (2, 3, 1, 0) if case.direction == "weight" else (0, 2, 3, 1)
+    return lambda computed: computed.transpose(order)
 
 
 def peak_gflops(dtype: str, threads: int) -> float:

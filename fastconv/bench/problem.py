@@ -1,6 +1,9 @@
 """Operands of a case, its result in float64, and by how much rounding may miss it."""
 
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +31,28 @@ class Problem:
         rng = np.random.default_rng(0)
         shapes = (case.shape, case.weight_shape, (geometry.batch, *geometry.output[1:], geometry.out_channels))
         self.x, self.w, self.gy = (rng.standard_normal(shape).astype(case.dtype) for shape in shapes)
-        self.expected = by_taps(case, self.x, self.w, self.gy)
-        self._absolute_sum = by_taps(case, *(np.abs(operand) for operand in (self.x, self.w, self.gy)))
-        self._largest = float(np.abs(self.expected).max(initial=0)) or 1.0
+
+    @cached_property
+    def expected(self) -> Array:
+        """The right result, in float64."""
+        return by_taps(self.case, self.x, self.w, self.gy)
+
+    @cached_property
+    def _absolute_sum(self) -> Array:
+        return by_taps(self.case, *(np.abs(operand) for operand in (self.x, self.w, self.gy)))
+
+    def in_format(self, data_format: str) -> Self:
+        """Return the same problem, operands shared, for fastconv's arrays in another format."""
+        other = copy(self)
+        other.case = replace(self.case, data_format=data_format)
+        return other
 
     def error(self, result: Array) -> float:
         """Return the largest error, as a share of the largest element of the right result; NaN for another shape."""
         if result.shape != self.expected.shape:
             return float("nan")
-        return float(np.abs(result - self.expected).max(initial=0)) / self._largest
+        largest = float(np.abs(self.expected).max(initial=0)) or 1.0
+        return float(np.abs(result - self.expected).max(initial=0)) / largest
 
     def is_right(self, result: Array, algorithm: str) -> bool:
         """Whether a result differs from the one in float64 by no more than this algorithm's rounding explains."""

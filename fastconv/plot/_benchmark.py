@@ -25,6 +25,9 @@ LOOKS = {
     "torch": ("#555555", "x--", "||"),
     "torch channels_last": ("#000000", "+--", ""),
     "onnxruntime": ("#BBBBBB", "1--", "..."),
+    "openvino": ("#882255", "2--", "---"),
+    "ncnn": ("#117733", "3--", "+++"),
+    "tensorflow": ("#661100", "4--", "**"),
 }
 OTHER_LOOK = ("#56B4E9", "h:", "oo")
 BAR_HEIGHT, BAR_GAP = 0.17, 1.2
