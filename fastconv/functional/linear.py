@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, needed, output_buffer, to_arrays
 from fastconv.functional._algorithms import plans
-from fastconv.functional._conv import GRADIENTS, Gradients, chosen, gradients
+from fastconv.functional._conv import GRADIENTS, Gradients, activation_number, chosen, gradients
 from fastconv.geometry import linear_geometry
 
 
@@ -18,6 +18,7 @@ def linear(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""Linear map of the last axis.
 
@@ -35,6 +36,8 @@ def linear(
         Order of the axes of the weight.
     out : ndarray, optional
         Array of the result's shape and dtype, to write to and return. It may share memory with the inputs.
+    activation : {None, "relu", "sigmoid", "tanh"}
+        Applied to the result while it is stored, as by `conv2d`.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def linear(
     >>> F.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0, 10.0]))
     array([[ 1.,  2., 13.]])
     """
-    arguments = ("linear", data_format)
+    arguments = ("linear", data_format, activation)
     plan = plans.find(arguments, input, weight, bias)
     if plan is not None:
         done: Array | None = plan.forward(input, weight, bias, out)
@@ -82,7 +85,7 @@ def linear(
     geometry, shape = linear_geometry("linear", x.shape, w.shape, last)
     if b is not None:
         check_shape("linear", "bias", b, shape[x.ndim - 1 :], " for as many output features")
-    plan = _core.Convolution(geometry, shape, True, last)
+    plan = _core.Convolution(geometry, shape, True, last, activation_number("linear", activation))
     plans.keep(plan, arguments, input, weight, bias)
     y = output_buffer("linear", "out", out, shape, dtype, (x, w, b))
     plan.forward(x, w, b, y)
