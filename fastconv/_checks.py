@@ -37,6 +37,8 @@ def to_array(function: str, name: str, value: Any) -> Array:
     ValueError
         Nested lists of unequal length.
     """
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
     masked = np.count_nonzero(value.mask) if _is_masked_array(value) else 0
     if masked:
         raise TypeError(

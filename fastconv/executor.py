@@ -122,9 +122,11 @@ class Executor:
         self._calls = []
         values = [*inputs, *[None] * len(self.program.steps)]
         for step in self.program.steps:
-            layer, output = step.layer, step.output
+            layer, read, output = step.layer, step.inputs, step.output
             try:
-                values[output], call = layer.run(layer.joined([values[slot] for slot in step.inputs]), training)
+                values[output], call = layer.run(
+                    [values[slot] for slot in read] if layer.several_inputs else values[read[0]], training
+                )
             except (TypeError, ValueError) as error:
                 error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
                 raise
