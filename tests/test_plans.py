@@ -47,6 +47,17 @@ class TestPlans:
 
 
 class TestConvolutionMetBefore:
+    def test_nothing_is_worked_out_again(self, monkeypatch):
+        gy = conv()
+        F.conv2d_backward(gy, X, W, B)
+        for name in ("conv_geometry", "to_arrays"):
+            monkeypatch.delattr(f"fastconv.functional._conv.{name}")
+        assert F.conv2d(X, W, B).shape == gy.shape
+        assert F.conv2d(X, W, B, out=gy) is gy
+        assert F.conv2d_backward(gy, X, W, B)[1].shape == W.shape
+        with pytest.raises(NameError):
+            F.conv2d(X[:1], W, B)
+
     def test_a_float_is_refused_as_it_is_the_first_time(self):
         conv(stride=(1, 1))
         with pytest.raises(TypeError, match=r"conv2d: stride must consist of integers, got 1\.0"):
@@ -163,6 +174,13 @@ class TestPreparedMetBefore:
 
 
 class TestPoolingMetBefore:
+    def test_nothing_is_worked_out_again(self, monkeypatch):
+        expected = F.max_pool2d(X, 2), F.avg_pool2d(X, 2), F.adaptive_avg_pool2d(X, 1)
+        monkeypatch.delattr("fastconv.functional._pooling.to_arrays")
+        found = F.max_pool2d(X, 2), F.avg_pool2d(X, 2), F.adaptive_avg_pool2d(X, 1)
+        for y, wanted in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(y, wanted)
+
     def test_arguments_that_are_only_equal_are_refused(self):
         F.max_pool2d(X, 2)
         with pytest.raises(TypeError, match="kernel_size must consist of integers"):
