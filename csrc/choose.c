@@ -40,16 +40,31 @@ static const struct work price_avx512[METHODS] = {
     [SUM_WINOGRAD] = {{0.84, 0, 85, 360, 18, 5.1, 195, 0}},
 };
 
-/* A Zen 3 with AVX2, one core, float32. */
-static const struct work price[2][METHODS] = {
-    [FCV_CHANNELS_FIRST] =
-        {
-            [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 9, 75000}},
-        },
-    [FCV_CHANNELS_LAST] =
-        {
-            [DIRECT] = {{1.0, 0.16, 200, 33, 9, 2.2, 9, 75000}},
-        },
+/* A Zen 3 with AVX2, one core of a busy machine, float32, 140 layers a pass; for other instruction sets too. */
+static const struct work price[2][METHODS] =
+    {
+        [FCV_CHANNELS_FIRST] =
+            {
+                [PLANES] = {{1.34, 0, 67, 60, 9.6, 24, 47, 156000}},
+                [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 0, 0}},
+                [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
+                [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
+                [WINOGRAD] = {{1.44, 1.6, 156, 497, 9.9, 23, 249, 0}},
+                [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 25, 27, 0, 0}},
+                [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 0, 0}},
+                [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 0.02, 29, 58, 0}},
+            },
+        [FCV_CHANNELS_LAST] =
+            {
+                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 7.2, 29, 0}},
+                [IM2COL] = {{1.16, 0.48, 435, 218, 21, 4, 0, 0}},
+                [COL2IM] = {{1.21, 0.85, 0, 518, 26, 17, 0, 0}},
+                [TOEPLITZ] = {{1.21, 0.59, 318, 96, 52, 3.7, 575, 0}},
+                [WINOGRAD] = {{1.38, 1.3, 163, 651, 9.3, 15, 151, 0}},
+                [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
+                [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 0, 0}},
+                [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 0, 16, 170, 0}},
+            },
 };
 
 /* Of two that cost about the same direct is taken: it keeps NaN in place and takes the least memory. */

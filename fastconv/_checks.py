@@ -37,6 +37,8 @@ def to_array(function: str, name: str, value: Any) -> Array:
     ValueError
         Nested lists of unequal length.
     """
+    if type(value) is np.ndarray and (value.dtype is FLOAT32 or value.dtype is FLOAT64):
+        return value
     masked = np.count_nonzero(value.mask) if _is_masked_array(value) else 0
     if masked:
         raise TypeError(
@@ -112,8 +114,8 @@ def output_buffer(
     function, name : str
         Names of the caller and of the argument, for error messages.
     out : ndarray or None
-        The caller's array: of the result's dtype and shape, and writable. One that is not contiguous, is float16 or
-        shares memory with `inputs` is filled afterwards, by `deliver`.
+        The caller's array: of the result's dtype and shape, and writable. One that is not contiguous, of a subclass or
+        float16, or shares memory with `inputs`, is filled afterwards, by `deliver`.
     shape : tuple of int
     result : dtype
         Dtype of the result, which the core computes in float32 if it is float16.
@@ -138,7 +140,7 @@ def output_buffer(
         raise ValueError(f"{function}: {name} must have shape {shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{function}: {name} must be writable, got a read-only array")
-    usable = out.dtype == ready and out.flags.c_contiguous and out.flags.aligned
+    usable = type(out) is np.ndarray and out.dtype == ready and out.flags.c_contiguous and out.flags.aligned
     if not usable or any(array is not None and np.may_share_memory(out, array) for array in inputs):
         return empty(shape, ready)
     return out

@@ -8,6 +8,7 @@ argument can make the C code leave an array. Wording of errors for users is the 
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.geometry import Geometry
@@ -33,6 +34,66 @@ ALGORITHMS: Final[tuple[str, ...]]
 MATRIX_LIMIT: Final[int]
 """Bytes of the largest matrix that "toeplitz_full" builds."""
 
+class Plans:
+    """What calls have found out about their arguments, by these and by the shapes of the arrays; the oldest is dropped.
+
+    `find` returns None, and `keep` keeps nothing, where the arguments are not all ints, strings, None or tuples of
+    those, or an array is none: 1.0 would find what a call with 1 has left.
+    """
+
+    def __init__(self, most: int) -> None: ...
+    def __len__(self) -> int: ...
+    def find(self, arguments: tuple[Any, ...], *arrays: Any) -> Any: ...
+    def keep(self, plan: object, arguments: tuple[Any, ...], *arrays: Any) -> None: ...
+    def clear(self) -> None: ...
+
+class Convolution:
+    """A convolution whose arguments were checked. Each method allocates its results.
+
+    It returns None where an array is not one that C can read as it lies, or `out` not one that it can write.
+    """
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        shape: tuple[int, ...],
+        channels_last: bool,
+        weight_channels_last: bool,
+        activation: int = 0,
+        algorithm: int = 0,
+    ) -> None:
+        """`shape` is that of the output; the algorithm is that of `forward`."""
+
+    def forward(self, x: Any, w: Any, bias: Any, out: Any) -> Any: ...
+    def gradients(
+        self,
+        gy: Any,
+        x: Any,
+        w: Any,
+        bias: Any,
+        of_input: bool,
+        of_weight: bool,
+        of_bias: bool,
+        input_algorithm: int = 0,
+        weight_algorithm: int = 0,
+    ) -> Any: ...
+
+class PackedConvolution(Convolution):
+    """One with what `pack` wrote, which it holds."""
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        shape: tuple[int, ...],
+        channels_last: bool,
+        weight_channels_last: bool,
+        packed: Array,
+        has_bias: bool,
+        activation: int,
+        algorithm: int,
+    ) -> None: ...
+    def run(self, x: Any, out: Any) -> Any: ...
+
 def conv_forward(
     geometry: Geometry,
     channels_last: bool,
@@ -45,20 +106,6 @@ def conv_forward(
     slope: float = 0.0,
     algorithm: int = 0,
 ) -> None: ...
-def conv_forward_packed(
-    geometry: Geometry,
-    channels_last: bool,
-    weight_channels_last: bool,
-    x: Array,
-    packed: Array,
-    has_bias: bool,
-    y: Array,
-    activation: int,
-    slope: float,
-    algorithm: int,
-) -> None:
-    """As conv_forward, with what pack wrote for the same weights, bias, layouts and resolved algorithm."""
-
 def packed_elements(
     geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
 ) -> int: ...
@@ -135,9 +182,24 @@ def conv_grad_weight(
     algorithm: int = 0,
 ) -> None: ...
 def conv_grad_bias(geometry: Geometry, channels_last: bool, gy: Array, gb: Array) -> None: ...
-def max_pool_forward(
-    geometry: Geometry, channels_last: bool, adaptive: bool, x: Array, y: Array, indices: Array | None = None
-) -> None: ...
+
+class Pooling:
+    """A pooling whose arguments were checked; the methods are as those of Convolution."""
+
+    def __init__(
+        self,
+        geometry: Geometry,
+        shape: tuple[int, ...],
+        channels_last: bool,
+        adaptive: bool,
+        count_include_pad: bool = False,
+        divisor_override: int = 0,
+    ) -> None: ...
+    def maxima(self, x: Any, with_indices: bool = False) -> Any:
+        """Return the maxima, or these and their positions in the images."""
+
+    def means(self, x: Any) -> Any: ...
+
 def max_pool_backward(
     geometry: Geometry,
     channels_last: bool,
@@ -146,15 +208,6 @@ def max_pool_backward(
     gy: Array,
     indices: Array | None,
     gx: Array,
-) -> None: ...
-def avg_pool_forward(
-    geometry: Geometry,
-    channels_last: bool,
-    adaptive: bool,
-    x: Array,
-    y: Array,
-    count_include_pad: bool = False,
-    divisor_override: int = 0,
 ) -> None: ...
 def avg_pool_backward(
     geometry: Geometry,
@@ -181,6 +234,9 @@ def resample(
 
 def max_unpool_forward(geometry: Geometry, channels_last: bool, y: Array, indices: Array, x: Array) -> None: ...
 def max_unpool_backward(geometry: Geometry, channels_last: bool, gx: Array, indices: Array, gy: Array) -> None: ...
+def activated(activation: int, slope: float, threshold: float, x: Any) -> Any:
+    """Return a new array; None where `x` is not one that C can read as it lies."""
+
 def activation_forward(activation: int, slope: float, threshold: float, x: Array, y: Array) -> None: ...
 def activation_backward(
     activation: int, slope: float, threshold: float, saved: Array, gy: Array, gx: Array
@@ -188,6 +244,9 @@ def activation_backward(
 def prelu(
     channels_last: bool, n: int, channels: int, pixels: int, weight: Array, saved: Array, x: Array, y: Array
 ) -> None: ...
+def softmaxed(logarithm: bool, x: Any) -> Any:
+    """Along the last axis, as `activated`; also None where there is nothing to sum over."""
+
 def softmax_forward(logarithm: bool, columns: int, inner: int, x: Array, y: Array) -> None:
     """Over the middle axis of x as [...][columns][inner]."""
 
@@ -243,6 +302,7 @@ class Block:
     def __init__(self, size: int) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array: ...
 def array_bytes() -> int:
     """Return the memory that is kept for later blocks."""
 

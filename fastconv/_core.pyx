@@ -2,11 +2,15 @@
 """The door to C: pointers out, GIL off, status to exception. Shapes and wording of errors are checked by the callers in
 fastconv.functional; what is checked here is that no call can leave an array."""
 
+import math
 import os
 
+import numpy as np
+
 from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_FillInfo,
-    PyBuffer_Release, PyObject_GetBuffer
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE,
+    PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
+    PyObject_GetBuffer
 )
 from libc.stdint cimport int64_t
 
@@ -157,11 +161,17 @@ ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
 )
 
+cdef object ndarray = np.ndarray, malloced = np.empty, float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
+cdef object int64 = np.dtype(np.int64)
+cdef enum:
+    # Bytes from which an array gets a Block: below, malloc does as well, and NumPy is a microsecond quicker.
+    KEPT_FROM = 1 << 16
+
 
 cdef class Arrays:
     """The buffers of one call, released with it; all but index arrays are of one dtype."""
 
-    cdef Py_buffer[6] view
+    cdef Py_buffer[7] view
     cdef int count
     cdef fcv_dtype dtype
     cdef bint typed
@@ -179,23 +189,56 @@ cdef class Arrays:
     cdef void *numbers(self, object array, int64_t elements, bint writable=False) except? NULL:
         """A float32 or float64 array of this many elements; a negative number accepts any."""
         cdef Py_buffer *view
-        cdef fcv_dtype dtype
         if array is None:
             return NULL
         view = self.acquire(array, writable)
-        if view.format[0] == b"f" and view.format[1] == 0:
-            dtype = FCV_F32
-        elif view.format[0] == b"d" and view.format[1] == 0:
-            dtype = FCV_F64
-        else:
+        if not is_float(view):
             raise TypeError(f"_core: arrays must be native float32 or float64, got format {view.format.decode()!r}")
-        if self.typed and dtype != self.dtype:
+        if not self.is_of_one_dtype(view):
             raise TypeError("_core: arrays must have one dtype")
-        self.dtype = dtype
-        self.typed = True
         if elements >= 0 and view.len != elements * view.itemsize:
             raise ValueError(f"_core: array must have {elements} elements, got {view.len // view.itemsize}")
         return view.buf
+
+    cdef bint is_of_one_dtype(self, Py_buffer *view):
+        cdef fcv_dtype dtype = FCV_F32 if view.itemsize == 4 else FCV_F64
+        if self.typed and dtype != self.dtype:
+            return False
+        self.dtype, self.typed = dtype, True
+        return True
+
+    cdef bint take(self, object array, int64_t elements, const void **data):
+        """As `numbers`, but False, not an error, where it is not an array that C can read as it lies."""
+        cdef Py_buffer *view = &self.view[self.count]
+        if type(array) is not ndarray:
+            return False
+        try:
+            PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT)
+        except (BufferError, ValueError):  # a dtype that buffers know no format of
+            return False
+        self.count += 1
+        data[0] = view.buf
+        return (is_float(view) and self.is_of_one_dtype(view) and PyBuffer_IsContiguous(view, b"C")
+                and (elements < 0 or view.len == elements * view.itemsize))
+
+    cdef bint take_output(self, object array, tuple shape, void **data):
+        """As `take`, for an array to write to: it shares no memory with those before it."""
+        cdef Py_buffer *own = &self.view[self.count]
+        if type(array) is not ndarray or array.shape != shape:
+            return False
+        if not self.take(array, -1, <const void **>data) or own.readonly:
+            return False
+        for i in range(self.count - 1):
+            if own.buf < self.view[i].buf + self.view[i].len and self.view[i].buf < own.buf + own.len:
+                return False
+        return True
+
+    cdef object result(self, tuple shape, int64_t elements, void **data):
+        """A new array of the dtype of those before it."""
+        dtype = float32 if self.dtype == FCV_F32 else float64
+        array = malloced(shape, dtype) if elements < KEPT_FROM // 8 else empty(shape, dtype)
+        data[0] = self.numbers(array, elements, True)
+        return array
 
     cdef double *doubles(self, object array, int64_t elements, bint writable) except? NULL:
         cdef double *data = <double *>self.numbers(array, elements, writable)
@@ -217,6 +260,10 @@ cdef class Arrays:
     cdef int64_t elements(self):
         """Of the array acquired last."""
         return self.view[self.count - 1].len // self.view[self.count - 1].itemsize
+
+
+cdef bint is_float(Py_buffer *view):
+    return (view.format[0] == b"f" or view.format[0] == b"d") and view.format[1] == 0
 
 
 cdef int three(object source, int64_t *to) except -1:
@@ -274,12 +321,16 @@ cdef fcv_layout layout_of(bint channels_last):
 
 cdef int describe(fcv_conv *conv, bint channels_last, bint weight_channels_last, int algorithm) except -1:
     """All of conv but geometry and dtype, which are read first."""
-    if not 0 <= algorithm % 256 < FCV_ALGORITHMS:
-        raise ValueError(f"_core: algorithm must be a known number, got {algorithm}")
     conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
     conv.activation, conv.slope = FCV_LINEAR, 0
-    conv.algorithm, conv.block = <fcv_algorithm>(algorithm % 256), algorithm // 256
     conv.packed, conv.workspace = NULL, NULL
+    return ask(conv, algorithm)
+
+
+cdef int ask(fcv_conv *conv, int algorithm) except -1:
+    if not 0 <= algorithm % 256 < FCV_ALGORITHMS:
+        raise ValueError(f"_core: algorithm must be a known number, got {algorithm}")
+    conv.algorithm, conv.block = <fcv_algorithm>(algorithm % 256), algorithm // 256
     return 0
 
 
@@ -288,6 +339,158 @@ cdef int activate(fcv_conv *conv, int activation, double slope) except -1:
         raise ValueError(f"_core: activation must be a known number, got {activation}")
     conv.activation, conv.slope = <fcv_activation>activation, slope
     return 0
+
+
+cdef bint is_exact(tuple key):
+    """Whether equal keys are the same: 1.0 == 1, but as a stride only one of them is accepted."""
+    for part in key:
+        if not (part is None or type(part) is int or type(part) is str or type(part) is bool
+                or (type(part) is tuple and is_exact(part))):
+            return False
+    return True
+
+
+cdef class Plans:
+    cdef dict kept
+    cdef Py_ssize_t most
+
+    def __init__(self, Py_ssize_t most):
+        self.kept, self.most = {}, most
+
+    def __len__(self):
+        return len(self.kept)
+
+    cdef tuple key(self, tuple arguments, tuple arrays):
+        """None where a look-up could find what another call has left."""
+        if not is_exact(arguments):
+            return None
+        shapes = []
+        for array in arrays:
+            if type(array) is ndarray:
+                shapes.append(array.shape)
+            elif array is None:
+                shapes.append(None)
+            else:
+                return None
+        return (arguments, *shapes)
+
+    def find(self, tuple arguments, *arrays):
+        key = self.key(arguments, arrays)
+        return None if key is None else self.kept.get(key)
+
+    def keep(self, plan, tuple arguments, *arrays):
+        key = self.key(arguments, arrays)
+        if key is not None:
+            if len(self.kept) >= self.most:
+                del self.kept[next(iter(self.kept))]
+            self.kept[key] = plan
+
+    def clear(self):
+        self.kept.clear()
+
+
+cdef class Convolution:
+    cdef fcv_conv conv
+    cdef int64_t x_elements, w_elements, y_elements
+    cdef tuple shape
+
+    def __init__(self, geometry, tuple shape, bint channels_last, bint weight_channels_last, int activation=0,
+                 int algorithm=0):
+        read_geometry(geometry, &self.conv.geometry)
+        describe(&self.conv, channels_last, weight_channels_last, algorithm)
+        activate(&self.conv, activation, 0.0)
+        self.x_elements, self.y_elements = x_elements(&self.conv.geometry), y_elements(&self.conv.geometry)
+        self.w_elements = w_elements(&self.conv.geometry)
+        self.shape = shape
+
+    def forward(self, x, w, bias, out=None):
+        cdef fcv_conv conv = self.conv
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef const void *pw
+        cdef const void *pb = NULL
+        cdef void *py
+        cdef fcv_status status
+        if not (arrays.take(x, self.x_elements, &px) and arrays.take(w, self.w_elements, &pw)
+                and (bias is None or arrays.take(bias, conv.geometry.co, &pb))):
+            return None
+        if out is None:
+            out = arrays.result(self.shape, self.y_elements, &py)
+        elif not arrays.take_output(out, self.shape, &py):
+            return None
+        conv.dtype = arrays.dtype
+        with nogil:
+            status = fcv_conv_forward(&conv, px, pw, pb, py)
+        check(status)
+        return out
+
+    def gradients(self, gy, x, w, bias, bint of_input, bint of_weight, bint of_bias, int input_algorithm=0,
+                  int weight_algorithm=0):
+        cdef fcv_conv conv = self.conv
+        cdef Arrays arrays = Arrays()
+        cdef const void *pgy
+        cdef const void *px
+        cdef const void *pw
+        cdef const void *pb
+        cdef void *pgx
+        cdef void *pgw
+        cdef void *pgb
+        cdef fcv_status status
+        if not (arrays.take(gy, self.y_elements, &pgy) and arrays.take(x, self.x_elements, &px)
+                and arrays.take(w, self.w_elements, &pw)
+                and (bias is None or arrays.take(bias, conv.geometry.co, &pb))):
+            return None
+        conv.dtype = arrays.dtype
+        gx = gw = gb = None
+        if of_input:
+            gx = arrays.result(x.shape, self.x_elements, &pgx)
+            ask(&conv, input_algorithm)
+            with nogil:
+                status = fcv_conv_grad_input(&conv, pgy, pw, NULL, pgx)
+            check(status)
+        if of_weight:
+            gw = arrays.result(w.shape, self.w_elements, &pgw)
+            ask(&conv, weight_algorithm)
+            with nogil:
+                status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
+            check(status)
+        if of_bias and bias is not None:
+            gb = arrays.result(bias.shape, conv.geometry.co, &pgb)
+            with nogil:
+                status = fcv_conv_grad_bias(&conv, pgy, pgb)
+            check(status)
+        return gx, gw, gb
+
+
+cdef class PackedConvolution(Convolution):
+    cdef Arrays held
+    cdef bint has_bias
+
+    def __init__(self, geometry, tuple shape, bint channels_last, bint weight_channels_last, packed, bint has_bias,
+                 int activation, int algorithm):
+        super().__init__(geometry, shape, channels_last, weight_channels_last, activation, algorithm)
+        self.held, self.has_bias = Arrays(), has_bias
+        self.conv.packed = self.held.numbers(packed, -1)
+        self.conv.dtype = self.held.dtype
+
+    def run(self, x, out):
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef void *py
+        cdef const void *pb = self.conv.packed if self.has_bias else NULL
+        cdef fcv_status status
+        if not arrays.take(x, self.x_elements, &px) or arrays.dtype != self.conv.dtype:
+            return None
+        if out is None:
+            out = arrays.result(self.shape, self.y_elements, &py)
+        elif not arrays.take_output(out, self.shape, &py):
+            return None
+        if self.held.elements() != packed_numbers(&self.conv):  # at each call: an instruction set decides the size
+            raise ValueError(f"_core: packed must have {packed_numbers(&self.conv)} elements")
+        with nogil:
+            status = fcv_conv_forward(&self.conv, px, NULL, pb, py)
+        check(status)
+        return out
 
 
 def conv_forward(geometry, bint channels_last, bint weight_channels_last, x, w, bias, y, int activation=0,
@@ -305,24 +508,6 @@ def conv_forward(geometry, bint channels_last, bint weight_channels_last, x, w, 
     activate(&conv, activation, slope)
     with nogil:
         status = fcv_conv_forward(&conv, px, pw, pb, py)
-    check(status)
-
-
-def conv_forward_packed(geometry, bint channels_last, bint weight_channels_last, x, packed, bint has_bias, y,
-                        int activation, double slope, int algorithm):
-    cdef fcv_conv conv
-    cdef Arrays arrays = Arrays()
-    cdef fcv_status status
-    read_geometry(geometry, &conv.geometry)
-    cdef const void *px = arrays.numbers(x, x_elements(&conv.geometry))
-    cdef void *py = arrays.numbers(y, y_elements(&conv.geometry), True)
-    conv.dtype = arrays.dtype
-    describe(&conv, channels_last, weight_channels_last, algorithm)
-    activate(&conv, activation, slope)
-    cdef const void *pp = arrays.numbers(packed, packed_numbers(&conv))
-    conv.packed = pp
-    with nogil:
-        status = fcv_conv_forward(&conv, px, NULL, pp if has_bias else NULL, py)
     check(status)
 
 
@@ -500,17 +685,51 @@ cdef fcv_pool pool_of(object geometry, bint channels_last, bint adaptive=False) 
     return pool
 
 
-def max_pool_forward(geometry, bint channels_last, bint adaptive, x, y, indices=None):
-    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
-    cdef Arrays arrays = Arrays()
-    cdef fcv_status status
-    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
-    cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
-    cdef int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), True)
-    pool.dtype = arrays.dtype
-    with nogil:
-        status = fcv_max_pool_forward(&pool, px, py, pi)
-    check(status)
+cdef class Pooling:
+    cdef fcv_pool pool
+    cdef int64_t x_elements, y_elements
+    cdef tuple shape
+
+    def __init__(self, geometry, tuple shape, bint channels_last, bint adaptive, bint count_include_pad=False,
+                 int64_t divisor_override=0):
+        self.pool = pool_of(geometry, channels_last, adaptive)
+        self.pool.count_include_pad, self.pool.divisor_override = count_include_pad, divisor_override
+        self.x_elements, self.y_elements = x_elements(&self.pool.geometry), y_elements(&self.pool.geometry)
+        self.shape = shape
+
+    def maxima(self, x, bint with_indices=False):
+        cdef fcv_pool pool = self.pool
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef void *py
+        cdef int64_t *pi = NULL
+        cdef fcv_status status
+        if not arrays.take(x, self.x_elements, &px):
+            return None
+        y, indices = arrays.result(self.shape, self.y_elements, &py), None
+        if with_indices:
+            indices = empty(self.shape, int64)
+            pi = arrays.positions(indices, self.y_elements, True)
+        pool.dtype = arrays.dtype
+        with nogil:
+            status = fcv_max_pool_forward(&pool, px, py, pi)
+        check(status)
+        return (y, indices) if with_indices else y
+
+    def means(self, x):
+        cdef fcv_pool pool = self.pool
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef void *py
+        cdef fcv_status status
+        if not arrays.take(x, self.x_elements, &px):
+            return None
+        y = arrays.result(self.shape, self.y_elements, &py)
+        pool.dtype = arrays.dtype
+        with nogil:
+            status = fcv_avg_pool_forward(&pool, px, py)
+        check(status)
+        return y
 
 
 def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indices, gx):
@@ -526,21 +745,6 @@ def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indice
     pool.dtype = arrays.dtype
     with nogil:
         status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
-    check(status)
-
-
-def avg_pool_forward(
-    geometry, bint channels_last, bint adaptive, x, y, bint count_include_pad=False, int64_t divisor_override=0
-):
-    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
-    cdef Arrays arrays = Arrays()
-    cdef fcv_status status
-    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
-    cdef void *py = arrays.numbers(y, y_elements(&pool.geometry), True)
-    pool.dtype = arrays.dtype
-    pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
-    with nogil:
-        status = fcv_avg_pool_forward(&pool, px, py)
     check(status)
 
 
@@ -627,6 +831,21 @@ def max_unpool_backward(geometry, bint channels_last, gx, indices, gy):
     check(status)
 
 
+def activated(int activation, double slope, double threshold, x):
+    cdef Arrays arrays = Arrays()
+    cdef const void *px
+    cdef void *py
+    if not arrays.take(x, -1, &px):
+        return None
+    cdef int64_t count = arrays.elements()
+    y = arrays.result(x.shape, count, &py)
+    cdef fcv_status status
+    with nogil:
+        status = fcv_activation_forward(arrays.dtype, <fcv_activation>activation, slope, threshold, count, px, py)
+    check(status)
+    return y
+
+
 def activation_forward(int activation, double slope, double threshold, x, y):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
@@ -671,6 +890,24 @@ cdef int64_t rows_of(int64_t elements, int64_t columns) except -1:
     if columns < 0 or (columns == 0 and elements > 0) or (columns > 0 and elements % columns):
         raise ValueError(f"_core: columns must divide {elements} elements, got {columns}")
     return elements // columns if columns > 0 else 0
+
+
+def softmaxed(bint logarithm, x):
+    cdef Arrays arrays = Arrays()
+    cdef const void *px
+    cdef void *py
+    if not arrays.take(x, -1, &px):
+        return None
+    cdef int64_t count = arrays.elements(), columns
+    if count == 0 or x.ndim == 0:
+        return None
+    columns = arrays.view[0].shape[arrays.view[0].ndim - 1]
+    y = arrays.result(x.shape, count, &py)
+    cdef fcv_status status
+    with nogil:
+        status = fcv_softmax_forward(arrays.dtype, logarithm, count // columns, columns, 1, px, py)
+    check(status)
+    return y
 
 
 def softmax_forward(bint logarithm, int64_t columns, int64_t inner, x, y):
@@ -824,6 +1061,18 @@ cdef class Block:
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 0, flags)
+
+
+cpdef object empty(tuple shape, dtype):
+    cdef double bytes = dtype.itemsize  # no overflow, and exact for all that is small
+    for size in shape:
+        bytes *= size
+    if bytes < KEPT_FROM:
+        return malloced(shape, dtype)
+    try:
+        return ndarray(shape, dtype, memoryview(Block(math.prod(shape) * dtype.itemsize)))
+    except OverflowError:
+        raise MemoryError(f"fastconv: no memory for an array of shape {shape} and {bytes:g} bytes") from None
 
 
 def array_bytes():

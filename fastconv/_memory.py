@@ -5,7 +5,6 @@ the size of activations goes back to the system whenever it is freed. Arrays mad
 hands it to the next array of about that size: a network in training makes the same arrays at every step.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,24 +12,8 @@ from numpy.typing import NDArray
 
 from fastconv import _core
 
-_KEPT_FROM = 1 << 16  # bytes: below it malloc does as well, and np.empty is a microsecond quicker
-
-
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a new C-contiguous array whose values are undefined.
-
-    Raises
-    ------
-    MemoryError
-        There is no memory for it.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    if size < _KEPT_FROM:
-        return np.empty(shape, dtype)
-    try:
-        return np.ndarray(shape, dtype, memoryview(_core.Block(size)))
-    except OverflowError:
-        raise MemoryError(f"fastconv: no memory for an array of shape {shape} and {size} bytes") from None
+empty = _core.empty
+"""``empty(shape, dtype)``: a new C-contiguous array whose values are undefined; a MemoryError if there is none."""
 
 
 def converted(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -53,9 +53,10 @@ def run_in_parts(
         Yields the parts of a longer run, and shows how far it is.
     """
     samples = len(inputs[0])
-    size = micro_batch_size(program, [array.shape for array in inputs]) if size is None else size
     executor = Executor(program)
-    if samples <= size:
+    if samples > 1 and size is None:
+        size = micro_batch_size(program, [array.shape for array in inputs])
+    if size is None or samples <= size:
         return executor.forward(inputs)
     parts = [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
     results: list[Array] = []

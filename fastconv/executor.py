@@ -122,12 +122,19 @@ class Executor:
         self._calls = []
         values = [*inputs, *[None] * len(self.program.steps)]
         for step in self.program.steps:
-            values[step.output], call = _run(step.layer, [values[slot] for slot in step.inputs], training)
+            layer, read, output = step.layer, step.inputs, step.output
+            try:
+                values[output], call = layer.run(
+                    [values[slot] for slot in read] if layer.several_inputs else values[read[0]], training
+                )
+            except (TypeError, ValueError) as error:
+                error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
+                raise
             if training:
-                self._calls.append(call if self._wanted[step.output] else None)
-            del call
+                self._calls.append(call if self._wanted[output] else None)
+                del call
             if self.inspect is not None:
-                self.inspect(step.layer, "output", values[step.output])
+                self.inspect(layer, "output", values[output])
             for slot in step.last_read:
                 values[slot] = None
         return [values[slot] for slot in self.program.outputs]
@@ -197,14 +204,6 @@ def _with_last_reads(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Ste
         result.append(step._replace(last_read=tuple({*step.inputs, step.output} - read_later)))
         read_later |= {*step.inputs, step.output}
     return tuple(reversed(result))
-
-
-def _run(layer: Layer, inputs: list[Any], training: bool) -> tuple[Array, Call]:
-    try:
-        return layer.run(layer.joined(inputs), training)
-    except (TypeError, ValueError) as error:
-        error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
-        raise
 
 
 def _sum(first: Array | None, second: Array | None) -> Array | None:

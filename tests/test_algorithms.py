@@ -470,7 +470,10 @@ class TestPacked:
                 plain, y = np.full_like(gy, np.nan), np.full_like(gy, np.nan)
                 _core.conv_forward(geometry, last, weight_last, x, w, bias, plain, activation, 0.0, number)
                 before = packed.tobytes()
-                _core.conv_forward_packed(geometry, last, weight_last, x, packed, with_bias, y, activation, 0.0, number)
+                convolution = _core.PackedConvolution(
+                    geometry, y.shape, last, weight_last, packed, with_bias, activation, number
+                )
+                assert convolution.run(x, y) is y
                 assert_same_bits(y, plain, str(case))
                 assert packed.tobytes() == before
 
@@ -485,7 +488,7 @@ class TestPacked:
             with pytest.raises(ValueError, match="_core: "):
                 _core.pack(geometry, True, True, w, None, packed, number)
             with pytest.raises(ValueError, match="_core: "):
-                _core.conv_forward_packed(geometry, True, True, x, packed, False, y, 0, 0.0, number)
+                _core.PackedConvolution(geometry, y.shape, True, True, packed, False, 0, number).run(x, y)
 
 
 class TestMemory:

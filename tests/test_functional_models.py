@@ -469,6 +469,17 @@ def test_predict_in_parts_gives_what_the_whole_gives(rng: np.random.Generator, m
             monkeypatch.undo()
 
 
+def test_one_sample_is_run_without_a_look_at_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastconv import _micro_batches
+
+    model = fc.Sequential([Conv2D(2, 3, input_shape=(6, 6, 1))])
+    x = np.ones((2, 6, 6, 1), np.float32)
+    expected = model.predict(x)
+    monkeypatch.delattr(_micro_batches, "micro_batch_size")
+    np.testing.assert_array_equal(model.predict(x[:1]), expected[:1])
+    assert model.predict(x[:0]).shape == (0, 4, 4, 2)
+
+
 def test_micro_batches_fill_the_budget_with_the_largest_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     from fastconv import _micro_batches
 

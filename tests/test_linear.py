@@ -53,6 +53,21 @@ def test_any_number_of_leading_axes(leading, data_format, rng):
         np.testing.assert_array_equal(gradient, value)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_fused_activation_is_that_of_the_result(activation, isa, dtype, data_format, rng):
+    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((7, 5), weight_shape(5, 33, data_format), 33))
+    for _ in range(2):
+        y = F.linear(x, w, b, data_format=data_format, activation=activation)
+        assert_same_bits(y, getattr(F, activation)(F.linear(x, w, b, data_format=data_format)))
+
+
+def test_unknown_activation_is_refused():
+    with pytest.raises(
+        ValueError, match="linear: activation must be one of None, 'relu', 'sigmoid', 'tanh', got 'gelu'"
+    ):
+        F.linear([[1.0]], [[1.0]], activation="gelu")
+
+
 def test_gradients_are_directional_derivatives(isa, data_format, rng):
     w = rng.standard_normal(weight_shape(9, 17, data_format))
     check_gradient(F.linear, (rng.standard_normal((5, 9)), w, rng.standard_normal(17)), data_format=data_format)

@@ -6,6 +6,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import fastconv.functional as F
 from fastconv import activations, losses
 from fastconv._configurable import serialize
 from fastconv.losses import (
@@ -200,6 +201,24 @@ def test_gradient_matches_differences(
     ahead = loss(y_true, y_pred + h * direction, weights)
     behind = loss(y_true, y_pred - h * direction, weights)
     assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * h), rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_cross_entropy_of_logits_takes_one_softmax(
+    weighted: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = SparseCategoricalCrossentropy(from_logits=True)
+    logits, labels = rng.standard_normal((2, 3, 5)), rng.integers(0, 5, (2, 3))
+    weights = np.array([0.5, 2.0]) if weighted else None
+    one_hot = CategoricalCrossentropy(from_logits=True)
+    value, gradient = one_hot.with_gradient(np.eye(5)[labels], logits, weights)
+    calls = []
+    log_softmax = F.log_softmax
+    monkeypatch.setattr(F, "log_softmax", lambda *arguments: calls.append(arguments) or log_softmax(*arguments))
+    found, found_gradient = loss.with_gradient(labels, logits, weights)
+    assert len(calls) == 1
+    assert found == pytest.approx(value, rel=1e-14) == loss(labels, logits, weights)
+    np.testing.assert_allclose(found_gradient, gradient, rtol=1e-12, atol=1e-15)
 
 
 def test_losses_match_torch(torch: ModuleType, rng: np.random.Generator) -> None:

@@ -57,14 +57,30 @@ def case_of(
     return Case(geometry, kind == FLOAT64, last, DIRECTIONS.index(direction))
 
 
+plans = _core.Plans(1024)
+"""What convolutions have found out about their arguments, for the next call with the same: all that "auto" computes."""
+
 # What "auto" means for the cases of a tuning table that was loaded.
 _tuned: Mapping[Case, int] = {}
+_tables = 0
 
 
 def use_tuning(table: Mapping[Case, str]) -> None:
     """Make "auto" take these algorithms for exactly these cases, and its own choice for all others."""
-    global _tuned
+    global _tables, _tuned
+    plans.clear()
+    _tables += 1
     _tuned = {case: NAMES.index(name) for case, name in table.items()}
+
+
+def is_settled(algorithm: str) -> bool:
+    """Whether a number that `number` found holds for as long as no tuning table is loaded."""
+    return algorithm == "auto" and not _tuned
+
+
+def state() -> tuple[str, bool, int]:
+    """Return all that decides, beside the case, which number is found."""
+    return _core.isa(), _core.get_strict(), _tables
 
 
 def is_tuned(case: Case) -> bool:

@@ -18,8 +18,8 @@ from fastconv._checks import (
 )
 from fastconv._memory import empty_like
 from fastconv.functional import _algorithms
-from fastconv.functional._algorithms import AUTO, FORWARD, GRAD_INPUT, GRAD_WEIGHT
-from fastconv.geometry import Geometry, conv_geometry, conv_transpose_geometry
+from fastconv.functional._algorithms import AUTO, FORWARD, GRAD_INPUT, GRAD_WEIGHT, plans
+from fastconv.geometry import conv_geometry, conv_transpose_geometry
 
 GRADIENTS = ("input", "weight", "bias")
 
@@ -49,6 +49,12 @@ def convolve(
     activation: str | None,
 ) -> Array:
     """Compute the convolution `name` over so many axes."""
+    arguments = (name, stride, padding, dilation, groups, data_format, algorithm, activation)
+    plan = plans.find(arguments, input, weight, bias)
+    if plan is not None:
+        done: Array | None = plan.forward(input, weight, bias, out)
+        if done is not None:
+            return done
     last = channels_last(name, data_format)
     (x, w, b), dtype = to_arrays(name, GRADIENTS, (input, weight, bias))
     geometry, shape = conv_geometry(
@@ -58,8 +64,11 @@ def convolve(
         check_shape(name, "bias", b, (geometry.out_channels,), " for as many output channels")
     number = _algorithms.number(name, algorithm, geometry, x.itemsize == 8, last, FORWARD)
     applied = activation_number(name, activation)
+    plan = _core.Convolution(geometry, shape, last, last, applied, number)
+    if _algorithms.is_settled(algorithm):
+        plans.keep(plan, arguments, input, weight, bias)
     y = output_buffer(name, "out", out, shape, dtype, (x, w, b))
-    _core.conv_forward(geometry, last, last, x, w, b, y, applied, 0.0, number)
+    plan.forward(x, w, b, y)
     return deliver(y, out, dtype)
 
 
@@ -79,6 +88,12 @@ def convolve_backward(
     algorithm: str,
 ) -> Gradients:
     """Compute the gradients `name` of a convolution over so many axes."""
+    arguments = (name, stride, padding, dilation, groups, needs, data_format, algorithm)
+    plan = plans.find(arguments, grad_output, input, weight, bias)
+    if plan is not None:
+        found: Gradients | None = plan.gradients(grad_output, input, weight, bias, *chosen(needs))
+        if found is not None:
+            return found
     last = channels_last(name, data_format)
     (gy, x, w, b), dtype = to_arrays(name, ("grad_output", *GRADIENTS), (grad_output, input, weight, bias))
     geometry, shape = conv_geometry(
@@ -93,7 +108,10 @@ def convolve_backward(
         _algorithms.number(name, algorithm, geometry, x.itemsize == 8, last, direction) if gradient in wanted else AUTO
         for gradient, direction in (("input", GRAD_INPUT), ("weight", GRAD_WEIGHT))
     ]
-    return gradients(geometry, last, last, gy, x, w, b, wanted, dtype, *numbers)
+    plan = _core.Convolution(geometry, shape, last, last)
+    if _algorithms.is_settled(algorithm):
+        plans.keep(plan, arguments, grad_output, input, weight, bias)
+    return gradients(plan, gy, x, w, b, wanted, dtype, *numbers)
 
 
 def convolve_transposed(
@@ -169,9 +187,7 @@ def convolve_transposed_backward(
 
 
 def gradients(
-    geometry: Geometry,
-    channels_last: bool,
-    weight_channels_last: bool,
+    plan: _core.Convolution,
     gy: Array,
     x: Array,
     w: Array,
@@ -182,20 +198,14 @@ def gradients(
     weight_algorithm: int = AUTO,
 ) -> Gradients:
     """Those gradients of a checked convolution that are wanted, for functions built on one."""
-    grad_input = grad_weight = grad_bias = None
-    if "input" in wanted:
-        gx = empty_like(x)
-        _core.conv_grad_input(geometry, channels_last, weight_channels_last, gy, w, gx, input_algorithm)
-        grad_input = deliver(gx, None, dtype)
-    if "weight" in wanted:
-        gw = empty_like(w)
-        _core.conv_grad_weight(geometry, channels_last, weight_channels_last, x, gy, gw, weight_algorithm)
-        grad_weight = deliver(gw, None, dtype)
-    if "bias" in wanted and b is not None:
-        gb = empty_like(b)
-        _core.conv_grad_bias(geometry, channels_last, gy, gb)
-        grad_bias = deliver(gb, None, dtype)
+    found = plan.gradients(gy, x, w, b, *chosen(wanted), input_algorithm, weight_algorithm)
+    grad_input, grad_weight, grad_bias = (None if array is None else deliver(array, None, dtype) for array in found)
     return grad_input, grad_weight, grad_bias
+
+
+def chosen(needs: Collection[str]) -> tuple[bool, bool, bool]:
+    """Return for input, weight and bias whether their gradients are wanted."""
+    return "input" in needs, "weight" in needs, "bias" in needs
 
 
 def activation_number(function: str, activation: str | None) -> int:

@@ -18,6 +18,10 @@ def forward(
     threshold: float = math.inf,
 ) -> Array:
     """Apply an activation of the core, with its parameters, to every element; to `input` itself with `inplace`."""
+    if not inplace:
+        done: Array | None = _core.activated(activation, slope, threshold, input)
+        if done is not None:
+            return done
     (x,), dtype = to_arrays(function, ("input",), (input,))
     out = input if inplace else None
     # An element of y depends on that element of x alone, so y may be x: no inputs to keep from change.

@@ -8,10 +8,12 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, to_array, to_arrays
-from fastconv._memory import empty, empty_like
+from fastconv._memory import empty_like
 from fastconv.geometry import Geometry, adaptive_pool_geometry, pool_geometry
 
 _INT64 = np.dtype(np.int64)
+# What calls have found out about their arguments, for the next call with the same.
+_plans = _core.Plans(1024)
 
 
 class Sliding(NamedTuple):
@@ -44,14 +46,19 @@ def max_pool(
     function: str, axes: int, input: ArrayLike, windows: Sliding | Adaptive, return_indices: bool, data_format: str
 ) -> Any:
     """Maximum of each window, with `return_indices` also where it is."""
+    arguments = (function, data_format, *windows)
+    plan = _plans.find(arguments, input)
+    if plan is not None:
+        done = plan.maxima(input, return_indices)
+        if done is not None:
+            return done
     last = channels_last(function, data_format)
     (x,), dtype = to_arrays(function, ("input",), (input,))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
-    y = empty(shape, x.dtype)
-    indices = empty(shape, _INT64) if return_indices else None
-    _core.max_pool_forward(geometry, last, isinstance(windows, Adaptive), x, y, indices)
-    output = deliver(y, None, dtype)
-    return output if indices is None else (output, indices)
+    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive))
+    _plans.keep(plan, arguments, input)
+    found = plan.maxima(x, return_indices)
+    return (deliver(found[0], None, dtype), found[1]) if return_indices else deliver(found, None, dtype)
 
 
 def max_pool_backward(
@@ -89,13 +96,19 @@ def avg_pool(
     divisor_override: int | None = None,
 ) -> Array:
     """Mean of each window."""
+    arguments = (function, data_format, *windows, count_include_pad, divisor_override)
+    plan = _plans.find(arguments, input)
+    if plan is not None:
+        done: Array | None = plan.means(input)
+        if done is not None:
+            return done
     last = channels_last(function, data_format)
     (x,), dtype = to_arrays(function, ("input",), (input,))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
     divisor = _divisor(function, divisor_override)
-    y = empty(shape, x.dtype)
-    _core.avg_pool_forward(geometry, last, isinstance(windows, Adaptive), x, y, bool(count_include_pad), divisor)
-    return deliver(y, None, dtype)
+    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive), bool(count_include_pad), divisor)
+    _plans.keep(plan, arguments, input)
+    return deliver(plan.means(x), None, dtype)
 
 
 def avg_pool_backward(

@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, needed, output_buffer, to_arrays
-from fastconv.functional._conv import GRADIENTS, gradients
+from fastconv.functional._algorithms import plans
+from fastconv.functional._conv import GRADIENTS, Gradients, activation_number, chosen, gradients
 from fastconv.geometry import linear_geometry
 
 
@@ -17,6 +18,7 @@ def linear(
     *,
     data_format: str = "channels_first",
     out: Array | None = None,
+    activation: str | None = None,
 ) -> Array:
     r"""Linear map of the last axis.
 
@@ -34,6 +36,8 @@ def linear(
         Order of the axes of the weight.
     out : ndarray, optional
         Array of the result's shape and dtype, to write to and return. It may share memory with the inputs.
+    activation : {None, "relu", "sigmoid", "tanh"}
+        Applied to the result while it is stored, as by `conv2d`.
 
     Returns
     -------
@@ -70,13 +74,21 @@ def linear(
     >>> F.linear(np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0, 10.0]))
     array([[ 1.,  2., 13.]])
     """
+    arguments = ("linear", data_format, activation)
+    plan = plans.find(arguments, input, weight, bias)
+    if plan is not None:
+        done: Array | None = plan.forward(input, weight, bias, out)
+        if done is not None:
+            return done
     last = channels_last("linear", data_format)
     (x, w, b), dtype = to_arrays("linear", GRADIENTS, (input, weight, bias))
     geometry, shape = linear_geometry("linear", x.shape, w.shape, last)
     if b is not None:
         check_shape("linear", "bias", b, shape[x.ndim - 1 :], " for as many output features")
+    plan = _core.Convolution(geometry, shape, True, last, activation_number("linear", activation))
+    plans.keep(plan, arguments, input, weight, bias)
     y = output_buffer("linear", "out", out, shape, dtype, (x, w, b))
-    _core.conv_forward(geometry, True, last, x, w, b, y)
+    plan.forward(x, w, b, y)
     return deliver(y, out, dtype)
 
 
@@ -88,7 +100,7 @@ def linear_backward(
     *,
     needs: str | Collection[str] = GRADIENTS,
     data_format: str = "channels_first",
-) -> tuple[Array | None, Array | None, Array | None]:
+) -> Gradients:
     r"""Gradients of a linear map.
 
     .. math::
@@ -126,6 +138,12 @@ def linear_backward(
     (array([[30., 40.]]), array([[10., 20.]]), array([10.]))
     """
     name = "linear_backward"
+    arguments = (name, needs, data_format)
+    plan = plans.find(arguments, grad_output, input, weight, bias)
+    if plan is not None:
+        found: Gradients | None = plan.gradients(grad_output, input, weight, bias, *chosen(needs))
+        if found is not None:
+            return found
     last = channels_last(name, data_format)
     (gy, x, w, b), dtype = to_arrays(name, ("grad_output", *GRADIENTS), (grad_output, input, weight, bias))
     geometry, shape = linear_geometry(name, x.shape, w.shape, last)
@@ -133,4 +151,6 @@ def linear_backward(
     if b is not None:
         check_shape(name, "bias", b, shape[x.ndim - 1 :], " for as many output features")
     wanted = needed(name, needs, GRADIENTS)
-    return gradients(geometry, True, last, gy, x, w, b, wanted, dtype)
+    plan = _core.Convolution(geometry, shape, True, last)
+    plans.keep(plan, arguments, grad_output, input, weight, bias)
+    return gradients(plan, gy, x, w, b, wanted, dtype)

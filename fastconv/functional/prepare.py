@@ -16,6 +16,7 @@ from fastconv.geometry import Geometry, conv_geometry
 
 # Packed copies of the weights that are kept: one for each algorithm and dtype in use, which are rarely more than two.
 _MOST_PACKED = 4
+_MOST_PLANS = 64
 _NAME = "prepare_conv2d"
 
 
@@ -70,6 +71,7 @@ class PreparedConv2D:
         given = (self._weight,) if self._bias is None else (self._weight, self._bias)
         self._of_weight_dtype = np.empty(0, np.result_type(*given))
         self._packed: dict[tuple[Any, ...], Array] = {}
+        self._plans = _core.Plans(_MOST_PLANS)
         self._lock = threading.Lock()
 
     def __call__(self, input: ArrayLike, out: Array | None = None) -> Array:
@@ -92,16 +94,23 @@ class PreparedConv2D:
         TypeError, ValueError, MemoryError
             As `conv2d`.
         """
+        state = _algorithms.state()
+        plan = self._plans.find(state, input)
+        if plan is not None:
+            done: Array | None = plan.run(input, out)
+            if done is not None:
+                return done
         (x, _), dtype = to_arrays(_NAME, ("input", "weight"), (input, self._of_weight_dtype))
         last, float64 = self._last, x.itemsize == 8
         geometry, shape = conv_geometry(_NAME, x.shape, self._weight.shape, **self._options, channels_last=last)
         asked = _algorithms.number(_NAME, self._algorithm, geometry, float64, last, FORWARD)
         chosen = _core.choose(geometry, float64, last, FORWARD, asked) if asked == AUTO else asked
         packed = self._packed_for(geometry, chosen, x.dtype)
-        y = output_buffer(_NAME, "out", out, shape, dtype, (x,))
         activation = activation_number(_NAME, self._activation)
-        has_bias = self._bias is not None
-        _core.conv_forward_packed(geometry, last, last, x, packed, has_bias, y, activation, 0.0, chosen)
+        plan = _core.PackedConvolution(geometry, shape, last, last, packed, self._bias is not None, activation, chosen)
+        self._plans.keep(plan, state, input)
+        y = output_buffer(_NAME, "out", out, shape, dtype, (x,))
+        plan.run(x, y)
         return deliver(y, out, dtype)
 
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
@@ -112,6 +121,7 @@ class PreparedConv2D:
             packed = self._pack(geometry, algorithm, dtype)
             with self._lock:
                 if len(self._packed) >= _MOST_PACKED:
+                    self._plans.clear()  # they hold packings
                     del self._packed[next(iter(self._packed))]
                 self._packed[key] = packed
         return packed
@@ -125,7 +135,7 @@ class PreparedConv2D:
         return packed
 
     def __getstate__(self) -> dict[str, Any]:
-        unshared = ("_packed", "_lock", "_of_weight_dtype")
+        unshared = ("_packed", "_plans", "_lock", "_of_weight_dtype")
         return {name: value for name, value in self.__dict__.items() if name not in unshared}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

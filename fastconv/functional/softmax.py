@@ -190,6 +190,10 @@ def log_softmax_backward(
 
 
 def _softmax(function: str, logarithm: bool, input: Any, dim: int, dtype: DTypeLike | None) -> Array:
+    if dtype is None and type(dim) is int and dim == -1:
+        done: Array | None = _core.softmaxed(logarithm, input)
+        if done is not None:
+            return done
     if dtype is not None:
         input = to_array(function, "input", input).astype(dtype, copy=False)
     (x,), result = to_arrays(function, ("input",), (input,))

@@ -172,13 +172,14 @@ class OneStepConvolution(ConvolutionLayer):
 
     def _linear(self, x: Array, activation: str | None) -> tuple[Array, Array]:
         convolve, _ = CONVOLUTIONS[self.spatial]
-        groups = self._groups(self._known_channels(x.shape))
-        y = convolve(x, self._kernel(), self._bias(), **self._arguments(), groups=groups, activation=activation)
+        groups = self._groups(x.shape[self._channel_axis])
+        window = self.strides, self._pads(), self.dilation_rate, groups
+        y = convolve(x, self._kernel(), self._bias(), *window, data_format=self.data_format, activation=activation)
         return y, x
 
     def _linear_backward(self, saved: Array, grad_y: Array, needs_input: bool) -> Array | None:
         _, backward = CONVOLUTIONS[self.spatial]
-        options = {**self._arguments(), "groups": self._groups(self._known_channels(saved.shape))}
+        options = {**self._arguments(), "groups": self._groups(saved.shape[self._channel_axis])}
         grad_x, grad_kernel, grad_bias = backward(
             grad_y, saved, self._kernel(), self._bias(), **options, needs=self._needs(needs_input)
         )
@@ -204,7 +205,7 @@ class TwoStepConvolution(ConvolutionLayer):
     def _linear(self, x: Array, activation: str | None) -> tuple[Array, tuple[Array, Array]]:
         convolve, _ = CONVOLUTIONS[self.spatial]
         first, second = self._step_kernels()
-        first_options, second_options = self._step_arguments(self._known_channels(x.shape))
+        first_options, second_options = self._step_arguments(x.shape[self._channel_axis])
         middle = convolve(x, first, None, **first_options)
         return convolve(middle, second, self._bias(), **second_options, activation=activation), (x, middle)
 
@@ -212,7 +213,7 @@ class TwoStepConvolution(ConvolutionLayer):
         _, backward = CONVOLUTIONS[self.spatial]
         x, middle = saved
         first, second = self._step_kernels()
-        first_options, second_options = self._step_arguments(self._known_channels(x.shape))
+        first_options, second_options = self._step_arguments(x.shape[self._channel_axis])
         grad_middle, grad_second, grad_bias = backward(
             grad_y, middle, second, self._bias(), **second_options, needs=self._needs(True)
         )

@@ -26,6 +26,7 @@ class ImageLayer(Layer):
         names = ", ".join(AXIS_NAMES[self.spatial])
         self.axes = f"(batch, {names}, channels)" if self._channels_last else f"(batch, channels, {names})"
         first = 1 if self._channels_last else 2
+        self._channel_axis = -1 if self._channels_last else 1
         self._spatial_axes = tuple(range(first, first + self.spatial))
 
     def _split(self, shape: Shape) -> tuple[int | None, Sizes, int | None]:

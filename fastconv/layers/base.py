@@ -292,14 +292,20 @@ class Layer(Configurable):
             raise RuntimeError(f"{self.name}: backward needs a forward pass with training=True before it")
         return self.run_backward(self._saved, grad_y, needs_input)
 
-    def run(self, x: Any, training: bool) -> tuple[Any, Call]:
-        """Return the output, and what `run_backward` needs of this call; the layer itself keeps nothing."""
-        inputs, shape = self._inputs(x)
+    def run(self, x: Any, training: bool) -> tuple[Any, Call | None]:
+        """Return the output, and in training what `run_backward` needs of this call; the layer itself keeps nothing."""
+        inputs: Any
+        shape: Any
+        if self.several_inputs:
+            inputs, shape = self._list_of_inputs(x)
+        else:
+            inputs = self._convert("input", x)
+            shape = inputs.shape
         if self._specs is None:
             self.build(shape)
         self._check_axes(shape)
         y, saved = self._forward(inputs, training)
-        return y, Call(y.shape, saved)
+        return y, Call(y.shape, saved) if training else None
 
     def run_backward(self, call: Call, grad_y: Any, needs_input: bool) -> Any:
         """Fill `grads` and return the gradient of the input of one call of `run`, as `backward` does."""
@@ -372,17 +378,16 @@ class Layer(Configurable):
             If an array of another shape was assigned.
         """
         assert self._specs is not None, "build makes the weights"
-        return self._checked(name, self._specs[name])
+        spec, array = self._specs[name], self.params[name]
+        fits = type(array) is np.ndarray and array.dtype == self.dtype and array.shape == spec.shape
+        return array if fits else self._checked(name, spec)
 
     def _needs(self, needs_input: bool) -> tuple[str, ...]:
         """Return what `needs` is for a function whose gradients are those of (input, weight, bias)."""
         return (*(("input",) if needs_input else ()), *(("weight", "bias") if self.trainable else ()))
 
-    def _inputs(self, x: Any) -> tuple[Any, Any]:
-        """Return input and input shape as `_forward` and `build` take them."""
-        if not self.several_inputs:
-            array = self._convert("input", x)
-            return array, array.shape
+    def _list_of_inputs(self, x: Any) -> tuple[list[Array], list[Shape]]:
+        """Return several inputs and their shapes as `_forward` and `build` take them."""
         if not isinstance(x, list | tuple):
             raise TypeError(f"{self.name}: input must be a list of arrays, got {type(x).__name__}")
         arrays = [self._convert(f"input[{index}]", array) for index, array in enumerate(x)]
@@ -390,6 +395,8 @@ class Layer(Configurable):
 
     def _convert(self, argument: str, value: Any) -> Array:
         """Return an input or a gradient as an array of the layer's dtype."""
+        if type(value) is np.ndarray and value.dtype == self.dtype:
+            return value
         array = to_array(type(self).__name__, argument, value)
         return array if array.dtype == self.dtype else converted(array, self.dtype)
 

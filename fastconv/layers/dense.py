@@ -85,9 +85,10 @@ class Dense(Layer):
         return self.weight("bias") if self.use_bias else None
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, _Saved]:
-        y = F.linear(x, self.weight("kernel"), self._bias(), data_format="channels_last")
+        fused = self.activation.name if self.activation is not None and self.activation.fused else None
+        y = F.linear(x, self.weight("kernel"), self._bias(), data_format="channels_last", activation=fused)
         saved = y
-        if self.activation is not None:
+        if self.activation is not None and fused is None:
             y, saved = self.activation.apply(y)
         return y, _Saved(x, saved)
 

@@ -48,8 +48,7 @@ class Loss(Configurable, ABC):
         """Return the loss and its gradient with respect to `y_pred`; arguments as for a call."""
         outputs = self._outputs(y_pred)
         targets = self._targets(to_array(self.name, "y_true", y_true), outputs)
-        values = self._values(targets, outputs)
-        gradient = self._gradient(targets, outputs)
+        values, gradient = self._values_and_gradient(targets, outputs)
         if sample_weight is None:
             gradient *= outputs.dtype.type(1 / values.size)
         else:
@@ -73,6 +72,10 @@ class Loss(Configurable, ABC):
     @abstractmethod
     def _gradient(self, targets: Array, y_pred: Array) -> Array:
         """Return a new array of `y_pred`'s shape: the gradient of each sample's own value."""
+
+    def _values_and_gradient(self, targets: Array, y_pred: Array) -> tuple[Array, Array]:
+        """Return both at once, for a subclass whose gradient begins with what the values are made of."""
+        return self._values(targets, y_pred), self._gradient(targets, y_pred)
 
     def _outputs(self, y_pred: ArrayLike) -> Array:
         outputs = to_array(self.name, "y_pred", y_pred)

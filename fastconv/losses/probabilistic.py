@@ -129,12 +129,17 @@ class SparseCategoricalCrossentropy(SoftmaxCrossentropy):
         return labels
 
     def _values(self, targets: Array, y_pred: Array) -> Array:
-        log_p = self._log_probabilities(y_pred)
-        return F.nll_loss(log_p, targets, reduction="none", data_format="channels_last")
+        return _minus_at(self._log_probabilities(y_pred), targets)
 
     def _gradient(self, targets: Array, y_pred: Array) -> Array:
-        grad_log = F.nll_loss_backward(1.0, y_pred, targets, reduction="sum", data_format="channels_last")
-        return self._from_log_gradient(grad_log, y_pred)
+        return self._from_log_gradient(_minus_one_at(targets, y_pred), y_pred)
+
+    def _values_and_gradient(self, targets: Array, y_pred: Array) -> tuple[Array, Array]:
+        if not self.from_logits:
+            return super()._values_and_gradient(targets, y_pred)
+        log_p = self._log_probabilities(y_pred)
+        gradient = F.log_softmax_backward(_minus_one_at(targets, y_pred), None, -1, output=log_p)
+        return _minus_at(log_p, targets), gradient
 
 
 class BinaryCrossentropy(Crossentropy):
@@ -211,6 +216,19 @@ class KLDivergence(Loss):
 def smoothed(targets: Array, label_smoothing: float, classes: int) -> Array:
     """Return targets moved towards ``1 / classes``."""
     return targets * (1 - label_smoothing) + label_smoothing / classes if label_smoothing else targets
+
+
+def _minus_at(log_p: Array, labels: Array) -> Array:
+    """Return ``-log_p[..., label]``."""
+    values: Array = -np.take_along_axis(log_p, labels[..., np.newaxis], -1)[..., 0]
+    return values
+
+
+def _minus_one_at(labels: Array, y_pred: Array) -> Array:
+    """Return the gradient of `_minus_at`."""
+    gradient = np.zeros_like(y_pred)
+    np.put_along_axis(gradient, labels[..., np.newaxis], -1, -1)
+    return gradient
 
 
 def _normalize(y_pred: Array) -> Array:

@@ -170,12 +170,14 @@ class BaseModel(Trainer, Layer):
         self._check_shapes(self.name, input_shapes)
         return graph.output_shapes(input_shapes)
 
-    def run(self, x: Any, training: bool) -> tuple[Any, Call]:
-        """Return the output, and what `run_backward` needs of this call."""
+    def run(self, x: Any, training: bool) -> tuple[Any, Call | None]:
+        """Return the output, and in training what `run_backward` needs of this call."""
         function = type(self).__name__
         inputs = self._accept(function, self._columns(function, "x", self.input_names, x))
         executor = Executor(self.program)
         outputs = executor.forward(inputs, training, needs_inputs=True)
+        if not training:
+            return self._single(outputs), None
         shapes = [output.shape for output in outputs]
         return self._single(outputs), Call(self._single(shapes), executor)
 
@@ -290,8 +292,9 @@ class BaseModel(Trainer, Layer):
         if len(shapes) != len(expected):
             raise ValueError(f"{function}: x must be a list of {len(expected)} inputs, got {len(shapes)}")
         for name, wanted, shape in zip(self.input_names, expected, shapes, strict=True):
-            fits = len(shape) == len(wanted) and all(
-                size is None or size == found for size, found in zip(wanted[1:], shape[1:], strict=True)
+            fits = len(shape) == len(wanted) and (
+                shape[1:] == wanted[1:]
+                or all(size is None or size == found for size, found in zip(wanted[1:], shape[1:], strict=True))
             )
             if not fits:
                 argument = f"x[{name!r}]" if len(expected) > 1 else "x"
