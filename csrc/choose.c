@@ -250,6 +250,7 @@ static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_al
   struct fcv_walk walk;
   enum method method = DIRECT;
   by.algorithm = algorithm;
+  by.packed = NULL; /* the choice is the same with weights that are packed already */
   *work = (struct work){0};
   if (pass == FCV_GRAD_INPUT && algorithm != FCV_IM2COL) {
     FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {

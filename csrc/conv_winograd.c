@@ -28,8 +28,9 @@ struct winograd {
   int64_t rows, columns, tiles; /* of tiles in an image of the box; tiles in the box */
   int64_t first, count, most;   /* the block: tiles first .. first + count - 1 of the box, count <= most */
   int64_t v_pitch, m_pitch;     /* elements of a tile's row */
-  char *v, *mm;                 /* [point][most][v_pitch], [point][most][m_pitch] */
-  const char *u;                /* [point][panel][k][width] */
+  int64_t v_point, m_point, u_point, sums_point; /* bytes from one point, or tap, to the next */
+  char *v, *mm;                                  /* [point][most][v_pitch], [point][most][m_pitch] */
+  const char *u;                                 /* [point][panel][k][width] */
   const char *bias;
   char *y;
   char *thread_memory;
@@ -59,6 +60,10 @@ static void window(const struct fcv_source *s, int64_t image, int64_t y, int64_t
     }
 }
 
+/* From one point to the next, as many lines as no power of two divides: a transform writes one vector for each of 36
+ * points, which in the same few sets of a cache push each other out before their lines are full. */
+static int64_t point_bytes(int64_t bytes) { return fcv_round_up(bytes, 64) | 64; }
+
 static void point_rows(char *base, int points, int64_t point_bytes, void **row) {
   for (int e = 0; e < points; e++) row[e] = base + e * point_bytes;
 }
@@ -67,7 +72,7 @@ static void point_rows(char *base, int points, int64_t point_bytes, void **row) 
 struct side {
   const struct winograd *d;
   const struct fcv_source *source;
-  int64_t y_shift, x_shift, channels, pitch;
+  int64_t y_shift, x_shift, channels, pitch, point;
   int size; /* of a window */
   char *to;
   fcv_winograd_fn *transform;
@@ -80,7 +85,7 @@ static void transform_tiles(const void *context, int64_t unit, int thread) {
   const void *pixel[POINTS];
   void *to[POINTS];
   (void)thread;
-  point_rows(s->to, d->points, d->most * row, to);
+  point_rows(s->to, d->points, s->point, to);
   struct fcv_winograd_tile tile = {.channels = s->channels, .from = pixel, .to = to};
   for (int64_t t = unit * TILES_OF_UNIT; t < fcv_min(d->count, (unit + 1) * TILES_OF_UNIT); t++) {
     const struct tile at = tile_of(d, t);
@@ -99,6 +104,7 @@ static struct side input_side(const struct winograd *d) {
       .x_shift = d->walk->axis[2].shift,
       .channels = d->walk->kc,
       .pitch = d->v_pitch,
+      .point = d->v_point,
       .size = d->alpha,
       .to = d->v,
       .transform = d->kernels->winograd_input[d->which],
@@ -112,6 +118,7 @@ static struct side grad_output_side(const struct winograd *d) {
       .source = &d->gy_source,
       .channels = d->walk->nc,
       .pitch = d->m_pitch,
+      .point = d->m_point,
       .size = d->m,
       .to = d->mm,
       .transform = d->kernels->winograd_grad_output[d->which],
@@ -124,8 +131,8 @@ static void multiply(const void *context, int64_t unit, int thread) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t point = unit / d->panels.per_group, panel = unit % d->panels.per_group, kc = d->walk->kc;
   const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
-  const char *v = d->v + point * d->most * d->v_pitch * k->size;
-  char *m = d->mm + (point * d->most * d->m_pitch + j0) * k->size;
+  const char *v = d->v + point * d->v_point;
+  char *m = d->mm + point * d->m_point + j0 * k->size;
   const void *a[16];
   void *c[16];
   (void)thread;
@@ -133,7 +140,7 @@ static void multiply(const void *context, int64_t unit, int thread) {
       .taps = 1,
       .kc = kc,
       .a = a,
-      .w = d->u + (point * fcv_panels_channels(&d->panels) + j0) * kc * k->size,
+      .w = d->u + point * d->u_point + j0 * kc * k->size,
       .c = c,
       .n = (int)width,
   };
@@ -175,7 +182,7 @@ static void transform_output(const void *context, int64_t unit, int thread) {
   const int64_t nc = d->walk->nc, size = k->size, end = fcv_min(d->count, (unit + 1) * TILES_OF_UNIT);
   char *scratch = d->thread_memory + thread * d->thread_bytes;
   void *m[POINTS], *pixel[PIXELS];
-  point_rows(d->mm, d->points, d->most * d->m_pitch * size, m);
+  point_rows(d->mm, d->points, d->m_point, m);
   struct fcv_winograd_tile tile = {
       .channels = nc,
       .from = (const void *const *)m,
@@ -220,7 +227,7 @@ static void transform_weights(const void *context, int64_t panel, int thread) {
   void *tap[9], *u[POINTS];
   (void)thread;
   point_rows(weights->packed + j0 * 9 * kc * size, 9, elements * size, tap);
-  point_rows(weights->u + j0 * kc * size, d->points, fcv_panels_channels(&d->panels) * kc * size, u);
+  point_rows(weights->u + j0 * kc * size, d->points, d->u_point, u);
   const struct fcv_winograd_tile tile = {.channels = elements, .from = (const void *const *)tap, .to = u};
   d->kernels->winograd_weight[d->which](&tile);
 }
@@ -234,6 +241,14 @@ static void start(struct winograd *d, const struct fcv_conv *conv, const struct 
   /* A line more than whole vectors: tiles do not fall into the same sets of a cache. */
   d->v_pitch = fcv_round_up(walk->kc, d->kernels->vl) + 64 / d->kernels->size;
   d->m_pitch = fcv_panels_channels(&d->panels) + 64 / d->kernels->size;
+  d->u_point = point_bytes(fcv_panels_channels(&d->panels) * walk->kc * d->kernels->size);
+}
+
+/* Tiles of a block. */
+static void set_most(struct winograd *d, int64_t most) {
+  d->most = most;
+  d->v_point = point_bytes(most * d->v_pitch * d->kernels->size);
+  d->m_point = point_bytes(most * d->m_pitch * d->kernels->size);
 }
 
 /* Where the pieces of packed weights begin. */
@@ -259,7 +274,7 @@ static int64_t plan_boxes(const struct winograd *d, int staged, int64_t pitch, s
 static struct layout packed_layout(const struct winograd *d) {
   const int64_t size = d->kernels->size;
   struct layout layout = {0};
-  layout.u = fcv_reserve(&layout.bytes, d->points * fcv_panels_channels(&d->panels) * d->walk->kc * size);
+  layout.u = fcv_reserve(&layout.bytes, d->points * d->u_point);
   layout.bias = fcv_reserve(&layout.bytes, d->walk->nc * size);
   return layout;
 }
@@ -321,7 +336,7 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
     fcv_stage_box(&stage, walk, 0, &d.box);
   set_box(&d);
   const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
-  d.most = fcv_min(d.tiles, fcv_round_up(fcv_max(BLOCK_BYTES / tile_bytes, 2 * k->mr), k->mr));
+  set_most(&d, fcv_min(d.tiles, fcv_round_up(fcv_max(BLOCK_BYTES / tile_bytes, 2 * k->mr), k->mr)));
   d.thread_bytes =
       conv->layout == FCV_CHANNELS_FIRST ? fcv_round_up(m * m * TILES_OF_UNIT * walk->nc * k->size, 64) : 0;
 
@@ -329,8 +344,8 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
   const struct layout layout = packed_layout(&d);
   const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
   const int64_t taps_at = fcv_reserve(&bytes, conv->packed ? 0 : taps_bytes(&d));
-  const int64_t v_at = fcv_reserve(&bytes, d.points * d.most * d.v_pitch * k->size);
-  const int64_t m_at = fcv_reserve(&bytes, d.points * d.most * d.m_pitch * k->size);
+  const int64_t v_at = fcv_reserve(&bytes, d.points * d.v_point);
+  const int64_t m_at = fcv_reserve(&bytes, d.points * d.m_point);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
@@ -376,11 +391,11 @@ static void sum_point(const void *context, int64_t unit, int thread) {
   const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
   const int64_t kc = d->walk->kc, co = d->walk->nc, rows = fcv_ceil_div(kc, k->mi);
   const void **a = (const void **)(d->thread_memory + thread * d->thread_bytes);
-  for (int64_t t = 0; t < d->count; t++) a[t] = d->v + (point * d->most + t) * d->v_pitch * k->size;
+  for (int64_t t = 0; t < d->count; t++) a[t] = d->v + point * d->v_point + t * d->v_pitch * k->size;
   struct fcv_wgrad_tile tile = {
       .pixels = d->count,
       .a = a,
-      .b = d->mm + (point * d->most * d->m_pitch + j0) * k->size,
+      .b = d->mm + point * d->m_point + j0 * k->size,
       .b_pitch = d->m_pitch,
       .gw_pitch = co,
       .n = (int)fcv_min(width, co - j0),
@@ -390,7 +405,7 @@ static void sum_point(const void *context, int64_t unit, int thread) {
     const int64_t first = kc * row / rows;
     tile.m = (int)(kc * (row + 1) / rows - first);
     tile.a_bytes = first * k->size;
-    tile.gw = d->sums + ((point * kc + first) * co + j0) * k->size;
+    tile.gw = d->sums + point * d->sums_point + (first * co + j0) * k->size;
     k->wgrad[width / k->vl - 1](&tile);
   }
 }
@@ -403,7 +418,7 @@ static void transform_grad_weights(const void *context, int64_t unit, int thread
   const int64_t size = d->kernels->size, elements = d->walk->kc * d->walk->nc;
   void *u[POINTS], *tap[9];
   (void)thread;
-  point_rows(d->sums, d->points, elements * size, u);
+  point_rows(d->sums, d->points, d->sums_point, u);
   point_rows(d->taps, 9, elements * size, tap);
   const struct fcv_winograd_tile tile = {
       .channels = fcv_min(GRADIENT_PIECE, elements - unit * GRADIENT_PIECE),
@@ -445,14 +460,15 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   }
   set_box(&d);
   const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
-  d.most = fcv_min(d.tiles, fcv_max(WGRAD_BLOCK_BYTES / tile_bytes, 64));
+  d.sums_point = point_bytes(weights);
+  set_most(&d, fcv_min(d.tiles, fcv_max(WGRAD_BLOCK_BYTES / tile_bytes, 64)));
   d.thread_bytes = fcv_round_up(d.most * (int64_t)sizeof(void *), 64);
 
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.points * weights);
+  const int64_t sums_at = fcv_reserve(&bytes, d.points * d.sums_point);
   const int64_t taps_at = fcv_reserve(&bytes, last ? 0 : 9 * weights);
-  const int64_t v_at = fcv_reserve(&bytes, d.points * d.most * d.v_pitch * k->size);
-  const int64_t m_at = fcv_reserve(&bytes, d.points * d.most * d.m_pitch * k->size);
+  const int64_t v_at = fcv_reserve(&bytes, d.points * d.v_point);
+  const int64_t m_at = fcv_reserve(&bytes, d.points * d.m_point);
   const int64_t zero_at = fcv_reserve(&bytes, fcv_max(pixel, gy_pixel));
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t gy_stage_at = fcv_reserve(&bytes, gy_stage.bytes);
