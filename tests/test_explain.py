@@ -139,7 +139,7 @@ class TestReasons:
     def test_why_names_what_decided(self):
         assert fc.explain(*LAYER, padding=1).why == "it saves more multiplications than its transforms cost"
         assert "float64" in fc.explain(*LAYER, padding=1, dtype="float64").why
-        assert "vectors are full" in fc.explain((64, 1, 28, 28), (8, 1, 7, 7), stride=2).why
+        assert "vectors are full" in fc.explain((64, 32, 32, 1), (5, 5, 1, 6), data_format="channels_last").why
         assert "over all taps" in fc.explain((16, 9, 22, 22), (66, 9, 7, 7), direction="input").why
         with fc.set_precision("strict"):
             strict = fc.explain(*LAYER, padding=1)
