@@ -1,5 +1,8 @@
 /* Pooling windows and their gradients; contracts in kernels.h. */
 
+#define is_larger NAME(is_larger) /* or NaN, of which the last wins */
+INLINE int is_larger(real x, real best) { return (x > best) | (x != x); }
+
 /* The maximum of one window over a vector of channels; which gets the number of the first tap that holds it (the last
  * NaN, as torch has it). */
 #define window_max NAME(window_max)
@@ -47,7 +50,7 @@ static void NAME(pool_max)(int64_t taps, int64_t channels, const void *const *fr
   for (; c + VL <= channels; c += VL) window_reduce(0, 1, taps, x, c, 1, y);
   for (; c < channels; c++) {
     real best = x[0][c];
-    for (int64_t t = 1; t < taps; t++) best = best >= x[t][c] || best != best ? best : x[t][c];
+    for (int64_t t = 1; t < taps; t++) best = is_larger(x[t][c], best) ? x[t][c] : best;
     y[c] = best;
   }
 }
@@ -81,10 +84,13 @@ static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *cons
     }
   }
   for (; c < channels; c++) {
+    real best = x[0][c];
     int64_t which = 0;
-    for (int64_t t = 1; t < taps; t++)
-      if (x[t][c] > x[which][c] || x[t][c] != x[t][c])
-        which = t;
+    for (int64_t t = 1; t < taps; t++) { /* no branch: half of them would be mispredicted */
+      const int take = is_larger(x[t][c], best);
+      which = take ? t : which;
+      best = take ? x[t][c] : best;
+    }
     gx[which][c] += gy[c];
   }
 }
