@@ -120,28 +120,29 @@ def _framed(digits: Array) -> Array:
 
 
 def train(
-    layers: Sequence[fc.layers.Layer],
+    layers: Sequence[fc.layers.Layer] | Callable[[], fc.Model],
     data: Split,
     epochs: int,
     batch_size: int = 64,
     learning_rate: float = 0.001,
     seed: int = 0,
-) -> fc.Sequential:
+) -> fc.Sequential | fc.Model:
     """Train a network whose outputs are probabilities of classes, by cross-entropy and Adam; the last epoch counts.
 
     The learning rate falls as half a cosine wave from `learning_rate` to 0, so that the end of training is no matter of
-    luck. Weights, the order of the images and dropout come from `seed`.
+    luck. Weights, the order of the images and dropout come from `seed`; a graph has to be made after it is set, so that
+    a function which returns it takes the place of layers.
     """
     x, y = data
     fc.utils.set_random_seed(seed)
-    model = fc.Sequential(list(layers))
+    model = layers() if callable(layers) else fc.Sequential(list(layers))
     rate = fc.schedules.CosineDecay(learning_rate, epochs * -(-len(x) // batch_size))
     model.compile(fc.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"])
     model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, seed=seed)
     return model
 
 
-def scores(model: fc.Sequential, data: Split) -> tuple[float, float]:
+def scores(model: fc.Sequential | fc.Model, data: Split) -> tuple[float, float]:
     """Return cross-entropy and accuracy."""
     loss, accuracy = model.evaluate(*data, batch_size=256, verbose=0)
     return loss, accuracy
