@@ -2,12 +2,14 @@ r"""What is each pixel? Segmentation by an encoder and a decoder, with four kind
 
 A scene of 64x64 pixels holds up to four digits on noise. Each pixel gets one of eleven classes: background, or the
 digit that it belongs to, which a pixel cannot know by itself. The encoder halves the image three times, so that 8x8
-places see much of it; the decoder doubles three times, back to a softmax for every pixel:
+places see much of it; the decoder doubles three times, back to a softmax for every pixel. At each size the decoder
+also gets the encoder's maps of that size, joined to its own, which tell it where the borders are (O. Ronneberger, P.
+Fischer, T. Brox, "U-Net: Convolutional Networks for Biomedical Image Segmentation", arXiv:1505.04597):
 
-    64x64   3x3 to 16 maps         3x3 to a softmax of 11
-    32x32   3x3 to 32              3x3 to 16
-    16x16   3x3 to 32              3x3 to 32
-     8x8    3x3 to 64         ->   3x3 to 32
+    64x64   3x3 to 16 maps   joined to 16       3x3 to a softmax of 11
+    32x32   3x3 to 32        joined to 32       3x3 to 16
+    16x16   3x3 to 32        joined to 32       3x3 to 32
+     8x8    3x3 to 64              ->           3x3 to 32
 
 After each convolution but the last come batch normalization and ReLU. Down is max pooling. Up is one of four:
 duplication; bilinear interpolation; max unpooling, which puts values to where the encoder found its maxima (V.
@@ -22,23 +24,36 @@ From the confusion matrix C of all test pixels, intersection over union of class
 and its mean over the classes present. Beside accuracy, to which background alone gives much, it counts classes alike.
 Test scenes are made of test digits, which no training scene has.
 
-Settings, fixed beforehand: 3,000 scenes and 500 for the test, 8 epochs of Adam, batches of 16, a learning rate that
-falls from 0.005 to 0 as half a cosine wave, seed 0, the last epoch counts. With --small: 40 scenes of scikit-learn's
-digits, batches of 2, 5 epochs.
+Settings, chosen on 400 scenes of the last 10,000 training digits after training on scenes of the other 50,000: 3,000
+scenes, and 500 for the test, 4 epochs of Adam, batches of 16, a learning rate that falls from 0.005 to 0 as half a
+cosine wave, for transposed convolution 5 epochs from 0.003, seed 0, the last epoch counts. With them the mean IoU there
+was 0.913 by duplication, 0.924 by bilinear interpolation, 0.906 by max unpooling and 0.886 by transposed convolution,
+and this one got 0.840 with the settings of the others. With --small: 40 scenes of scikit-learn's digits, batches of 2,
+5 epochs from 0.005.
+
+What the encoder's maps are for: without them in the decoder, 8 epochs reached 0.734 with bilinear interpolation and
+0.736 with max unpooling on those scenes (and 0.74 to 0.78 in a run on the test scenes, after which they were added).
+It was for the borders: digit against background had an IoU of 0.73 and 0.81, with these maps 0.97 and 0.96, while of
+the pixels rightly taken for a digit 98% and 93% got the right one.
 
 Run it with ``python examples/segmentation.py``. It exits with 1 if a figure does not hold.
 """
 
 import sys
+from functools import partial
 
 import numpy as np
 from lecture import Lecture, images, scores, train
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 import fastconv as fc
 from fastconv import metrics
 from fastconv.layers import (
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Conv2DTranspose,
     MaxPooling2D,
@@ -50,14 +65,16 @@ from fastconv.layers import (
 SOURCE = "lecture on segmentation"
 SIDE, CELL, DIGIT = 64, 32, 28
 BACKGROUND, CLASSES = 10, 11
-LEARNING_RATE = 0.005
 
+# Of maps x, the encoder's maps before the pooling that is undone, and the number of channels of both.
 UPSAMPLINGS = {
-    "duplication": lambda pool, filters: UpSampling2D(2),
-    "bilinear": lambda pool, filters: UpSampling2D(2, interpolation="bilinear"),
-    "max unpooling": lambda pool, filters: MaxUnpooling2D.from_pooling(pool),
-    "transposed convolution": lambda pool, filters: Conv2DTranspose(filters, 4, strides=2, padding="same"),
+    "duplication": lambda x, pooled, filters: UpSampling2D(2)(x),
+    "bilinear": lambda x, pooled, filters: UpSampling2D(2, interpolation="bilinear")(x),
+    "max unpooling": lambda x, pooled, filters: MaxUnpooling2D(2)([x, pooled]),
+    "transposed convolution": lambda x, pooled, filters: Conv2DTranspose(filters, 4, strides=2, padding="same")(x),
 }
+# Epochs, and the learning rate that they begin with. Transposed convolutions have weights to learn.
+SETTINGS = dict.fromkeys(UPSAMPLINGS, (4, 0.005)) | {"transposed convolution": (5, 0.003)}
 
 
 def scenes(rng, digits, labels, count):
@@ -81,22 +98,18 @@ def scenes(rng, digits, labels, count):
 def network(upsampling):
     """Return encoder and decoder with a kind of upsampling."""
 
-    def block(filters, **options):
-        return [Conv2D(filters, 3, padding="same", use_bias=False, **options), BatchNormalization(momentum=0.9), ReLU()]
+    def block(x, filters):
+        return ReLU()(BatchNormalization(momentum=0.9)(Conv2D(filters, 3, padding="same", use_bias=False)(x)))
 
-    pools = [MaxPooling2D(2, name=f"pool_{number}") for number in (1, 2, 3)]
-    encoder = [*block(16, input_shape=(SIDE, SIDE, 1)), pools[0], *block(32), pools[1], *block(32), pools[2]]
-    decoder = [
-        *block(64),
-        *block(32),
-        upsampling(pools[2], 32),
-        *block(32),
-        upsampling(pools[1], 32),
-        *block(16),
-        upsampling(pools[0], 16),
-        Conv2D(CLASSES, 3, padding="same", activation="softmax"),
-    ]
-    return [*encoder, *decoder]
+    scene = fc.Input((SIDE, SIDE, 1))
+    fine = block(scene, 16)
+    middle = block(MaxPooling2D(2)(fine), 32)
+    coarse = block(MaxPooling2D(2)(middle), 32)
+    x = block(block(MaxPooling2D(2)(coarse), 64), 32)
+    x = block(Concatenate()([upsampling(x, coarse, 32), coarse]), 32)
+    x = block(Concatenate()([upsampling(x, middle, 32), middle]), 16)
+    x = Concatenate()([upsampling(x, fine, 16), fine])
+    return fc.Model(scene, Conv2D(CLASSES, 3, padding="same", activation="softmax")(x))
 
 
 def mean_iou(classes, found):
@@ -109,14 +122,17 @@ def mean_iou(classes, found):
 
 def draw(x, classes, found):
     """Draw scenes, the classes of their pixels, and what each network found."""
-    figure = Figure(figsize=(1.8 * (len(found) + 2), 5.6), layout="constrained")
+    colours = ListedColormap([*colormaps["tab10"].colors, "black"])
+    figure = Figure(figsize=(1.8 * (len(found) + 2), 5.9), layout="constrained")
     panels = figure.subplots(3, len(found) + 2)
     for column, (name, pictures) in enumerate({"scene": x[..., 0], "classes": classes, **found}.items()):
         panels[0, column].set_title(name, fontsize=9)
         for row in range(3):
-            colours = {"cmap": "gray"} if column == 0 else {"cmap": "tab20b", "vmin": 0, "vmax": BACKGROUND}
-            panels[row, column].imshow(pictures[row], interpolation="nearest", **colours)
+            colouring = {"cmap": "gray"} if column == 0 else {"cmap": colours, "vmin": 0, "vmax": BACKGROUND}
+            panels[row, column].imshow(pictures[row], interpolation="nearest", **colouring)
             panels[row, column].set_axis_off()
+    key = [Patch(color=colours(digit), label=str(digit)) for digit in range(BACKGROUND)]
+    figure.legend(handles=key, loc="outside lower center", ncols=BACKGROUND, fontsize=9, handlelength=1)
     return figure
 
 
@@ -125,7 +141,7 @@ def main() -> int:
     lecture = Lecture("Segmentation by an encoder and a decoder")
     digits, test_digits = images(fc.datasets.load_mnist, lecture.small)
     rng = np.random.default_rng(0)
-    count, test_count, batch_size, epochs = (40, 16, 2, 5) if lecture.small else (3000, 500, 16, 8)
+    count, test_count, batch_size = (40, 16, 2) if lecture.small else (3000, 500, 16)
     train_set = scenes(rng, *digits, count)
     x, classes = scenes(rng, *test_digits, test_count)
 
@@ -135,7 +151,8 @@ def main() -> int:
     entropy = -(shares @ np.log(shares))
     found = {}
     for name, upsampling in UPSAMPLINGS.items():
-        model = train(network(upsampling), train_set, epochs, batch_size, LEARNING_RATE)
+        epochs, learning_rate = (5, 0.005) if lecture.small else SETTINGS[name]
+        model = train(partial(network, upsampling), train_set, epochs, batch_size, learning_rate)
         loss, _ = scores(model, (x, classes))
         wanted = f"below {entropy:.3f}, that of the classes' shares"
         lecture.check(f"cross-entropy, {name}", wanted, loss, loss < entropy)
