@@ -132,9 +132,7 @@ def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: in
 def expected_cost(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> float:
     """Estimate the time of a pass in multiply-adds at full speed, as "auto" does; 0 where there is no estimate."""
 
-def expected_work(
-    geometry: Geometry, channels_last: bool, direction: int, algorithm: int
-) -> tuple[int, list[float]]:
+def expected_work(geometry: Geometry, channels_last: bool, direction: int, algorithm: int) -> tuple[int, list[float]]:
     """Return the method whose prices a pass in float32 has, and its work by kind (csrc/choose.c)."""
 
 def toeplitz_multiplications(geometry: Geometry, float64: bool, direction: int, algorithm: int) -> int:

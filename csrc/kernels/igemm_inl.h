@@ -100,8 +100,8 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
   tile_finish(tile, acc, rows, nv);
 }
 
-/* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one at
- * most, since each number of them is a body of its own to compile. */
+/* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one
+ * at most, since each number of them is a body of its own to compile. */
 #define ROWS(r, nv)                                                                                                    \
   case r:                                                                                                              \
     igemm_body(tile, r, nv);                                                                                           \
