@@ -99,9 +99,8 @@ def main() -> None:
         best = min(able, key=lambda n, times=times: times[n])
         rows.append((times[chosen] / times[best], g, names[chosen], names[best], times[chosen] * 1e3))
     rows.sort(key=lambda row: -row[0])
-    print(
-        f"auto against the best, {options.direction}, {options.data_format}, {len(rows)} random geometries, seed {options.seed}:"
-    )
+    what = f"{options.direction}, {options.data_format}, {len(rows)} random geometries, seed {options.seed}"
+    print(f"auto against the best, {what}:")
     median = statistics.median(row[0] for row in rows)
     print(f"  more than 10% slower: {sum(row[0] > 1.1 for row in rows)}; median ratio {median:.3f}")
     for ratio, g, chosen, best, ms in rows[:10]:

@@ -1,9 +1,9 @@
 """Fits the prices that `auto` compares algorithms by, and prints the tables of csrc/choose.c.
 
-Run ``python bench/fit_auto.py`` on an idle machine of the kind that the tables are for, one thread, float32: random layers
-are computed by each algorithm, in each pass and data format, and their times divided by that of a multiply-add at full
-speed. The fit minimizes relative errors, without negative prices (`scipy.optimize.nnls`). ``bench/auto.py`` then says how
-well `auto` chooses, on layers of another seed.
+Run ``python bench/fit_auto.py`` on an idle machine of the kind that the tables are for, one thread, float32: random
+layers are computed by each algorithm, in each pass and data format, and their times divided by that of a multiply-add
+at full speed. The fit minimizes relative errors, without negative prices (`scipy.optimize.nnls`). ``bench/auto.py``
+then says how well `auto` chooses, on layers of another seed.
 """
 
 import argparse

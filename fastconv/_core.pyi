@@ -112,7 +112,7 @@ def packed_elements(
 def packed_form(
     geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
 ) -> int:
-    """What pack wrote for one size of the input fits another where the algorithm and this number are the same."""
+    """Return a number: what pack wrote for one size of the input fits others with the same algorithm and number."""
 
 def pack(
     geometry: Geometry,
