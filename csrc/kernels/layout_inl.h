@@ -124,6 +124,10 @@ PATCHES(4)
 #else
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #endif
+#define even_lanes NAME(even_lanes) /* of 2 * VL neighbours */
+INLINE vec even_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, EVEN); }
+#undef EVEN
+
 static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
   const int64_t before = pad->before, count = pad->count, after = pad->after, step = pad->step;
   const real *x = pad->x;
@@ -141,14 +145,12 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
         copy_part(to, x, count);
     } else {
       if (step == 2) /* element 2 * i + 2 * VL - 1 lies between two that are wanted */
-        for (; i + VL < count; i += VL)
-          store(to + i, __builtin_shufflevector(load(x + 2 * i), load(x + 2 * i + VL), EVEN));
+        for (; i + VL < count; i += VL) store(to + i, even_lanes(load(x + 2 * i), load(x + 2 * i + VL)));
       for (; i < count; i++) to[i] = x[i * step];
     }
     for (i = 0; i < after; i += VL) store(to + count + i, (vec){0});
   }
 }
-#undef EVEN
 
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {
   const real *x = from;

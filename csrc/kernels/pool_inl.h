@@ -115,11 +115,16 @@ INLINE int64_t outputs_of(const struct fcv_pool_row *row, int64_t k, int64_t *la
   return shift < 0 ? (-shift + step - 1) / step : 0;
 }
 
-/* y[o] with column[o * step]; step is constant where it is inlined, so that
- * the compiler makes vectors of strided loads. */
+/* y[o] with column[o * step]. Of two vectors that every second element is taken from, the last is not read. */
 #define combine NAME(combine)
 INLINE void combine(const int average, int64_t count, const real *column, const int64_t step, real *y) {
-  for (int64_t o = 0; o < count; o++) {
+  int64_t o = 0;
+  for (; step <= 2 && o + VL < count; o += VL) {
+    const real *from = column + o * step;
+    const vec v = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
+    store(y + o, average ? load(y + o) + v : vmax(load(y + o), v));
+  }
+  for (; o < count; o++) {
     const real v = column[o * step];
     if (average)
       y[o] += v;
@@ -338,13 +343,24 @@ static void NAME(pool_max_grad_row)(const struct fcv_pool_row *row) {
 static void NAME(pool_avg_grad_row)(const struct fcv_pool_row *row) {
   real *const *gx = (real *const *)row->gx;
   const real *gy = row->gy, *scale = row->scale;
-  for (int64_t o = 0; o < row->outputs; o++) {
+  real *column = row->column; /* what each row of the windows gets */
+  for (int64_t o = 0; row->one_by_one && o < row->outputs; o++) {
     const struct fcv_window w = row->window[o];
     const real share = scale[o] * gy[o];
     for (int64_t r = 0; r < row->rows; r++)
-      if (row->one_by_one)
-        for (int64_t k = 0; k < w.count; k++) gx[r][w.first + k] += share;
-      else
-        for (int64_t k = 0; k < w.count; k++) gx[r][w.first + k * row->dilation] += share;
+      for (int64_t k = 0; k < w.count; k++) gx[r][w.first + k] += share;
+  }
+  if (row->one_by_one)
+    return;
+  for (int64_t i = 0; i < row->width; i++) column[i] = 0;
+  for (int64_t o = 0; o < row->outputs; o++) {
+    const struct fcv_window w = row->window[o];
+    const real share = scale[o] * gy[o];
+    for (int64_t k = 0; k < w.count; k++) column[w.first + k * row->dilation] += share;
+  }
+  for (int64_t r = 0; r < row->rows; r++) {
+    int64_t i = 0;
+    for (; i + VL <= row->width; i += VL) store(gx[r] + i, load(gx[r] + i) + load(column + i));
+    for (; i < row->width; i++) gx[r][i] += column[i];
   }
 }
