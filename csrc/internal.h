@@ -197,6 +197,12 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* conv_depthwise.c: forward, or where transposed from gy to gx, where it applies. */
+int fcv_use_depthwise(const struct fcv_conv *conv);
+fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                              const void *bias, void *y);
+int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
+void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
 /* conv_planes.c: the same for channels first, where it applies. */
 int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,

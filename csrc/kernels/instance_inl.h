@@ -6,6 +6,7 @@
 #include "simd.h"
 
 #include "math_inl.h"
+#include "depthwise_inl.h"
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
@@ -36,6 +37,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .mi = MI,
     .igemm = {PANELS(igemm)},
     .depthwise = {PANELS(depthwise)},
+    .depthwise_last = NAME(depthwise_last),
+    .depthwise_first = NAME(depthwise_first),
     .wgrad = {PANELS(wgrad)},
     .depthwise_wgrad = NAME(depthwise_wgrad),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},

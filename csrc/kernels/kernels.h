@@ -40,6 +40,31 @@ struct fcv_igemm_tile {
   double slope;
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+/* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
+ *
+ *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, t < taps of
+ *                                    x[g][x_offset + i * x_step + t * x_tap + j] * w[g][w_offset + t * w_tap + j])
+ *
+ *                   x[g]:  i=0 t=0 --> j j j ... width                      i < count, j < width
+ *                              t=1 -->     j j j ... width    (x_tap apart)
+ *                          i=1 t=0 -->   j j j ... width      (x_step apart)
+ *
+ * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
+ * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
+ * order, starting from the bias. */
+struct fcv_depthwise {
+  int64_t groups, taps, count, width;
+  const void *const *x; /* [groups] */
+  const void *const *w; /* [groups] */
+  int64_t x_offset, w_offset;
+  int64_t x_step, x_tap, w_tap, y_step;
+  const void *bias; /* or NULL for zero */
+  void *y;
+  int activation; /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
+
 /* Depthwise convolution on the same tile, kc being 1: every channel meets itself only. nr elements must be readable
  * behind each pointer of a, also where n is less.
  *
@@ -237,6 +262,7 @@ struct fcv_kernels {
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_igemm_fn *depthwise[FCV_MAX_NV];
+  fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
   fcv_depthwise_wgrad_fn *depthwise_wgrad;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],

@@ -1,0 +1,104 @@
+/* Depthwise convolution; contracts in kernels.h. */
+
+/* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
+#ifndef DEPTHWISE_LINES
+#define DEPTHWISE_LINES 4
+#endif
+#ifndef NV3
+#define NV3 2
+#endif
+#ifndef NV5
+#define NV5 1
+#endif
+
+#define depthwise_store NAME(depthwise_store)
+INLINE void depthwise_store(const struct fcv_depthwise *d, int64_t i, int64_t j, vec y) {
+  if (d->activation == FCV_RELU)
+    y = relu(y);
+  else if (d->activation == FCV_LEAKY_RELU)
+    y = leaky_relu(y, (real)d->slope);
+  real *to = (real *)d->y + i * d->y_step + j;
+  /* What lies behind a short line is written over by the next ones. */
+  if (d->width >= VL || (d->y_step == d->width && (d->count - i - 1) * d->width + d->width >= VL))
+    store(to, y);
+  else
+    store_part(to, y, d->width);
+}
+
+/* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
+ * common, and each vector of x is loaded once for all of them. The same order of sums in any case. */
+#define depthwise_lines NAME(depthwise_lines)
+INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j, const int lines, const int nv,
+                            const int taps, const int step, const int plane) {
+  const int64_t x_step = d->x_step, x_tap = d->x_tap, w_tap = d->w_tap;
+  const real *bias = d->bias;
+  vec acc[DEPTHWISE_LINES][2];
+  UNROLL(8)
+  for (int l = 0; l < lines; l++) UNROLL(2)
+  for (int v = 0; v < nv; v++) acc[l][v] = !bias ? (vec){0} : plane ? splat(*bias) : load(bias + j + v * VL);
+  for (int64_t g = 0; g < d->groups; g++) {
+    const real *x = (const real *)d->x[g] + d->x_offset + i * x_step + j;
+    const real *w = (const real *)d->w[g] + d->w_offset + (plane ? 0 : j);
+    if (taps > 0) {
+      vec b[8][2];
+      UNROLL(8)
+      for (int t = 0; t < taps; t++, w += w_tap) UNROLL(2)
+      for (int v = 0; v < nv; v++) b[t][v] = !plane ? load(w + v * VL) : v > 0 ? b[t][0] : splat(*w);
+      UNROLL(16)
+      for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) UNROLL(2)
+      for (int v = 0; v < nv; v++) {
+        const vec a = load(x + v * VL);
+        UNROLL(8)
+        for (int l = 0; l < lines; l++)
+          if (at >= l * step && at - l * step < taps)
+            acc[l][v] += a * b[at - l * step][v];
+      }
+    } else {
+      for (int64_t t = 0; t < d->taps; t++, x += x_tap, w += w_tap) UNROLL(2)
+      for (int v = 0; v < nv; v++) {
+        const vec b = plane ? splat(*w) : load(w + v * VL);
+        UNROLL(8)
+        for (int l = 0; l < lines; l++) acc[l][v] += load(x + l * x_step + v * VL) * b;
+      }
+    }
+  }
+  UNROLL(8)
+  for (int l = 0; l < lines; l++) UNROLL(2)
+  for (int v = 0; v < nv; v++) depthwise_store(d, i + l, j + v * VL, acc[l][v]);
+}
+
+#define depthwise_tile NAME(depthwise_tile)
+INLINE void depthwise_tile(const struct fcv_depthwise *d, int64_t i, const int lines, const int nv, const int taps,
+                           const int step, const int plane) {
+  const int64_t last = d->width > VL ? d->width - VL : 0;
+  int64_t j = 0;
+  if (nv == 2)
+    for (; j + 2 * VL <= d->width; j += 2 * VL) depthwise_lines(d, i, j, lines, 2, taps, step, plane);
+  for (; j < d->width; j += VL) depthwise_lines(d, i, j < last ? j : last, lines, 1, taps, step, plane);
+}
+
+/* Line by line, those that make a tile together; the last vector of a line ends with it. */
+#define depthwise_all NAME(depthwise_all)
+INLINE void depthwise_all(const struct fcv_depthwise *d, const int nv, const int taps, const int step, const int plane) {
+  int64_t i = 0;
+  for (; i + DEPTHWISE_LINES <= d->count; i += DEPTHWISE_LINES)
+    depthwise_tile(d, i, DEPTHWISE_LINES, nv, taps, step, plane);
+  for (; i + 2 <= d->count; i += 2) depthwise_tile(d, i, 2, 2, 0, 0, plane);
+  for (; i < d->count; i++) depthwise_tile(d, i, 1, 2, 0, 0, plane);
+}
+
+#define depthwise_any NAME(depthwise_any)
+INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
+  const int step = d->x_step == d->x_tap ? 1 : d->x_step == 2 * d->x_tap ? 2 : 0;
+  if (d->taps == 3 && step == 1)
+    depthwise_all(d, NV3, 3, 1, plane);
+  else if (d->taps == 3 && step == 2)
+    depthwise_all(d, NV3, 3, 2, plane);
+  else if (d->taps == 5 && step == 1)
+    depthwise_all(d, NV5, 5, 1, plane);
+  else
+    depthwise_all(d, 2, 0, 0, plane);
+}
+
+static void NAME(depthwise_last)(const struct fcv_depthwise *d) { depthwise_any(d, 0); }
+static void NAME(depthwise_first)(const struct fcv_depthwise *d) { depthwise_any(d, 1); }
