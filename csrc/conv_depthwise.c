@@ -9,9 +9,8 @@
 struct depthwise {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
-  const struct fcv_axis *axis[FCV_AXES]; /* [i][residue]: of the outputs residue, residue + residues[i] ... */
-  int64_t residues[FCV_AXES];
-  int64_t n, channels, in[FCV_AXES], out[FCV_AXES], kernel[FCV_AXES];
+  struct fcv_axes axes;
+  int64_t n, channels;
   int64_t parts, splits; /* units: parts of the rows, and of the channels */
   int64_t merged, width; /* pixels that count as one, and its channels */
   int64_t w_pitch;       /* elements from one tap to the next */
@@ -21,26 +20,12 @@ struct depthwise {
   char *y, *thread_memory;
 };
 
-/* Taps lo .. hi - 1 of an output lie inside, the first of them at element first of the input. */
-struct met {
-  int64_t lo, hi, first;
-};
-
-static struct met taps_inside(const struct fcv_axis *axis, int64_t o) {
-  const int64_t at = o * axis->in_step + axis->shift;
-  struct met met;
-  met.lo = fcv_min(axis->taps, fcv_ceil_div(fcv_max(0, -at), axis->shift_step));
-  met.hi = fcv_max(met.lo, fcv_min(axis->taps, fcv_ceil_div(fcv_max(0, axis->in - at), axis->shift_step)));
-  met.first = at + met.lo * axis->shift_step;
-  return met;
-}
-
 struct unit_memory {
   const void **x, **w; /* [groups] */
 };
 
 static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory *memory) {
-  const int64_t groups = d->kernel[0] * d->kernel[1];
+  const int64_t groups = d->conv->geometry.kernel[0] * d->conv->geometry.kernel[1];
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, groups * (int64_t)sizeof(void *));
   const int64_t w = fcv_reserve(&bytes, groups * (int64_t)sizeof(void *));
@@ -52,7 +37,7 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
 /* Channels last. Outputs o0 .. o1 - 1 of one residue, which meet the same taps. */
 static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, int64_t o0, int64_t o1,
                         struct fcv_depthwise *lines, char *row) {
-  const struct met met = taps_inside(axis, o0);
+  const struct fcv_met met = fcv_taps_inside(axis, o0);
   lines->taps = met.hi - met.lo;
   lines->x_offset = met.first * d->channels;
   lines->w_offset = (axis->kernel_start + met.lo * axis->kernel_step) * d->w_pitch;
@@ -63,8 +48,8 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
 
 static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
                     const struct unit_memory *memory) {
-  const struct fcv_axis *az = &d->axis[0][z % d->residues[0]], *ay = &d->axis[1][y % d->residues[1]];
-  const struct met in_z = taps_inside(az, z / d->residues[0]), in_y = taps_inside(ay, y / d->residues[1]);
+  const struct fcv_axis *az = &d->axes.axis[0][z % d->axes.residues[0]], *ay = &d->axes.axis[1][y % d->axes.residues[1]];
+  const struct fcv_met in_z = fcv_taps_inside(az, z / d->axes.residues[0]), in_y = fcv_taps_inside(ay, y / d->axes.residues[1]);
   const int64_t size = d->kernels->size;
   struct fcv_depthwise lines = {
       .width = c1 - c0,
@@ -78,12 +63,12 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
     for (int64_t ty = in_y.lo; ty < in_y.hi; ty++, lines.groups++) {
       const int64_t iz = in_z.first + (tz - in_z.lo) * az->shift_step, iy = in_y.first + (ty - in_y.lo) * ay->shift_step;
       const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
-      memory->x[lines.groups] = d->x + (((n * d->in[0] + iz) * d->in[1] + iy) * d->in[2] * d->channels + c0) * size;
-      memory->w[lines.groups] = d->w + ((kz * d->kernel[1] + ky) * d->kernel[2] * d->w_pitch + c0) * size;
+      memory->x[lines.groups] = d->x + (((n * d->axes.in[0] + iz) * d->axes.in[1] + iy) * d->axes.in[2] * d->channels + c0) * size;
+      memory->w[lines.groups] = d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_pitch + c0) * size;
     }
-  char *row = d->y + (((n * d->out[0] + z) * d->out[1] + y) * d->out[2] * d->channels + c0) * size;
-  for (int64_t r = 0; r < d->residues[2]; r++) {
-    const struct fcv_axis *ax = &d->axis[2][r];
+  char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
+  for (int64_t r = 0; r < d->axes.residues[2]; r++) {
+    const struct fcv_axis *ax = &d->axes.axis[2][r];
     lines.x_step = ax->in_step * d->channels;
     lines.x_tap = ax->shift_step * d->channels;
     lines.w_tap = ax->kernel_step * d->w_pitch;
@@ -99,21 +84,21 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
   }
   if (fcv_fused(d->conv->activation))
     return;
-  const int64_t whole = c1 - c0 == d->channels, count = whole ? d->out[2] * d->channels : c1 - c0;
-  for (int64_t o = 0; o < (whole ? 1 : d->out[2]); o++, row += d->channels * size)
+  const int64_t whole = c1 - c0 == d->channels, count = whole ? d->axes.out[2] * d->channels : c1 - c0;
+  for (int64_t o = 0; o < (whole ? 1 : d->axes.out[2]); o++, row += d->channels * size)
     d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, count, row, row);
 }
 
 static void rows_unit(const void *context, int64_t unit, int thread) {
   const struct depthwise *d = context;
-  const int64_t rows = d->n * d->out[0] * d->out[1], vl = d->kernels->vl, vectors = d->channels / vl;
+  const int64_t rows = d->n * d->axes.out[0] * d->axes.out[1], vl = d->kernels->vl, vectors = d->channels / vl;
   const int64_t part = unit / d->splits, split = unit % d->splits;
   const int64_t c0 = vectors * split / d->splits * vl;
   const int64_t c1 = split + 1 < d->splits ? vectors * (split + 1) / d->splits * vl : d->channels;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   for (int64_t row = rows * part / d->parts; row < rows * (part + 1) / d->parts; row++)
-    run_row(d, row / d->out[1] / d->out[0], row / d->out[1] % d->out[0], row % d->out[1], c0, c1, &memory);
+    run_row(d, row / d->axes.out[1] / d->axes.out[0], row / d->axes.out[1] % d->axes.out[0], row % d->axes.out[1], c0, c1, &memory);
 }
 
 /* Where the pieces of packed weights begin: [tap][padded], a bias. */
@@ -129,9 +114,15 @@ static struct layout packed_layout(const struct fcv_conv *conv) {
   return layout;
 }
 
-int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) { return packed_layout(conv).bytes; }
+int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) {
+  return conv->layout == FCV_CHANNELS_FIRST ? fcv_depthwise_first_packed_bytes(conv) : packed_layout(conv).bytes;
+}
 
 void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed) {
+  if (conv->layout == FCV_CHANNELS_FIRST) {
+    fcv_depthwise_first_pack(conv, w, bias, packed);
+    return;
+  }
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const struct layout layout = packed_layout(conv);
   const int64_t taps = fcv_product(conv->geometry.kernel), channels = conv->geometry.groups;
@@ -149,7 +140,7 @@ void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *
 int fcv_use_depthwise(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
   return conv->algorithm == FCV_DIRECT && g->groups > 1 && g->ci == g->groups && g->co == g->groups &&
-         conv->layout == FCV_CHANNELS_LAST && g->ci >= fcv_kernels(conv->dtype)->vl;
+         (conv->layout == FCV_CHANNELS_FIRST || g->ci >= fcv_kernels(conv->dtype)->vl);
 }
 
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
@@ -157,17 +148,11 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->groups, .x = x, .y = y};
-  struct fcv_walk walk;
-  int64_t walks = 0;
-  for (int i = 0; i < FCV_AXES; i++) {
-    d.in[i] = transposed ? g->out[i] : g->in[i];
-    d.out[i] = transposed ? g->in[i] : g->out[i];
-    d.kernel[i] = g->kernel[i];
-    d.residues[i] = transposed ? fcv_min(g->stride[i], g->in[i]) : 1;
-    walks += d.residues[i];
-  }
-  const int64_t rows = d.n * d.out[0] * d.out[1];
-  if (rows * d.out[2] == 0)
+  const int64_t *out = transposed ? g->in : g->out;
+  if (conv->layout == FCV_CHANNELS_FIRST && fcv_product(out) > 0)
+    return fcv_conv_depthwise_first(conv, transposed, x, w, bias, y);
+  const int64_t rows = d.n * out[0] * out[1];
+  if (rows * out[2] == 0)
     return FCV_OK;
   const int64_t taps = fcv_product(g->kernel);
   const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d.channels));
@@ -180,24 +165,13 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
   const struct layout layout = packed_layout(conv);
   const int packs = !conv->packed && conv->weight_layout == FCV_CHANNELS_FIRST;
   const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
-  const int64_t axes_at = fcv_reserve(&bytes, walks * (int64_t)sizeof(struct fcv_axis));
+  const int64_t axes_at = fcv_reserve(&bytes, fcv_axes_bytes(g, transposed));
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  struct fcv_axis *axis = (struct fcv_axis *)(memory + axes_at);
-  for (int i = 0; i < FCV_AXES; i++) {
-    d.axis[i] = axis;
-    for (int64_t r = 0; r < d.residues[i]; r++) {
-      const int64_t residue[FCV_AXES] = {r < d.residues[0] ? r : 0, r < d.residues[1] ? r : 0, r < d.residues[2] ? r : 0};
-      if (transposed)
-        fcv_walk_grad_input(g, residue, &walk);
-      else
-        fcv_walk_forward(g, &walk);
-      *axis++ = walk.axis[i];
-    }
-  }
+  fcv_axes(g, transposed, memory + axes_at, &d.axes);
   d.thread_memory = memory + threads_at;
   if (packs)
     fcv_depthwise_pack(conv, w, bias, memory + packed_at);

@@ -11,20 +11,6 @@
 #define NV5 1
 #endif
 
-#define depthwise_store NAME(depthwise_store)
-INLINE void depthwise_store(const struct fcv_depthwise *d, int64_t i, int64_t j, vec y) {
-  if (d->activation == FCV_RELU)
-    y = relu(y);
-  else if (d->activation == FCV_LEAKY_RELU)
-    y = leaky_relu(y, (real)d->slope);
-  real *to = (real *)d->y + i * d->y_step + j;
-  /* What lies behind a short line is written over by the next ones. */
-  if (d->width >= VL || (d->y_step == d->width && (d->count - i - 1) * d->width + d->width >= VL))
-    store(to, y);
-  else
-    store_part(to, y, d->width);
-}
-
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
  * common, and each vector of x is loaded once for all of them. The same order of sums in any case. */
 #define depthwise_lines NAME(depthwise_lines)
@@ -62,9 +48,21 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
       }
     }
   }
+  if (d->activation != FCV_LINEAR) {
+    const real slope = (real)d->slope;
+    UNROLL(8)
+    for (int l = 0; l < lines; l++) UNROLL(2)
+    for (int v = 0; v < nv; v++) acc[l][v] = d->activation == FCV_RELU ? relu(acc[l][v]) : leaky_relu(acc[l][v], slope);
+  }
+  real *y = (real *)d->y + i * d->y_step + j;
   UNROLL(8)
-  for (int l = 0; l < lines; l++) UNROLL(2)
-  for (int v = 0; v < nv; v++) depthwise_store(d, i + l, j + v * VL, acc[l][v]);
+  for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)
+  for (int v = 0; v < nv; v++)
+    /* What a short line writes behind its end is written over by the next ones. */
+    if (nv > 1 || d->width >= VL || (d->y_step == d->width && (d->count - i - l) * d->width >= VL))
+      store(y + v * VL, acc[l][v]);
+    else
+      store_part(y, acc[l][v], d->width);
 }
 
 #define depthwise_tile NAME(depthwise_tile)
@@ -77,14 +75,17 @@ INLINE void depthwise_tile(const struct fcv_depthwise *d, int64_t i, const int l
   for (; j < d->width; j += VL) depthwise_lines(d, i, j < last ? j : last, lines, 1, taps, step, plane);
 }
 
-/* Line by line, those that make a tile together; the last vector of a line ends with it. */
+/* Lines that make a tile together; the last tile ends with the last line, as the last vector ends with a line. */
 #define depthwise_all NAME(depthwise_all)
-INLINE void depthwise_all(const struct fcv_depthwise *d, const int nv, const int taps, const int step, const int plane) {
-  int64_t i = 0;
-  for (; i + DEPTHWISE_LINES <= d->count; i += DEPTHWISE_LINES)
-    depthwise_tile(d, i, DEPTHWISE_LINES, nv, taps, step, plane);
-  for (; i + 2 <= d->count; i += 2) depthwise_tile(d, i, 2, 2, 0, 0, plane);
-  for (; i < d->count; i++) depthwise_tile(d, i, 1, 2, 0, 0, plane);
+INLINE void depthwise_all(const struct fcv_depthwise *lines, const int nv, const int taps, const int step,
+                          const int plane) {
+  const struct fcv_depthwise d = *lines; /* no store can change it */
+  const int64_t last = d.count - DEPTHWISE_LINES;
+  if (last >= 0)
+    for (int64_t i = 0; i < d.count; i += DEPTHWISE_LINES)
+      depthwise_tile(&d, i < last ? i : last, DEPTHWISE_LINES, nv, taps, step, plane);
+  else
+    for (int64_t i = 0; i < d.count; i++) depthwise_tile(&d, i, 1, 2, 0, 0, plane);
 }
 
 #define depthwise_any NAME(depthwise_any)

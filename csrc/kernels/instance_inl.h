@@ -49,6 +49,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .transpose = NAME(transpose),
     .patches = {PANELS(patches)},
     .pad_rows = NAME(pad_rows),
+    .merge_rows = NAME(merge_rows),
     .sum_rows = NAME(sum_rows),
     .sum = NAME(sum),
     .pool_max = NAME(pool_max),

@@ -110,15 +110,24 @@ struct fcv_patches {
   void *to;
 };
 typedef void fcv_patches_fn(const struct fcv_patches *patches);
-/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after. Up to VL - 1
- * elements behind each row are written as well; rows are in order. */
+/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and below
+ * them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
 struct fcv_pad_rows {
-  int64_t rows, before, count, after, step;
+  int64_t above, rows, below, before, count, after, step;
   const void *x;
   void *y;
   int64_t x_pitch, y_pitch;
 };
 typedef void fcv_pad_rows_fn(const struct fcv_pad_rows *pad);
+
+/* Rows whose elements take turns: y[r][i * parts + p] = x[p][r][i] for i * parts + p < columns, p < parts. */
+struct fcv_merge_rows {
+  int64_t rows, columns, parts;
+  const void *x;
+  void *y;
+  int64_t x_part, x_pitch, y_pitch;
+};
+typedef void fcv_merge_rows_fn(const struct fcv_merge_rows *merge);
 
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
@@ -270,6 +279,7 @@ struct fcv_kernels {
   fcv_transpose_fn *transpose;
   fcv_patches_fn *patches[FCV_MAX_NV]; /* [v - 1]: rows of v vectors */
   fcv_pad_rows_fn *pad_rows;
+  fcv_merge_rows_fn *merge_rows;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_max_fn *pool_max;
