@@ -166,7 +166,7 @@ fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed,
   struct planes d = {.conv = conv, .kernels = k, .planes = g->n * g->groups, .x = x, .y = y};
   fcv_axes(g, transposed, axes, &d.axes);
   fcv_weight_view(conv, transposed, &d.view);
-  fcv_padded_plan(k, &d.axes, STAGE_BYTES, COLUMNS, 4, &d.stage);
+  fcv_padded_plan(k, &d.axes, STAGE_BYTES, COLUMNS, 4, 0, &d.stage);
   d.bands = d.stage.bands;
   d.blocks = d.stage.blocks;
   d.tile_row = fcv_round_up(d.stage.columns, k->vl);

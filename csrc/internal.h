@@ -214,12 +214,14 @@ struct fcv_met fcv_taps_inside(const struct fcv_axis *axis, int64_t o);
 struct fcv_padded {
   int64_t rows, columns, bands, blocks; /* outputs of a box; boxes along rows and columns */
   int64_t planes;                       /* at a time */
-  int64_t row, phase, slice, plane;     /* elements */
+  int64_t row, phase, slice, plane;     /* elements, or pixels */
+  int64_t step;                         /* phases */
   int64_t bytes;                        /* with VL elements behind the last row */
 };
-/* Boxes for stages of at most budget bytes, but one row; rows: a multiple of this, or all. */
+/* Boxes for stages of at most budget bytes, but one row; rows: a multiple of this, or all. pixel: not 0 for pixels of so
+ * many elements in place of planes, which the caller copies, and no phases. */
 void fcv_padded_plan(const struct fcv_kernels *k, const struct fcv_axes *axes, int64_t budget, int64_t columns,
-                     int64_t rows, struct fcv_padded *padded);
+                     int64_t rows, int64_t pixel, struct fcv_padded *padded);
 struct fcv_padded_box {
   const struct fcv_axis *axis_z;
   struct fcv_met slices;
@@ -299,7 +301,6 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 /* conv_wgrad_depthwise.c */
-fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw);
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 
 #endif

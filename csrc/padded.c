@@ -59,24 +59,26 @@ static int64_t reach(const struct fcv_axes *axes, int i, int64_t count) {
 }
 
 void fcv_padded_plan(const struct fcv_kernels *k, const struct fcv_axes *axes, int64_t budget, int64_t columns,
-                     int64_t rows, struct fcv_padded *padded) {
-  const int64_t height = axes->axis[1]->count, width = axes->axis[2]->count, step = axes->axis[2]->in_step;
+                     int64_t rows, int64_t pixel, struct fcv_padded *padded) {
+  const int64_t height = axes->axis[1]->count, width = axes->axis[2]->count, step = pixel ? 1 : axes->axis[2]->in_step;
+  const int64_t size = k->size * fcv_max(1, pixel);
   int64_t slices = 1;
   for (int64_t r = 0; r < axes->residues[0]; r++) slices = fcv_max(slices, axes->axis[0][r].taps);
   padded->blocks = fcv_ceil_div(width, columns);
   padded->columns = fcv_ceil_div(width, padded->blocks);
   padded->row = fcv_ceil_div(reach(axes, 2, padded->columns), step);
-  const int64_t line = fcv_max(1, slices * step * padded->row * k->size);
+  const int64_t line = fcv_max(1, slices * step * padded->row * size);
   padded->rows = height;
   while (padded->rows > 1 && reach(axes, 1, padded->rows) * line > budget) padded->rows = (padded->rows + 1) / 2;
   if (padded->rows < height)
     padded->rows = fcv_min(height, fcv_round_up(padded->rows, rows));
   padded->bands = fcv_ceil_div(height, padded->rows);
+  padded->step = step;
   padded->phase = reach(axes, 1, padded->rows) * padded->row;
   padded->slice = step * padded->phase;
   padded->plane = slices * padded->slice + k->vl; /* rows write and read a few elements behind */
-  padded->planes = fcv_max(1, budget / (padded->plane * k->size));
-  padded->bytes = padded->planes * padded->plane * k->size;
+  padded->planes = pixel ? 1 : fcv_max(1, budget / (padded->plane * size));
+  padded->bytes = padded->planes * padded->plane * size;
 }
 
 void fcv_padded_box(const struct fcv_padded *padded, const struct fcv_axes *axes, int64_t z, int64_t band, int64_t block,
@@ -95,7 +97,7 @@ int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padd
                           const struct fcv_axis *y, const struct fcv_axis *x, int64_t tap) {
   const int64_t row = box->o0[1] * y->in_step + y->shift - box->lo[1];
   const int64_t column = box->o0[2] * x->in_step + x->shift + tap * x->shift_step - box->lo[2];
-  return slice * padded->slice + column % x->in_step * padded->phase + row * padded->row + column / x->in_step;
+  return slice * padded->slice + column % padded->step * padded->phase + row * padded->row + column / padded->step;
 }
 
 /* Whether some tap meets the columns of this phase. */
@@ -110,7 +112,7 @@ static int is_met(const struct fcv_axes *axes, int64_t phase) {
 
 void fcv_padded_fill(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
                      const char *x, int64_t plane, int64_t planes, const struct fcv_padded_box *box, char *stage) {
-  const int64_t size = k->size, step = axes->axis[2]->in_step, in = axes->in[2];
+  const int64_t size = k->size, step = padded->step, in = axes->in[2];
   const int64_t rows = box->hi[1] - box->lo[1], in_plane = fcv_product(axes->in);
   const int64_t above = fcv_min(rows, fcv_max(0, -box->lo[1]));
   const int64_t below = fcv_max(above, fcv_min(rows, axes->in[1] - box->lo[1])); /* rows above .. below - 1 are inside */

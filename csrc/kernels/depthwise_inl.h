@@ -103,3 +103,66 @@ INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
 
 static void NAME(depthwise_last)(const struct fcv_depthwise *d) { depthwise_any(d, 0); }
 static void NAME(depthwise_first)(const struct fcv_depthwise *d) { depthwise_any(d, 1); }
+
+/* The sums of some taps, as many as there are registers for. */
+#define depthwise_sum NAME(depthwise_sum)
+INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap, int64_t j, const int taps,
+                          const int plane) {
+  const int64_t width = s->width, rest = width % VL;
+  const real *x[FCV_DEPTHWISE_TAPS], *gy = (const real *)s->gy + j;
+  vec acc[FCV_DEPTHWISE_TAPS];
+  real inside[VL];
+  for (int l = 0; l < VL; l++) inside[l] = width < VL ? l < width : l >= VL - rest;
+  const ivec mask = load(inside) != (vec){0};
+  UNROLL(16)
+  for (int t = 0; t < taps; t++) {
+    x[t] = (const real *)s->x[first_tap + t] + s->x_offset + j;
+    acc[t] = (vec){0};
+  }
+  for (int64_t r = 0; r < s->rows; r++, gy += s->gy_row) {
+    int64_t at = r * s->x_row;
+    if (plane) {
+      int64_t i = 0;
+      for (; i + VL <= width; i += VL) {
+        const vec g = load(gy + i);
+        UNROLL(16)
+        for (int t = 0; t < taps; t++) acc[t] += load(x[t] + at + i) * g;
+      }
+      if (rest == 0)
+        continue;
+      i = width < VL ? 0 : width - VL; /* lanes that had their turn are left out */
+      const int reads = width >= VL || (s->rows - 1 - r) * s->gy_row + width >= VL;
+      const vec g = select(mask, reads ? load(gy + i) : load_part(gy, width), (vec){0});
+      UNROLL(16)
+      for (int t = 0; t < taps; t++) acc[t] += select(mask, load(x[t] + at + i), (vec){0}) * g;
+    } else {
+      for (int64_t i = 0; i < s->count; i++, at += s->x_step) {
+        const vec g = load(gy + i * s->gy_step);
+        UNROLL(16)
+        for (int t = 0; t < taps; t++) acc[t] += load(x[t] + at) * g;
+      }
+    }
+  }
+  UNROLL(16)
+  for (int t = 0; t < taps; t++) {
+    real *gw = (real *)s->gw[first_tap + t] + s->gw_offset + j;
+    store(gw, load(gw) + acc[t]);
+  }
+}
+
+#define depthwise_sum_taps NAME(depthwise_sum_taps)
+INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j, const int plane) {
+  const struct fcv_depthwise_sums s = *sums;
+  int64_t t = 0;
+  for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS)
+    depthwise_sum(&s, t, j, FCV_DEPTHWISE_TAPS, plane);
+  for (; t + 5 <= s.taps; t += 5) depthwise_sum(&s, t, j, 5, plane);
+  for (; t + 2 <= s.taps; t += 2) depthwise_sum(&s, t, j, 2, plane);
+  for (; t < s.taps; t++) depthwise_sum(&s, t, j, 1, plane);
+}
+
+static void NAME(depthwise_sums_last)(const struct fcv_depthwise_sums *sums) {
+  for (int64_t j = 0; j < sums->width; j += VL) depthwise_sum_taps(sums, j, 0);
+}
+
+static void NAME(depthwise_sums_first)(const struct fcv_depthwise_sums *sums) { depthwise_sum_taps(sums, 0, 1); }

@@ -79,13 +79,24 @@ typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 typedef void fcv_wgrad_fn(int64_t pixels, const void *const *a, int64_t a_bytes, const void *b, int64_t b_pitch,
                           void *gw);
 
-/* Weight gradient of depthwise convolution, over a block of pixels:
+/* Weight gradient of depthwise convolution, over a box of pixels: sums of vectors, held in registers.
  *
- *     gw[t][j] += sum over q < pixels of a[t * pitch + q][j] * b[q][j]          t < taps, j < channels
+ *     last:  gw[t][gw_offset + j] += sum over r < rows, i < count of x[t][x_offset + r * x_row + i * x_step + j] *
+ *                                                                  gy[r * gy_row + i * gy_step + j]
+ *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
+ *                                                                       gy[r * gy_row + j]
  *
- * channels: a multiple of VL, as many readable elements behind each pointer. Summed in the order of q, then added. */
-typedef void fcv_depthwise_wgrad_fn(int64_t taps, int64_t channels, int64_t pixels, const void *const *a, int64_t pitch,
-                                    const void *const *b, void *gw);
+ * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
+ * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
+ * the order of r and i or j, then added: sums of sums, whose rounding errors stay small. */
+struct fcv_depthwise_sums {
+  int64_t taps, rows, count, width;
+  const void *const *x; /* [taps] */
+  const void *gy;
+  void *const *gw;      /* [taps] */
+  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+};
+typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
@@ -272,8 +283,8 @@ struct fcv_kernels {
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_igemm_fn *depthwise[FCV_MAX_NV];
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
+  fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
-  fcv_depthwise_wgrad_fn *depthwise_wgrad;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
