@@ -114,39 +114,14 @@ static void sum_planes(const struct depthwise *d, int64_t first, const struct fc
   }
 }
 
-/* Rows of some channels, as fcv_padded_fill has those of a plane: padding above and below rows of pixels. */
-static void fill_channels(const struct depthwise *d, int64_t first, int64_t channels, const struct fcv_padded_box *box,
-                          int64_t n, char *stage) {
-  const int64_t size = d->kernels->size, *in = d->axes.in, pixel = d->block;
-  const int64_t left = fcv_min(d->stage.row, fcv_max(0, -box->lo[2]));
-  const int64_t right = fcv_max(left, fcv_min(d->stage.row, in[2] - box->lo[2]));
-  for (int64_t z = 0; z < box->slices.hi - box->slices.lo; z++)
-    for (int64_t y = box->lo[1]; y < box->hi[1]; y++) {
-      const int inside = y >= 0 && y < in[1];
-      const int64_t iz = box->slices.first + z * box->axis_z->shift_step;
-      const int64_t from = ((n * in[0] + iz) * in[1] + y) * in[2] + box->lo[2] + left;
-      d->kernels->pad_rows(&(struct fcv_pad_rows){
-          .above = inside ? left : d->stage.row,
-          .rows = inside ? right - left : 0,
-          .below = inside ? d->stage.row - right : 0,
-          .count = channels,
-          .after = pixel - channels,
-          .step = 1,
-          .x = d->x + (from * d->channels + first) * size,
-          .y = stage + (z * d->stage.slice + (y - box->lo[1]) * d->stage.row) * pixel * size,
-          .x_pitch = d->channels,
-          .y_pitch = pixel,
-      });
-    }
-}
-
 static void sum_channels(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
                          int64_t z, char *gw, const struct unit_memory *memory) {
   const int64_t size = d->kernels->size, *out = d->axes.out, channels = fcv_min(d->block, d->channels);
   const int64_t rows = box->o1[1] - box->o0[1], columns = box->o1[2] - box->o0[2];
   const char *gy =
       d->gy + ((((n * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * d->channels + first) * size;
-  fill_channels(d, first, channels, box, n, memory->stage);
+  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, n, d->channels, channels, d->block, box,
+                         memory->stage);
   for (int64_t r = 0; r < rows && d->thin; r++)
     d->kernels->pad_rows(&(struct fcv_pad_rows){
         .rows = columns,

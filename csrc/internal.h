@@ -233,6 +233,10 @@ void fcv_padded_box(const struct fcv_padded *padded, const struct fcv_axes *axes
 /* Copies what a box meets of some planes, counted over all images. */
 void fcv_padded_fill(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
                      const char *x, int64_t plane, int64_t planes, const struct fcv_padded_box *box, char *stage);
+/* The same for pixels of some of an image's channels, x_pitch elements apart, then pixel elements apart. */
+void fcv_padded_fill_pixels(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
+                            const char *x, int64_t image, int64_t x_pitch, int64_t channels, int64_t pixel,
+                            const struct fcv_padded_box *box, char *stage);
 /* The element where the box's first output of two residues finds tap 0 of rows, and this tap of columns. */
 int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padded_box *box, int64_t slice,
                           const struct fcv_axis *y, const struct fcv_axis *x, int64_t tap);

@@ -145,3 +145,51 @@ void fcv_padded_fill(const struct fcv_kernels *k, const struct fcv_padded *padde
       }
     }
 }
+
+void fcv_padded_fill_pixels(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
+                            const char *x, int64_t image, int64_t x_pitch, int64_t channels, int64_t pixel,
+                            const struct fcv_padded_box *box, char *stage) {
+  const int64_t size = k->size, *in = axes->in;
+  const int64_t left = fcv_min(padded->row, fcv_max(0, -box->lo[2]));
+  const int64_t right = fcv_max(left, fcv_min(padded->row, in[2] - box->lo[2]));
+  const int64_t rows = box->hi[1] - box->lo[1];
+  const int64_t above = fcv_min(rows, fcv_max(0, -box->lo[1]));
+  const int64_t below = fcv_max(above, fcv_min(rows, in[1] - box->lo[1]));
+  const int dense = channels == pixel && channels == x_pitch;
+  for (int64_t z = 0; z < box->slices.hi - box->slices.lo; z++) {
+    const int64_t iz = box->slices.first + z * box->axis_z->shift_step;
+    const int64_t slice = (image * in[0] + iz) * in[1] + box->lo[1];
+    char *to = stage + z * padded->slice * pixel * size;
+    if (dense) { /* a row is one piece */
+      k->pad_rows(&(struct fcv_pad_rows){
+          .above = above,
+          .rows = below - above,
+          .below = rows - below,
+          .before = left * pixel,
+          .count = (right - left) * pixel,
+          .after = (padded->row - right) * pixel,
+          .step = 1,
+          .x = x + ((slice + above) * in[2] + box->lo[2] + left) * pixel * size,
+          .y = to,
+          .x_pitch = in[2] * pixel,
+          .y_pitch = padded->row * pixel,
+      });
+      continue;
+    }
+    for (int64_t y = 0; y < rows; y++) {
+      const int inside = y >= above && y < below;
+      k->pad_rows(&(struct fcv_pad_rows){
+          .above = inside ? left : padded->row,
+          .rows = inside ? right - left : 0,
+          .below = inside ? padded->row - right : 0,
+          .count = channels,
+          .after = pixel - channels,
+          .step = 1,
+          .x = x + ((slice + y) * in[2] + box->lo[2] + left) * x_pitch * size,
+          .y = to + y * padded->row * pixel * size,
+          .x_pitch = x_pitch,
+          .y_pitch = pixel,
+      });
+    }
+  }
+}
