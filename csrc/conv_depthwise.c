@@ -1,9 +1,9 @@
 /* Depthwise convolution, forward and input gradient: every channel meets itself only.
  *
  * There are few products for each element, so what counts is that each is loaded once. The kernel gets lines of outputs
- * that lie a step apart, and loads a vector of the input once for all lines of a tile that it meets. Channels last, lines
- * are the pixels of a row, and vectors run along channels; taps outside of the image are left out. An input gradient
- * with stride s is s walks an axis: all of them write a row before the next one.  */
+ * that lie a step apart, and loads a vector of the input once for all lines of a tile that it meets. Channels last,
+ * lines are the pixels of a row, and vectors run along channels; taps outside of the image are left out. An input
+ * gradient with stride s is s walks an axis: all of them write a row before the next one.  */
 #include "internal.h"
 
 enum { STAGE_BYTES = 32 << 10, COLUMNS = 2048 };
@@ -53,8 +53,10 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
 
 static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
                     const struct unit_memory *memory) {
-  const struct fcv_axis *az = &d->axes.axis[0][z % d->axes.residues[0]], *ay = &d->axes.axis[1][y % d->axes.residues[1]];
-  const struct fcv_met in_z = fcv_taps_inside(az, z / d->axes.residues[0]), in_y = fcv_taps_inside(ay, y / d->axes.residues[1]);
+  const struct fcv_axis *az = &d->axes.axis[0][z % d->axes.residues[0]],
+                        *ay = &d->axes.axis[1][y % d->axes.residues[1]];
+  const struct fcv_met in_z = fcv_taps_inside(az, z / d->axes.residues[0]),
+                       in_y = fcv_taps_inside(ay, y / d->axes.residues[1]);
   const int64_t size = d->kernels->size;
   struct fcv_depthwise lines = {
       .width = c1 - c0,
@@ -66,10 +68,13 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
   };
   for (int64_t tz = in_z.lo; tz < in_z.hi; tz++)
     for (int64_t ty = in_y.lo; ty < in_y.hi; ty++, lines.groups++) {
-      const int64_t iz = in_z.first + (tz - in_z.lo) * az->shift_step, iy = in_y.first + (ty - in_y.lo) * ay->shift_step;
+      const int64_t iz = in_z.first + (tz - in_z.lo) * az->shift_step,
+                    iy = in_y.first + (ty - in_y.lo) * ay->shift_step;
       const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
-      memory->x[lines.groups] = d->x + (((n * d->axes.in[0] + iz) * d->axes.in[1] + iy) * d->axes.in[2] * d->channels + c0) * size;
-      memory->w[lines.groups] = d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_pitch + c0) * size;
+      memory->x[lines.groups] =
+          d->x + (((n * d->axes.in[0] + iz) * d->axes.in[1] + iy) * d->axes.in[2] * d->channels + c0) * size;
+      memory->w[lines.groups] =
+          d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_pitch + c0) * size;
     }
   char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
   for (int64_t r = 0; r < d->axes.residues[2]; r++) {
@@ -103,7 +108,8 @@ static void rows_unit(const void *context, int64_t unit, int thread) {
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   for (int64_t row = rows * part / d->parts; row < rows * (part + 1) / d->parts; row++)
-    run_row(d, row / d->axes.out[1] / d->axes.out[0], row / d->axes.out[1] % d->axes.out[0], row % d->axes.out[1], c0, c1, &memory);
+    run_row(d, row / d->axes.out[1] / d->axes.out[0], row / d->axes.out[1] % d->axes.out[0], row % d->axes.out[1], c0,
+            c1, &memory);
 }
 
 /* Less channels than a vector: a row of outputs of a box that is staged. The channels of merged neighbours are one
@@ -210,11 +216,6 @@ void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *
     k->transpose(channels, taps, w, taps, packed + layout.weights, layout.padded);
   if (bias)
     memcpy(packed + layout.bias, bias, (size_t)(channels * k->size));
-}
-
-int fcv_use_depthwise(const struct fcv_conv *conv) {
-  const struct fcv_geometry *g = &conv->geometry;
-  return conv->algorithm == FCV_DIRECT && g->groups > 1 && g->ci == g->groups && g->co == g->groups;
 }
 
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,

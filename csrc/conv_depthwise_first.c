@@ -70,8 +70,8 @@ static void run_residues(const struct planes *d, int64_t plane, int64_t planes, 
       const int64_t kz = az->kernel_start + tz * az->kernel_step, kx = ax->kernel_start + tx * ax->kernel_step;
       const int64_t from = fcv_padded_offset(&d->stage, box, tz - box->slices.lo, ay, ax, tx);
       memory->x[lines.groups] = memory->stage + from * size;
-      memory->w[lines.groups] = d->w + (kz * d->view.kernel[0] + ay->kernel_start * d->view.kernel[1] +
-                                        kx * d->view.kernel[2]) * size;
+      memory->w[lines.groups] =
+          d->w + (kz * d->view.kernel[0] + ay->kernel_start * d->view.kernel[1] + kx * d->view.kernel[2]) * size;
     }
   for (int64_t p = 0; p < planes; p++, lines.x_offset += d->stage.plane, y += y_plane * size) {
     const int64_t channel = (plane + p) % channels;

@@ -17,11 +17,10 @@ struct direct {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
-  struct fcv_walk packs; /* of the weights; depthwise: one group, whose channels meet themselves only */
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps, patches, depthwise;      /* patches: im2col, one tap that is copied */
+  int row_taps, patches;                 /* patches: im2col, one tap that is copied */
   int64_t taps, kc;                      /* as the kernel sees them */
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
   int64_t thread_bytes;
@@ -79,14 +78,13 @@ static void store_channels_first(const struct direct *d, const char *tile, int64
 /* One panel of output channels, p of all groups' panels, over the pixels of a unit. */
 static void run_panel(const struct direct *d, int64_t p, const struct unit_memory *memory, int64_t pixels) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t size = k->size, nc = d->packs.nc;
+  const int64_t size = k->size, nc = d->walk->nc;
   const int64_t group = p / d->panels.per_group, panel = p % d->panels.per_group;
   const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
   const int64_t channel = group * nc + j0, valid = fcv_min(width, nc - j0);
   const int64_t padded = group * fcv_panels_channels(&d->panels) + j0;
   const int first = d->conv->layout == FCV_CHANNELS_FIRST, activation = d->conv->activation;
-  const int64_t first_input = d->depthwise ? channel : group * (d->patches ? pixels * d->kc : d->walk->kc);
-  fcv_igemm_fn *kernel = (d->depthwise ? k->depthwise : k->igemm)[width / k->vl - 1];
+  const int64_t first_input = group * (d->patches ? pixels * d->kc : d->walk->kc);
   struct fcv_igemm_tile tile = {
       .taps = d->taps,
       .kc = d->kc,
@@ -104,7 +102,7 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
     tile.a = memory->a + q * d->taps;
     tile.c = memory->c + q;
     tile.m = (int)fcv_min(k->mr, pixels - q);
-    kernel(&tile);
+    k->igemm[width / k->vl - 1](&tile);
     for (int i = 0; !fcv_fused(d->conv->activation) && i < tile.m; i++) {
       char *c = (char *)tile.c[i] + tile.c_bytes;
       k->activation(activation, tile.slope, INFINITY, valid, c, c);
@@ -125,7 +123,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   const struct fcv_walk *walk = d->walk;
   const int64_t most = d->tiles * d->kernels->mr, first = unit / d->splits * most;
   const int64_t pixels = fcv_min(most, d->pixels - first);
-  const int64_t panels = d->packs.groups * d->panels.per_group, split = unit % d->splits;
+  const int64_t panels = d->walk->groups * d->panels.per_group, split = unit % d->splits;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   if (d->patches)
@@ -140,7 +138,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
 static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
-  const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->packs.groups * d->panels.per_group;
+  const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->walk->groups * d->panels.per_group;
   const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
   int64_t most = fcv_min(TILES, POINTER_BYTES / pointers);
   if (d->patches)
@@ -156,19 +154,6 @@ static void run_box(struct direct *d, int threads) {
   d->pixels = fcv_box_pixels(d->walk, &d->box);
   d->blocks = fcv_ceil_div(d->pixels, d->tiles * d->kernels->mr);
   fcv_parallel_for(d->blocks * d->splits, threads, direct_unit, d);
-}
-
-/* How weights are packed. A depthwise convolution has one group then, whose channels meet themselves only. */
-static void packs_of(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                     struct fcv_walk *packs, struct fcv_weight_view *packs_view) {
-  *packs = *walk;
-  *packs_view = *view;
-  if (fcv_is_depthwise(conv, walk)) {
-    packs->groups = 1;
-    packs->nc = walk->groups;
-    packs_view->j = view->group;
-    packs_view->k = 1;
-  }
 }
 
 /* Where the pieces of packed weights begin: panels, then bias a panel after the other as the weights are. */
@@ -187,25 +172,19 @@ static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv
 }
 
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
-  struct fcv_walk packs;
-  struct fcv_weight_view view = {0};
-  packs_of(conv, walk, &view, &packs, &view);
-  return packed_layout(fcv_kernels(conv->dtype), &packs).bytes;
+  return packed_layout(fcv_kernels(conv->dtype), walk).bytes;
 }
 
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct fcv_walk packs;
-  struct fcv_weight_view packs_view;
-  packs_of(conv, walk, view, &packs, &packs_view);
-  const struct layout layout = packed_layout(k, &packs);
+  const struct layout layout = packed_layout(k, walk);
   struct fcv_panels panels;
-  fcv_panels(k, packs.nc, &panels);
-  fcv_pack_weights(k, &packs, &packs_view, w, packed + layout.weights,
+  fcv_panels(k, walk->nc, &panels);
+  fcv_pack_weights(k, walk, view, w, packed + layout.weights,
                    fcv_threads_for((double)(layout.bias - layout.weights) / (double)k->size));
-  const int64_t used = packs.nc * k->size, padded = fcv_panels_channels(&panels) * k->size;
-  for (int64_t g = 0; bias && g < packs.groups; g++) {
+  const int64_t used = walk->nc * k->size, padded = fcv_panels_channels(&panels) * k->size;
+  for (int64_t g = 0; bias && g < walk->groups; g++) {
     memcpy(packed + layout.bias + g * padded, (const char *)bias + g * used, (size_t)used);
     memset(packed + layout.bias + g * padded + used, 0, (size_t)(padded - used));
   }
@@ -221,13 +200,10 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
     return FCV_OK;
 
   struct direct d = {.conv = conv, .kernels = k, .walk = walk, .y = y};
-  struct fcv_weight_view packs_view;
-  packs_of(conv, walk, view, &d.packs, &packs_view);
-  fcv_panels(k, d.packs.nc, &d.panels);
-  const int64_t weights = d.packs.groups * fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
-  const int threads = fcv_threads_for((double)outputs * (double)weights / (double)d.packs.groups);
+  fcv_panels(k, walk->nc, &d.panels);
+  const int64_t weights = fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
+  const int threads = fcv_threads_for((double)outputs * (double)weights);
 
-  d.depthwise = fcv_is_depthwise(conv, walk);
   d.patches = conv->algorithm == FCV_IM2COL && fcv_walk_taps(walk) > 0;
   d.row_taps = !d.patches && fcv_use_row_taps(walk);
   const int64_t span = d.patches ? fcv_walk_taps(walk) : d.row_taps ? axis[2].taps : 1;
@@ -235,10 +211,8 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.kc = span * walk->kc;
   const int64_t zeros = fcv_max(pixel, d.kc * k->size) + k->vl * k->size;
   const int conflicts = pixel % CONFLICT == 0;
-  /* Depthwise, whole vectors are read behind a pixel; a stage has room there. */
-  const int overruns = d.depthwise && channels % k->vl != 0;
-  const int staged = fcv_walk_taps(walk) * channels > 0 && (conv->layout == FCV_CHANNELS_FIRST || conflicts ||
-                                                            overruns || (d.row_taps && fcv_pads_rows(walk)));
+  const int staged = fcv_walk_taps(walk) * channels > 0 &&
+                     (conv->layout == FCV_CHANNELS_FIRST || conflicts || (d.row_taps && fcv_pads_rows(walk)));
   struct fcv_stage stage = {0};
   if (staged)
     fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, 1, &stage);
@@ -253,7 +227,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
-  const struct layout layout = packed_layout(k, &d.packs);
+  const struct layout layout = packed_layout(k, walk);
   const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
   const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);

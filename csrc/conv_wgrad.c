@@ -104,7 +104,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t ci = walk.groups * walk.kc, co = walk.groups * walk.nc;
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
-  if (fcv_is_depthwise(conv, &walk))
+  if (fcv_is_depthwise(conv))
     return fcv_conv_wgrad_depthwise(conv, x, gy, gw);
 
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};

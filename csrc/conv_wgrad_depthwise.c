@@ -1,9 +1,10 @@
 /* Weight gradient of depthwise convolution: gw[tap][c] = sum over pixels of x[pixel at tap][c] * gy[pixel][c].
  *
- * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded, so
- * that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are neighbours
- * there, channels first some planes. Which boxes make a part depends on the shape alone, and parts are added up in
- * order: the same bits for every number of threads, and units enough for all of them where there are few channels. */
+ * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded,
+ * so that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are
+ * neighbours there, channels first some planes. Which boxes make a part depends on the shape alone, and parts are added
+ * up in order: the same bits for every number of threads, and units enough for all of them where there are few
+ * channels. */
 #include "internal.h"
 
 enum {
@@ -24,8 +25,8 @@ struct depthwise {
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
-  int in_place;          /* channels last: x as it lies */
-  int thin; /* channels last, less than a vector of them: gy is copied too */
+  int in_place; /* channels last: x as it lies */
+  int thin;     /* channels last, less than a vector of them: gy is copied too */
   const char *x, *gy;
   char *sums, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][channel] */
 };

@@ -81,8 +81,8 @@ void fcv_padded_plan(const struct fcv_kernels *k, const struct fcv_axes *axes, i
   padded->bytes = padded->planes * padded->plane * size;
 }
 
-void fcv_padded_box(const struct fcv_padded *padded, const struct fcv_axes *axes, int64_t z, int64_t band, int64_t block,
-                    struct fcv_padded_box *box) {
+void fcv_padded_box(const struct fcv_padded *padded, const struct fcv_axes *axes, int64_t z, int64_t band,
+                    int64_t block, struct fcv_padded_box *box) {
   const int64_t size[FCV_AXES] = {1, padded->rows, padded->columns}, at[FCV_AXES] = {z, band, block};
   box->axis_z = &axes->axis[0][z % axes->residues[0]];
   box->slices = fcv_taps_inside(box->axis_z, z / axes->residues[0]);
@@ -115,7 +115,8 @@ void fcv_padded_fill(const struct fcv_kernels *k, const struct fcv_padded *padde
   const int64_t size = k->size, step = padded->step, in = axes->in[2];
   const int64_t rows = box->hi[1] - box->lo[1], in_plane = fcv_product(axes->in);
   const int64_t above = fcv_min(rows, fcv_max(0, -box->lo[1]));
-  const int64_t below = fcv_max(above, fcv_min(rows, axes->in[1] - box->lo[1])); /* rows above .. below - 1 are inside */
+  const int64_t below =
+      fcv_max(above, fcv_min(rows, axes->in[1] - box->lo[1])); /* rows above .. below - 1 are inside */
   for (int64_t z = 0; z < box->slices.hi - box->slices.lo; z++)
     for (int64_t phase = 0; phase < step; phase++) {
       if (!is_met(axes, phase))

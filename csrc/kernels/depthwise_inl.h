@@ -1,15 +1,7 @@
 /* Depthwise convolution; contracts in kernels.h. */
 
 /* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
-#ifndef DEPTHWISE_LINES
 #define DEPTHWISE_LINES 4
-#endif
-#ifndef NV3
-#define NV3 2
-#endif
-#ifndef NV5
-#define NV5 1
-#endif
 
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
  * common, and each vector of x is loaded once for all of them. The same order of sums in any case. */
@@ -57,8 +49,7 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
   real *y = (real *)d->y + i * d->y_step + j;
   UNROLL(8)
   for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)
-  for (int v = 0; v < nv; v++)
-    /* What a short line writes behind its end is written over by the next ones. */
+  for (int v = 0; v < nv; v++) /* What a short line writes behind its end is written over by the next ones. */
     if (nv > 1 || d->width >= VL || (d->y_step == d->width && (d->count - i - l) * d->width >= VL))
       store(y + v * VL, acc[l][v]);
     else
@@ -92,11 +83,11 @@ INLINE void depthwise_all(const struct fcv_depthwise *lines, const int nv, const
 INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
   const int step = d->x_step == d->x_tap ? 1 : d->x_step == 2 * d->x_tap ? 2 : 0;
   if (d->taps == 3 && step == 1)
-    depthwise_all(d, NV3, 3, 1, plane);
+    depthwise_all(d, 2, 3, 1, plane);
   else if (d->taps == 3 && step == 2)
-    depthwise_all(d, NV3, 3, 2, plane);
+    depthwise_all(d, 2, 3, 2, plane);
   else if (d->taps == 5 && step == 1)
-    depthwise_all(d, NV5, 5, 1, plane);
+    depthwise_all(d, 1, 5, 1, plane);
   else
     depthwise_all(d, 2, 0, 0, plane);
 }
@@ -154,8 +145,7 @@ INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap,
 INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j, const int plane) {
   const struct fcv_depthwise_sums s = *sums;
   int64_t t = 0;
-  for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS)
-    depthwise_sum(&s, t, j, FCV_DEPTHWISE_TAPS, plane);
+  for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS) depthwise_sum(&s, t, j, FCV_DEPTHWISE_TAPS, plane);
   for (; t + 5 <= s.taps; t += 5) depthwise_sum(&s, t, j, 5, plane);
   for (; t + 2 <= s.taps; t += 2) depthwise_sum(&s, t, j, 2, plane);
   for (; t < s.taps; t++) depthwise_sum(&s, t, j, 1, plane);

@@ -36,7 +36,6 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .nv = NV,
     .mi = MI,
     .igemm = {PANELS(igemm)},
-    .depthwise = {PANELS(depthwise)},
     .depthwise_last = NAME(depthwise_last),
     .depthwise_first = NAME(depthwise_first),
     .depthwise_sums_last = NAME(depthwise_sums_last),

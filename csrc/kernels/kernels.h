@@ -36,7 +36,7 @@ struct fcv_igemm_tile {
   const void *bias;     /* [nr], or NULL for zero */
   const void *row_bias; /* [m], one number a row in place of bias; or NULL. igemm only */
   int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
-  int activation;   /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
+  int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
@@ -65,11 +65,6 @@ struct fcv_depthwise {
 };
 typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 
-/* Depthwise convolution on the same tile, kc being 1: every channel meets itself only. nr elements must be readable
- * behind each pointer of a, also where n is less.
- *
- *     c[i][j] = activation(bias[j] + sum over t < taps of a[t][i][j] * w[t][j]) */
-
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q pixels.
  *
  *     gw[i][j] += sum over q of a[q][i] * b[q * b_pitch + j]          i < mi, j < nr
@@ -93,7 +88,7 @@ struct fcv_depthwise_sums {
   int64_t taps, rows, count, width;
   const void *const *x; /* [taps] */
   const void *gy;
-  void *const *gw;      /* [taps] */
+  void *const *gw; /* [taps] */
   int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
 };
 typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
@@ -102,13 +97,13 @@ typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
                               int64_t dst_pitch);
 
-/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv * VL
- * pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
+/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv *
+ * VL pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
  *
  *     to[c][t][run.start + i] = x[run.from + c * plane + offset[t] + i]        c < channels, t < taps, i < run.count
  *
- * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable unless
- * exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
+ * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable
+ * unless exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
 struct fcv_patch_run {
   int64_t from, start, count;
 };
@@ -121,8 +116,8 @@ struct fcv_patches {
   void *to;
 };
 typedef void fcv_patches_fn(const struct fcv_patches *patches);
-/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and below
- * them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
+/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and
+ * below them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
 struct fcv_pad_rows {
   int64_t above, rows, below, before, count, after, step;
   const void *x;
@@ -281,7 +276,6 @@ struct fcv_kernels {
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
-  fcv_igemm_fn *depthwise[FCV_MAX_NV];
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
