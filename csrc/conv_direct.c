@@ -20,12 +20,11 @@ struct direct {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
-  struct fcv_walk packs; /* of the weights; depthwise: one group, whose channels meet themselves only */
   struct fcv_weight_view view;
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps, patches, depthwise; /* patches: im2col, one tap that is copied */
+  int row_taps, patches; /* patches: im2col, one tap that is copied */
   int64_t piece;                    /* input channels whose weights a unit packs at a time; 0: packed for all */
   int64_t taps, kc;                 /* as the kernel sees them */
   int one_box;
@@ -94,13 +93,13 @@ struct job {
 
 static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t size = k->size, nc = d->packs.nc;
+  const int64_t size = k->size, nc = d->walk->nc;
   const int64_t group = p / d->panels.per_group, panel = p % d->panels.per_group;
   const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width, channel = group * nc + j0;
   const int64_t padded = group * fcv_panels_channels(&d->panels) + j0;
-  const int64_t first_input = d->depthwise ? channel : group * (d->patches ? pixels * d->kc : d->walk->kc);
+  const int64_t first_input = group * (d->patches ? pixels * d->kc : d->walk->kc);
   return (struct job){
-      .kernel = (d->depthwise ? k->depthwise : k->igemm)[width / k->vl - 1],
+      .kernel = k->igemm[width / k->vl - 1],
       .width = width,
       .channel = channel,
       .tile = {.taps = d->taps,
@@ -179,7 +178,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   const struct fcv_walk *walk = d->walk;
   const int64_t most = d->tiles * d->kernels->mr, first = unit / d->splits * most;
   const int64_t pixels = fcv_min(most, d->pixels - first);
-  const int64_t panels = d->packs.groups * d->panels.per_group, split = unit % d->splits;
+  const int64_t panels = d->walk->groups * d->panels.per_group, split = unit % d->splits;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   if (d->patches)
@@ -207,7 +206,7 @@ int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk) {
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
 static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
-  const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->packs.groups * d->panels.per_group;
+  const int64_t tiles = fcv_ceil_div(d->pixels, mr), all = d->walk->groups * d->panels.per_group;
   const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
   int64_t most = fcv_min(TILES, POINTER_BYTES / pointers);
   if (d->patches)
@@ -232,19 +231,6 @@ static void run_box(struct direct *d, int threads) {
   fcv_parallel_for(d->blocks * d->splits, threads, direct_unit, d);
 }
 
-/* How weights are packed. A depthwise convolution has one group then, whose channels meet themselves only. */
-static void packs_of(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                     struct fcv_walk *packs, struct fcv_weight_view *packs_view) {
-  *packs = *walk;
-  *packs_view = *view;
-  if (fcv_is_depthwise(conv, walk)) {
-    packs->groups = 1;
-    packs->nc = walk->groups;
-    packs_view->j = view->group;
-    packs_view->k = 1;
-  }
-}
-
 /* Where the pieces of packed weights begin: panels, then bias a panel after the other as the weights are. */
 struct layout {
   int64_t weights, bias, bytes;
@@ -261,10 +247,7 @@ static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv
 }
 
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
-  struct fcv_walk packs;
-  struct fcv_weight_view view = {0};
-  packs_of(conv, walk, &view, &packs, &view);
-  return packed_layout(fcv_kernels(conv->dtype), &packs).bytes;
+  return packed_layout(fcv_kernels(conv->dtype), walk).bytes;
 }
 
 static void pack_bias(const struct fcv_kernels *k, const struct fcv_walk *packs, const void *bias, char *to) {
@@ -280,13 +263,10 @@ static void pack_bias(const struct fcv_kernels *k, const struct fcv_walk *packs,
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct fcv_walk packs;
-  struct fcv_weight_view packs_view;
-  packs_of(conv, walk, view, &packs, &packs_view);
-  const struct layout layout = packed_layout(k, &packs);
-  fcv_pack_weights(k, &packs, &packs_view, w, packed + layout.weights,
+  const struct layout layout = packed_layout(k, walk);
+  fcv_pack_weights(k, walk, view, w, packed + layout.weights,
                    fcv_threads_for((double)(layout.bias - layout.weights) / (double)k->size));
-  pack_bias(k, &packs, bias, packed + layout.bias);
+  pack_bias(k, walk, bias, packed + layout.bias);
 }
 
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
@@ -298,13 +278,11 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
 
-  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .w = w, .y = y};
-  packs_of(conv, walk, view, &d.packs, &d.view);
-  fcv_panels(k, d.packs.nc, &d.panels);
-  const int64_t weights = d.packs.groups * fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
-  const int threads = fcv_threads_for((double)outputs * (double)weights / (double)d.packs.groups);
+  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .view = *view, .w = w, .y = y};
+  fcv_panels(k, walk->nc, &d.panels);
+  const int64_t weights = fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
+  const int threads = fcv_threads_for((double)outputs * (double)weights);
 
-  d.depthwise = fcv_is_depthwise(conv, walk);
   d.patches = conv->algorithm == FCV_IM2COL && fcv_walk_taps(walk) > 0;
   d.row_taps = !d.patches && fcv_use_row_taps(walk);
   const int64_t span = d.patches ? fcv_walk_taps(walk) : d.row_taps ? axis[2].taps : 1;
@@ -312,10 +290,8 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.kc = span * walk->kc;
   const int64_t zeros = fcv_max(pixel, d.kc * k->size) + k->vl * k->size;
   const int conflicts = pixel % CONFLICT == 0;
-  /* Depthwise, whole vectors are read behind a pixel; a stage has room there. */
-  const int overruns = d.depthwise && channels % k->vl != 0;
-  const int staged = fcv_walk_taps(walk) * channels > 0 && (conv->layout == FCV_CHANNELS_FIRST || conflicts ||
-                                                            overruns || (d.row_taps && fcv_pads_rows(walk)));
+  const int staged = fcv_walk_taps(walk) * channels > 0 &&
+                     (conv->layout == FCV_CHANNELS_FIRST || conflicts || (d.row_taps && fcv_pads_rows(walk)));
   struct fcv_stage stage = {0};
   if (staged)
     fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, 1, &stage);
@@ -331,7 +307,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
-  const struct layout layout = packed_layout(k, &d.packs);
+  const struct layout layout = packed_layout(k, walk);
   const int64_t packed_at = fcv_reserve(&bytes, conv->packed || d.piece > 0 ? 0 : layout.bias);
   const int64_t bias_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes - layout.bias);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
@@ -348,10 +324,10 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.packed = packed ? packed + layout.weights : memory + packed_at;
   d.bias = !bias ? NULL : packed ? packed + layout.bias : memory + bias_at;
   if (!packed && d.piece == 0)
-    fcv_pack_weights(k, &d.packs, &d.view, w, memory + packed_at,
+    fcv_pack_weights(k, walk, &d.view, w, memory + packed_at,
                      fcv_threads_for((double)layout.bias / (double)k->size));
   if (!packed)
-    pack_bias(k, &d.packs, bias, memory + bias_at);
+    pack_bias(k, walk, bias, memory + bias_at);
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(walk, x, zero, k->size);
   for (int64_t b = 0; b < blocks; b++) {

@@ -442,8 +442,8 @@ int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count;
-  return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && !fcv_is_depthwise(conv, walk) &&
-         fcv_walk_taps(walk) > 0 && walk->kc > 0 && pixels >= 2 * k->vl;
+  return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && fcv_walk_taps(walk) > 0 &&
+         walk->kc > 0 && pixels >= 2 * k->vl;
 }
 
 /* Whether w is [group][channel][term] as it stands. */

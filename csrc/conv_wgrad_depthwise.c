@@ -1,153 +1,318 @@
 /* Weight gradient of depthwise convolution: gw[tap][c] = sum over pixels of x[pixel at tap][c] * gy[pixel][c].
  *
- * Blocks of PIXELS pixels are summed in registers, tap by tap for some vectors of channels, and added to one of at most
- * SUMS sums, which are added up in the end: which block goes where depends on the shape alone. The same bits for every
- * number of threads, and units enough for all of them where there are few channels. */
+ * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded,
+ * so that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are
+ * neighbours there, channels first some planes. Which boxes make a part depends on the shape alone, and parts are added
+ * up in order: the same bits for every number of threads, and units enough for all of them where there are few
+ * channels. */
 #include "internal.h"
 
 enum {
-  PIXELS = 128,        /* of a block */
-  SUMS = 64,           /* partial sums at most */
-  BOX_BYTES = 1 << 20, /* x of a box stays in L2 */
-  CONFLICT = 2048      /* pixels this many bytes apart fall into the same few sets of L1 */
+  PARTS = 64, /* units at least, where there are as many boxes */
+  FIRST_BYTES = 32 << 10,
+  LAST_BYTES = 96 << 10, /* a stage */
+  COLUMNS = 2048,
+  CHANNELS = 256, /* of a unit that reads them where they lie */
+  CONFLICT = 2048 /* pixels this many bytes apart fall into the same few sets of L1 */
 };
 
 struct depthwise {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
-  const struct fcv_walk *walk;
-  const struct fcv_weight_view *view;
-  struct fcv_box box;
-  struct fcv_source source;
-  int64_t taps, channels, padded; /* padded: to whole vectors */
-  int64_t pixels, blocks, before; /* of the box; blocks of the boxes before it */
-  int64_t sums, thread_bytes;
-  int copies; /* of gy, to pixels of padded channels */
-  const char *gy;
-  char *sum, *thread_memory, *gw;
+  struct fcv_axes axes;
+  struct fcv_padded stage;
+  int64_t taps, channels;
+  int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
+  int64_t boxes, parts;  /* of all images */
+  int64_t thread_bytes;
+  int in_place; /* channels last: x as it lies */
+  int thin;     /* channels last, less than a vector of them: gy is copied too */
+  const char *x, *gy;
+  char *sums, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][channel] */
 };
 
 struct unit_memory {
-  const void **a, **b; /* [tap][PIXELS], [PIXELS] */
-  int64_t *offset;
-  char *gy; /* [PIXELS][padded] */
+  const void **x; /* [taps] */
+  void **gw;      /* [taps] */
+  char *stage, *gy, *lanes, *turned;
 };
 
 static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, vl = d->kernels->vl;
+  const int64_t lanes = d->conv->layout == FCV_CHANNELS_FIRST ? d->block * d->taps * vl * size : 0;
   int64_t bytes = 0;
-  const int64_t a = fcv_reserve(&bytes, d->taps * PIXELS * (int64_t)sizeof(void *));
-  const int64_t b = fcv_reserve(&bytes, PIXELS * (int64_t)sizeof(void *));
-  const int64_t offset = fcv_reserve(&bytes, PIXELS * (int64_t)sizeof(int64_t));
-  const int64_t gy = fcv_reserve(&bytes, d->copies ? PIXELS * d->padded * d->kernels->size : 0);
+  const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
+  const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
+  const int64_t stage = fcv_reserve(&bytes, d->in_place ? 0 : d->stage.bytes);
+  const int64_t gy = fcv_reserve(&bytes, d->thin ? (d->stage.rows * d->stage.columns + 1) * vl * size : 0);
+  const int64_t lanes_at = fcv_reserve(&bytes, lanes);
+  const int64_t turned = fcv_reserve(&bytes, lanes);
   if (base)
     *memory = (struct unit_memory){
-        .a = (const void **)(base + a),
-        .b = (const void **)(base + b),
-        .offset = (int64_t *)(base + offset),
+        .x = (const void **)(base + x),
+        .gw = (void **)(base + gw),
+        .stage = base + stage,
         .gy = base + gy,
+        .lanes = base + lanes_at,
+        .turned = base + turned,
     };
   return bytes;
 }
 
-static char *sum_of(const struct depthwise *d, int64_t number) {
-  return d->sum + number * d->taps * d->padded * d->kernels->size;
+static int64_t first_channel(const struct depthwise *d, int64_t block) {
+  return fcv_max(0, fcv_min(block * d->block, d->channels - d->block));
 }
 
-static void copy_gy(const struct depthwise *d, const struct unit_memory *memory, int64_t count) {
-  const int64_t size = d->kernels->size, plane = fcv_product(d->conv->geometry.out);
-  const int64_t *offset = memory->offset;
-  memset(memory->gy, 0, (size_t)(count * d->padded * size));
-  for (int64_t q = 0, run; q < count; q += run) {
-    run = 1;
-    char *to = memory->gy + q * d->padded * size;
-    if (d->conv->layout == FCV_CHANNELS_LAST) {
-      memcpy(to, d->gy + offset[q] * size, (size_t)(d->channels * size));
-      continue;
+/* A box of all boxes, and its image. */
+static int64_t box_of(const struct depthwise *d, int64_t number, struct fcv_padded_box *box, int64_t *z) {
+  const int64_t block = number % d->stage.blocks, band = number / d->stage.blocks % d->stage.bands;
+  const int64_t rest = number / d->stage.blocks / d->stage.bands;
+  *z = rest % d->axes.out[0];
+  fcv_padded_box(&d->stage, &d->axes, *z, band, block, box);
+  return rest / d->axes.out[0];
+}
+
+/* Where the taps that lie inside on axis 0 begin in the stage, and their sums; of pixels that are pitch elements wide,
+ * sums gw_tap elements. */
+static int64_t find_taps(const struct depthwise *d, const struct fcv_padded_box *box, int64_t pitch, char *gw,
+                         int64_t gw_tap, const struct unit_memory *memory) {
+  const struct fcv_axis *y = d->axes.axis[1], *x = d->axes.axis[2];
+  const int64_t size = d->kernels->size;
+  int64_t taps = 0;
+  gw += box->slices.lo * y->taps * x->taps * gw_tap * size;
+  for (int64_t tz = 0; tz < box->slices.hi - box->slices.lo; tz++)
+    for (int64_t ty = 0; ty < y->taps; ty++)
+      for (int64_t tx = 0; tx < x->taps; tx++, taps++) {
+        const int64_t at = fcv_padded_offset(&d->stage, box, tz, y, x, tx) + ty * y->shift_step * d->stage.row;
+        memory->x[taps] = memory->stage + at * pitch * size;
+        memory->gw[taps] = gw + taps * gw_tap * size;
+      }
+  return taps;
+}
+
+static void sum_planes(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
+                       const struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, vl = d->kernels->vl, *out = d->axes.out;
+  struct fcv_depthwise_sums sums = {
+      .taps = find_taps(d, box, 1, memory->lanes, vl, memory),
+      .rows = box->o1[1] - box->o0[1],
+      .width = box->o1[2] - box->o0[2],
+      .x = memory->x,
+      .x_row = d->axes.axis[1]->in_step * d->stage.row,
+      .gw = memory->gw,
+      .gy_row = out[2],
+  };
+  for (int64_t c = 0, planes; c < d->block; c += planes) {
+    planes = fcv_min(d->stage.planes, d->block - c);
+    const int64_t plane = n * d->channels + first + c;
+    fcv_padded_fill(d->kernels, &d->stage, &d->axes, d->x, plane, planes, box, memory->stage);
+    for (int64_t p = 0; p < planes; p++) {
+      sums.x_offset = p * d->stage.plane;
+      sums.gy = d->gy + ((((plane + p) * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * size;
+      sums.gw_offset = (c + p) * d->taps * vl;
+      d->kernels->depthwise_sums_first(&sums);
     }
-    while (q + run < count && offset[q + run] == offset[q] + run) run++;
-    d->kernels->transpose(d->channels, run, d->gy + offset[q] * size, plane, to, d->padded);
   }
 }
 
-/* The blocks of the box that belong to one sum, in order. */
+static void sum_channels(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
+                         int64_t z, char *gw, const struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, *out = d->axes.out, channels = fcv_min(d->block, d->channels);
+  const int64_t rows = box->o1[1] - box->o0[1], columns = box->o1[2] - box->o0[2];
+  const char *gy =
+      d->gy + ((((n * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * d->channels + first) * size;
+  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, n, d->channels, channels, d->block, box,
+                         memory->stage);
+  for (int64_t r = 0; r < rows && d->thin; r++)
+    d->kernels->pad_rows(&(struct fcv_pad_rows){
+        .rows = columns,
+        .count = channels,
+        .after = d->block - channels,
+        .step = 1,
+        .x = gy + r * out[2] * d->channels * size,
+        .y = memory->gy + r * columns * d->block * size,
+        .x_pitch = d->channels,
+        .y_pitch = d->block,
+    });
+  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
+      .taps = find_taps(d, box, d->block, gw, d->block, memory),
+      .rows = rows,
+      .count = columns,
+      .width = d->block,
+      .x = memory->x,
+      .gy = d->thin ? memory->gy : gy,
+      .x_row = d->axes.axis[1]->in_step * d->stage.row * d->block,
+      .x_step = d->axes.axis[2]->in_step * d->block,
+      .gy_row = d->thin ? columns * d->block : out[2] * d->channels,
+      .gy_step = d->thin ? d->block : d->channels,
+      .gw = memory->gw,
+  });
+}
+
+/* The outputs from o on that meet the same taps: one, or all that have all of them inside. */
+static int64_t run_end(const struct fcv_axis *axis, int64_t o, int64_t end, struct fcv_met *met) {
+  *met = fcv_taps_inside(axis, o);
+  if (met->hi - met->lo < axis->taps)
+    return o + 1;
+  const int64_t room = axis->in - axis->shift - (axis->taps - 1) * axis->shift_step;
+  return fcv_min(end, fcv_ceil_div(room, axis->in_step));
+}
+
+/* Channels last: outputs y0 .. y1 - 1 and x0 .. x1 - 1 of a box, that meet the same taps. */
+static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
+                    int64_t y0, int64_t y1, const struct fcv_met *in_y, int64_t x0, int64_t x1,
+                    const struct fcv_met *in_x, char *gw, const struct unit_memory *memory) {
+  const struct fcv_axis *y = d->axes.axis[1], *x = d->axes.axis[2];
+  const int64_t size = d->kernels->size, *in = d->axes.in, *out = d->axes.out;
+  int64_t taps = 0;
+  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
+    for (int64_t ty = in_y->lo; ty < in_y->hi; ty++)
+      for (int64_t tx = in_x->lo; tx < in_x->hi; tx++) {
+        const int64_t iz = box->slices.first + (tz - box->slices.lo) * box->axis_z->shift_step;
+        const int64_t iy = in_y->first + (ty - in_y->lo) * y->shift_step;
+        const int64_t ix = in_x->first + (tx - in_x->lo) * x->shift_step;
+        memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
+        memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->block * size;
+      }
+  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
+      .taps = taps,
+      .rows = y1 - y0,
+      .count = x1 - x0,
+      .width = d->block,
+      .x = memory->x,
+      .gy = d->gy + ((((n * out[0] + z) * out[1] + y0) * out[2] + x0) * d->channels + first) * size,
+      .gw = memory->gw,
+      .x_row = y->in_step * in[2] * d->channels,
+      .x_step = x->in_step * d->channels,
+      .gy_row = out[2] * d->channels,
+      .gy_step = d->channels,
+  });
+}
+
+static void sum_in_place(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
+                         int64_t z, char *gw, const struct unit_memory *memory) {
+  struct fcv_met in_y, in_x;
+  for (int64_t y = box->o0[1], y_end; y < box->o1[1]; y = y_end) {
+    y_end = run_end(d->axes.axis[1], y, box->o1[1], &in_y);
+    for (int64_t x = box->o0[2], x_end; x < box->o1[2]; x = x_end) {
+      x_end = run_end(d->axes.axis[2], x, box->o1[2], &in_x);
+      sum_run(d, first, box, n, z, y, y_end, &in_y, x, x_end, &in_x, gw, memory);
+    }
+  }
+}
+
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct depthwise *d = context;
-  const int64_t size = d->kernels->size, skipped = (unit - d->before % d->sums + d->sums) % d->sums;
+  const int64_t size = d->kernels->size, vl = d->kernels->vl, sums = d->block * d->taps;
+  const int64_t part = unit % d->parts, first = first_channel(d, unit / d->parts);
+  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
+  char *gw = d->sums + unit * sums * size;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  for (int64_t block = skipped; block < d->blocks; block += d->sums) {
-    const int64_t first = block * PIXELS, count = fcv_min(PIXELS, d->pixels - first);
-    fcv_indirect_taps(d->walk, &d->source, &d->box, first, count, PIXELS, 0, memory.a);
-    fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, d->channels, memory.offset);
-    if (d->copies)
-      copy_gy(d, &memory, count);
-    for (int64_t q = 0; q < count; q++)
-      memory.b[q] = d->copies ? memory.gy + q * d->padded * size : d->gy + memory.offset[q] * size;
-    d->kernels->depthwise_wgrad(d->taps, d->padded, count, memory.a, PIXELS, memory.b, sum_of(d, unit));
+  memset(planes ? memory.lanes : gw, 0, (size_t)(sums * (planes ? vl : 1) * size));
+  for (int64_t b = d->boxes * part / d->parts; b < d->boxes * (part + 1) / d->parts; b++) {
+    struct fcv_padded_box box;
+    int64_t z;
+    const int64_t n = box_of(d, b, &box, &z);
+    if (planes)
+      sum_planes(d, first, &box, n, z, &memory);
+    else if (d->in_place)
+      sum_in_place(d, first, &box, n, z, gw, &memory);
+    else
+      sum_channels(d, first, &box, n, z, gw, &memory);
+  }
+  if (!planes)
+    return;
+  memset(gw, 0, (size_t)(sums * size));
+  d->kernels->transpose(sums, vl, memory.lanes, vl, memory.turned, sums);
+  d->kernels->sum_rows(vl, sums, memory.turned, sums, gw);
+}
+
+/* The parts of a block, added up in order and written to gw. */
+static void write_block(const struct depthwise *d, const struct fcv_weight_view *view, int64_t block, char *gw) {
+  const int64_t size = d->kernels->size, sums = d->block * d->taps, channels = fcv_min(d->block, d->channels);
+  const int64_t first = first_channel(d, block), *kernel = d->conv->geometry.kernel;
+  char *sum = d->sums + block * d->parts * sums * size;
+  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
+  d->kernels->sum_rows(d->parts - 1, sums, sum + sums * size, sums, sum);
+  if (planes && view->kernel[2] == 1 && view->group == d->taps) {
+    memcpy(gw + first * view->group * size, sum, (size_t)(channels * d->taps * size));
+    return;
+  }
+  for (int64_t t = 0; t < d->taps; t++) {
+    const int64_t z = t / kernel[2] / kernel[1], y = t / kernel[2] % kernel[1], x = t % kernel[2];
+    const int64_t element = z * view->kernel[0] + y * view->kernel[1] + x * view->kernel[2] + first * view->group;
+    if (!planes && view->group == 1) {
+      memcpy(gw + element * size, sum + t * d->block * size, (size_t)(channels * size));
+      continue;
+    }
+    for (int64_t c = 0; c < channels; c++)
+      memcpy(gw + (element + c * view->group) * size, sum + (planes ? c * d->taps + t : t * d->block + c) * size,
+             (size_t)size);
   }
 }
 
-/* All sums of one tap, added up in order and written to gw. */
-static void write_tap(const void *context, int64_t tap, int thread) {
-  const struct depthwise *d = context;
-  const struct fcv_axis *axis = d->walk->axis;
-  const int64_t size = d->kernels->size, row = tap * d->padded * size;
-  const int64_t z = tap / axis[2].taps / axis[1].taps, y = tap / axis[2].taps % axis[1].taps, x = tap % axis[2].taps;
-  const int64_t element = z * d->view->kernel[0] + y * d->view->kernel[1] + x * d->view->kernel[2];
-  (void)thread;
-  for (int64_t i = 1; i < d->sums; i++)
-    d->kernels->sum_rows(1, d->channels, sum_of(d, i) + row, d->padded, sum_of(d, 0) + row);
-  for (int64_t c = 0; c < d->channels; c++)
-    memcpy(d->gw + (element + c * d->view->group) * size, sum_of(d, 0) + row + c * size, (size_t)size);
+/* How channels and boxes are cut. */
+static void cut(struct depthwise *d) {
+  const struct fcv_kernels *k = d->kernels;
+  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
+  if (planes) {
+    fcv_padded_plan(k, &d->axes, FIRST_BYTES, COLUMNS, 1, 0, &d->stage);
+    d->block = fcv_min(fcv_max(1, d->channels / PARTS), d->stage.planes);
+  } else {
+    const int64_t vl = k->vl, most = d->channels / vl * vl;
+    d->thin = d->channels < vl;
+    d->in_place = !d->thin && d->channels * k->size % CONFLICT != 0;
+    d->block = fcv_max(vl, fcv_min(2 * vl, most));
+    if (d->in_place) { /* as few channels twice as can be */
+      int64_t least = INT64_MAX;
+      const int64_t blocks = fcv_ceil_div(d->channels, CHANNELS);
+      for (int64_t b = blocks; b < blocks + 4; b++) {
+        const int64_t block = fcv_min(most, fcv_round_up(fcv_ceil_div(d->channels, b), vl));
+        const int64_t all = fcv_ceil_div(d->channels, block) * block;
+        if (all < least) {
+          least = all;
+          d->block = block;
+        }
+      }
+    }
+    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->in_place ? d->channels : d->block, &d->stage);
+  }
+  d->blocks = fcv_ceil_div(d->channels, d->block);
+  d->boxes = d->conv->geometry.n * d->axes.out[0] * d->stage.bands * d->stage.blocks;
+  d->parts = fcv_max(1, fcv_min(d->boxes, fcv_ceil_div(PARTS, d->blocks)));
 }
 
-fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw) {
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
+  const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  const int64_t outputs = walk->n * fcv_product(conv->geometry.out);
-  struct depthwise d = {.conv = conv, .kernels = k, .walk = walk, .view = view, .gy = gy, .gw = gw};
-  d.taps = fcv_walk_taps(walk);
-  d.channels = walk->groups;
-  d.padded = fcv_round_up(d.channels, k->vl);
-  d.sums = fcv_max(1, fcv_min(SUMS, fcv_ceil_div(outputs, PIXELS)));
-  d.copies = conv->layout == FCV_CHANNELS_FIRST || d.padded != d.channels;
+  struct fcv_weight_view view;
+  struct depthwise d = {.conv = conv, .kernels = k, .x = x, .gy = gy};
+  struct fcv_axis axes[FCV_AXES];
+  fcv_axes(g, 0, axes, &d.axes);
+  fcv_weight_view(conv, 0, &view);
+  d.taps = fcv_product(g->kernel);
+  d.channels = g->groups;
+  if (fcv_product(g->out) * g->n == 0) {
+    if (!conv->workspace)
+      memset(gw, 0, (size_t)(d.taps * d.channels * k->size));
+    return FCV_OK;
+  }
+  cut(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
-  const int threads = fcv_threads_for((double)(outputs * d.taps) * (double)d.padded);
-
-  const int64_t pixel = d.channels * k->size;
-  const int conflicts = pixel % CONFLICT == 0;
-  const int staged = conv->layout == FCV_CHANNELS_FIRST || d.padded != d.channels || conflicts;
-  struct fcv_stage stage;
-  fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), BOX_BYTES, 1, &stage);
+  const int threads = fcv_threads_for((double)(g->n * d.taps * d.channels) * (double)fcv_product(g->out));
 
   int64_t bytes = 0;
-  const int64_t sums_bytes = d.sums * d.taps * d.padded * k->size;
-  const int64_t sums_at = fcv_reserve(&bytes, sums_bytes);
-  const int64_t zero_at = fcv_reserve(&bytes, d.padded * k->size);
-  const int64_t stage_at = fcv_reserve(&bytes, staged ? stage.bytes : 0);
+  const int64_t sums_at = fcv_reserve(&bytes, d.blocks * d.parts * d.block * d.taps * k->size);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  char *zero = memory + zero_at;
-  d.sum = memory + sums_at;
+  d.sums = memory + sums_at;
   d.thread_memory = memory + threads_at;
-  memset(d.sum, 0, (size_t)sums_bytes);
-  memset(zero, 0, (size_t)(d.padded * k->size));
-  d.source = fcv_source_in_place(walk, x, zero, k->size);
-  const int64_t boxes = outputs > 0 ? fcv_stage_blocks(&stage, walk) : 0;
-  for (int64_t b = 0; b < boxes; b++, d.before += d.blocks) {
-    fcv_stage_box(&stage, walk, b, &d.box);
-    d.pixels = fcv_box_pixels(walk, &d.box);
-    d.blocks = fcv_ceil_div(d.pixels, PIXELS);
-    if (staged) {
-      fcv_stage_fill(k, &stage, walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
-      d.source.zero = zero;
-    }
-    fcv_parallel_for(d.sums, threads, sum_unit, &d);
-  }
-  fcv_parallel_for(d.taps, fcv_threads_for((double)(d.sums * d.taps * d.padded)), write_tap, &d);
+  fcv_parallel_for(d.blocks * d.parts, threads, sum_unit, &d);
+  for (int64_t b = 0; b < d.blocks; b++) write_block(&d, &view, b, gw);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -57,16 +57,14 @@ int fcv_isa_available(int index) { return fcv_isa_name(index) && isas[index].ava
 int fcv_kernel_id(int index, char *id, size_t size) {
   for (int dtype = 0; dtype < 2; dtype++) {
     const struct fcv_kernels *k = fcv_kernels((fcv_dtype)dtype);
-    for (int v = k->nv; v > 0; v--, index -= 3) {
+    for (int v = k->nv; v > 0; v--, index -= 2) {
       if (index == 0)
         return snprintf(id, size, "%s-igemm-%dx%d-%s", k->dtype, k->mr, v * k->vl, k->isa);
       if (index == 1)
-        return snprintf(id, size, "%s-depthwise-%dx%d-%s", k->dtype, k->mr, v * k->vl, k->isa);
-      if (index == 2)
         return snprintf(id, size, "%s-wgrad-%dx%d-%s", k->dtype, k->mi, v * k->vl, k->isa);
     }
-    static const char *const vector_kernels[] = {"transpose", "sum", "pool", "activation", "softmax"};
-    for (int i = 0; i < 5; i++, index--)
+    static const char *const vector_kernels[] = {"depthwise", "transpose", "sum", "pool", "activation", "softmax"};
+    for (int i = 0; i < 6; i++, index--)
       if (index == 0)
         return snprintf(id, size, "%s-%s-%d-%s", k->dtype, vector_kernels[i], k->vl, k->isa);
   }

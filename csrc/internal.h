@@ -98,9 +98,10 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
-/* Whether a channel meets itself only and direct convolution has kernels for it. */
-static inline int fcv_is_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk) {
-  return conv->algorithm != FCV_IM2COL && walk->groups > 1 && walk->kc == 1 && walk->nc == 1;
+/* Whether every channel meets itself only, by direct convolution. */
+static inline int fcv_is_depthwise(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  return conv->algorithm == FCV_DIRECT && g->groups > 1 && g->ci == g->groups && g->co == g->groups;
 }
 /* gy itself, pixel by pixel. */
 void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
@@ -204,6 +205,58 @@ int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* padded.c. The walks of a pass, axis by axis: output o of an axis belongs to residue o % residues. */
+struct fcv_axes {
+  const struct fcv_axis *axis[FCV_AXES]; /* [residues] */
+  int64_t residues[FCV_AXES], in[FCV_AXES], out[FCV_AXES];
+};
+int64_t fcv_axes_bytes(const struct fcv_geometry *g, int transposed);
+void fcv_axes(const struct fcv_geometry *g, int transposed, void *memory, struct fcv_axes *axes);
+/* Taps lo .. hi - 1 of an output lie inside, the first of them at element first of the input. */
+struct fcv_met {
+  int64_t lo, hi, first;
+};
+struct fcv_met fcv_taps_inside(const struct fcv_axis *axis, int64_t o);
+/* Padded rows of some channels, [plane][slice][phase][row][column]: a phase is every in_step-th column. They serve a
+ * box of outputs: one slice, rows and columns of each residue. */
+struct fcv_padded {
+  int64_t rows, columns, bands, blocks; /* outputs of a box; boxes along rows and columns */
+  int64_t planes;                       /* at a time */
+  int64_t row, phase, slice, plane;     /* elements, or pixels */
+  int64_t step;                         /* phases */
+  int64_t bytes;                        /* with VL elements behind the last row */
+};
+/* Boxes for stages of at most budget bytes, but one row; rows: a multiple of this, or all. pixel: not 0 for pixels of
+ * so many elements in place of planes, which the caller copies, and no phases. */
+void fcv_padded_plan(const struct fcv_kernels *k, const struct fcv_axes *axes, int64_t budget, int64_t columns,
+                     int64_t rows, int64_t pixel, struct fcv_padded *padded);
+struct fcv_padded_box {
+  const struct fcv_axis *axis_z;
+  struct fcv_met slices;
+  int64_t o0[FCV_AXES], o1[FCV_AXES]; /* outputs of each residue, on axes 1 and 2 */
+  int64_t lo[FCV_AXES], hi[FCV_AXES]; /* what they meet of the input, padding included */
+};
+void fcv_padded_box(const struct fcv_padded *padded, const struct fcv_axes *axes, int64_t z, int64_t band,
+                    int64_t block, struct fcv_padded_box *box);
+/* Copies what a box meets of some planes, counted over all images. */
+void fcv_padded_fill(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
+                     const char *x, int64_t plane, int64_t planes, const struct fcv_padded_box *box, char *stage);
+/* The same for pixels of some of an image's channels, x_pitch elements apart, then pixel elements apart. */
+void fcv_padded_fill_pixels(const struct fcv_kernels *k, const struct fcv_padded *padded, const struct fcv_axes *axes,
+                            const char *x, int64_t image, int64_t x_pitch, int64_t channels, int64_t pixel,
+                            const struct fcv_padded_box *box, char *stage);
+/* The element where the box's first output of two residues finds tap 0 of rows, and this tap of columns. */
+int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padded_box *box, int64_t slice,
+                          const struct fcv_axis *y, const struct fcv_axis *x, int64_t tap);
+/* conv_depthwise.c and conv_depthwise_first.c: forward, or where transposed from gy to gx, where they apply. */
+fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                              const void *bias, void *y);
+int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
+void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
+fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                                    const void *bias, void *y);
+int64_t fcv_depthwise_first_packed_bytes(const struct fcv_conv *conv);
+void fcv_depthwise_first_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
 /* conv_planes.c: the same for channels first, where it applies. */
 int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
@@ -245,7 +298,6 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 /* conv_wgrad_depthwise.c */
-fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                                    const struct fcv_weight_view *view, const void *x, const void *gy, void *gw);
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 
 #endif

@@ -1,4 +1,4 @@
-/* Indirect GEMM, and depthwise convolution on the same tiles; contracts in kernels.h. */
+/* Indirect GEMM; contract in kernels.h. */
 
 #define tile_start NAME(tile_start)
 INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
@@ -79,27 +79,6 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
   tile_finish(tile, acc, rows, nv);
 }
 
-#define depthwise_body NAME(depthwise_body)
-INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
-  const void *const *a = tile->a;
-  const real *w = tile->w;
-  const int64_t a_bytes = tile->a_bytes;
-  vec acc[MR][NV];
-  tile_start(tile, acc, rows, nv);
-  for (int64_t t = 0; t < tile->taps; t++, a += MR, w += nv * VL) {
-    vec b[NV];
-    UNROLL(4)
-    for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
-    UNROLL(16)
-    for (int i = 0; i < rows; i++) {
-      const real *x = (const real *)((const char *)a[i] + a_bytes);
-      UNROLL(4)
-      for (int v = 0; v < nv; v++) acc[i][v] += load(x + v * VL) * b[v];
-    }
-  }
-  tile_finish(tile, acc, rows, nv);
-}
-
 /* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one
  * at most, since each number of them is a body of its own to compile. */
 #define ROWS(r, nv)                                                                                                    \
@@ -125,12 +104,6 @@ INLINE void depthwise_body(const struct fcv_igemm_tile *tile, const int rows, co
     default:                                                                                                           \
       igemm_body(tile, MR, nv);                                                                                        \
     }                                                                                                                  \
-  }                                                                                                                    \
-  static void NAME(depthwise_##nv)(const struct fcv_igemm_tile *tile) {                                                \
-    if (tile->m > MR / 2)                                                                                              \
-      depthwise_body(tile, MR, nv);                                                                                    \
-    else                                                                                                               \
-      depthwise_body(tile, MR / 2, nv);                                                                                \
   }
 IGEMM(1)
 IGEMM(2)

@@ -6,6 +6,7 @@
 #include "simd.h"
 
 #include "math_inl.h"
+#include "depthwise_inl.h"
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
@@ -35,9 +36,11 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .nv = NV,
     .mi = MI,
     .igemm = {PANELS(igemm)},
-    .depthwise = {PANELS(depthwise)},
+    .depthwise_last = NAME(depthwise_last),
+    .depthwise_first = NAME(depthwise_first),
+    .depthwise_sums_last = NAME(depthwise_sums_last),
+    .depthwise_sums_first = NAME(depthwise_sums_first),
     .wgrad = {PANELS(wgrad)},
-    .depthwise_wgrad = NAME(depthwise_wgrad),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},
     .winograd_output = {NAME(winograd_output_2), NAME(winograd_output_4)},
     .winograd_weight = {NAME(winograd_weight_2), NAME(winograd_weight_4)},
@@ -46,6 +49,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .transpose = NAME(transpose),
     .patches = {PANELS(patches)},
     .pad_rows = NAME(pad_rows),
+    .merge_rows = NAME(merge_rows),
     .sum_rows = NAME(sum_rows),
     .sum = NAME(sum),
     .pool_max = NAME(pool_max),

@@ -40,10 +40,30 @@ struct fcv_igemm_tile {
   double slope;
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
-/* Depthwise convolution on the same tile, kc being 1: every channel meets itself only. nr elements must be readable
- * behind each pointer of a, also where n is less.
+/* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
  *
- *     c[i][j] = activation(bias[j] + sum over t < taps of a[t][i][j] * w[t][j]) */
+ *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, t < taps of
+ *                                    x[g][x_offset + i * x_step + t * x_tap + j] * w[g][w_offset + t * w_tap + j])
+ *
+ *                   x[g]:  i=0 t=0 --> j j j ... width                      i < count, j < width
+ *                              t=1 -->     j j j ... width    (x_tap apart)
+ *                          i=1 t=0 -->   j j j ... width      (x_step apart)
+ *
+ * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
+ * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
+ * order, starting from the bias. */
+struct fcv_depthwise {
+  int64_t groups, taps, count, width;
+  const void *const *x; /* [groups] */
+  const void *const *w; /* [groups] */
+  int64_t x_offset, w_offset;
+  int64_t x_step, x_tap, w_tap, y_step;
+  const void *bias; /* or NULL for zero */
+  void *y;
+  int activation; /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels.
  *
@@ -63,13 +83,24 @@ struct fcv_wgrad_tile {
 };
 typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
 
-/* Weight gradient of depthwise convolution, over a block of pixels:
+/* Weight gradient of depthwise convolution, over a box of pixels: sums of vectors, held in registers.
  *
- *     gw[t][j] += sum over q < pixels of a[t * pitch + q][j] * b[q][j]          t < taps, j < channels
+ *     last:  gw[t][gw_offset + j] += sum over r < rows, i < count of x[t][x_offset + r * x_row + i * x_step + j] *
+ *                                                                  gy[r * gy_row + i * gy_step + j]
+ *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
+ *                                                                       gy[r * gy_row + j]
  *
- * channels: a multiple of VL, as many readable elements behind each pointer. Summed in the order of q, then added. */
-typedef void fcv_depthwise_wgrad_fn(int64_t taps, int64_t channels, int64_t pixels, const void *const *a, int64_t pitch,
-                                    const void *const *b, void *gw);
+ * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
+ * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
+ * the order of r and i or j, then added: sums of sums, whose rounding errors stay small. */
+struct fcv_depthwise_sums {
+  int64_t taps, rows, count, width;
+  const void *const *x; /* [taps] */
+  const void *gy;
+  void *const *gw; /* [taps] */
+  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+};
+typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
@@ -94,15 +125,24 @@ struct fcv_patches {
   void *to;
 };
 typedef void fcv_patches_fn(const struct fcv_patches *patches);
-/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after. Up to VL - 1
- * elements behind each row are written as well; rows are in order. */
+/* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and
+ * below them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
 struct fcv_pad_rows {
-  int64_t rows, before, count, after, step;
+  int64_t above, rows, below, before, count, after, step;
   const void *x;
   void *y;
   int64_t x_pitch, y_pitch;
 };
 typedef void fcv_pad_rows_fn(const struct fcv_pad_rows *pad);
+
+/* Rows whose elements take turns: y[r][i * parts + p] = x[p][r][i] for i * parts + p < columns, p < parts. */
+struct fcv_merge_rows {
+  int64_t rows, columns, parts;
+  const void *x;
+  void *y;
+  int64_t x_part, x_pitch, y_pitch;
+};
+typedef void fcv_merge_rows_fn(const struct fcv_merge_rows *merge);
 
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
@@ -245,14 +285,15 @@ struct fcv_kernels {
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
-  fcv_igemm_fn *depthwise[FCV_MAX_NV];
+  fcv_depthwise_fn *depthwise_last, *depthwise_first;
+  fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
-  fcv_depthwise_wgrad_fn *depthwise_wgrad;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
   fcv_patches_fn *patches[FCV_MAX_NV]; /* [v - 1]: rows of v vectors */
   fcv_pad_rows_fn *pad_rows;
+  fcv_merge_rows_fn *merge_rows;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_max_fn *pool_max;

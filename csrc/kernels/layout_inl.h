@@ -33,8 +33,6 @@ INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64
   UNROLL(16)
   for (int i = 0; i < VL; i++) store(dst + i * dst_pitch, r[i]);
 }
-#undef LOW
-#undef HIGH
 
 static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int64_t src_pitch, void *to,
                             int64_t dst_pitch) {
@@ -117,40 +115,79 @@ PATCHES(4)
 
 #if VECTOR_BYTES * 8 == DTYPE_BITS * 2
 #define EVEN 0, 2
+#define EVEN_ODD 0, 3
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 4
 #define EVEN 0, 2, 4, 6
+#define EVEN_ODD 0, 2, 5, 7
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 8
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define EVEN_ODD 0, 2, 4, 6, 9, 11, 13, 15
 #else
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define EVEN_ODD 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
 #define even_lanes NAME(even_lanes) /* of 2 * VL neighbours */
 INLINE vec even_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, EVEN); }
-#undef EVEN
+#define zeros NAME(zeros)
+INLINE void zeros(real *y, int64_t count, vec zero) {
+  for (int64_t i = 0; i < count; i += VL) store(y + i, zero);
+}
 
 static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
   const int64_t before = pad->before, count = pad->count, after = pad->after, step = pad->step;
-  const real *x = pad->x;
+  const int64_t x_pitch = pad->x_pitch, y_pitch = pad->y_pitch, rows = pad->rows;
+  const vec zero = splat((real)(rows < 0)); /* which the compiler does not see: it would call memset for a vector */
   real *y = pad->y;
-  for (int64_t r = 0; r < pad->rows; r++, x += pad->x_pitch, y += pad->y_pitch) {
+  zeros(y, pad->above * y_pitch, zero);
+  y += pad->above * y_pitch;
+  const real *x = pad->x, *end = x + (rows - 1) * x_pitch + (count - 1) * step + 1;
+  for (int64_t r = 0; r < rows; r++, x += x_pitch, y += y_pitch) {
     real *to = y + before;
     int64_t i = 0;
-    for (; i < before; i += VL) store(y + i, (vec){0});
-    i = 0;
+    zeros(y, before, zero);
     if (step == 1) {
       for (; i + VL <= count; i += VL) store(to + i, load(x + i));
       if (i < count && count >= VL)
         store(to + count - VL, load(x + count - VL));
+      else if (i < count && end - x >= VL) /* what is behind the row is written over */
+        store(to, load(x));
       else if (i < count)
         copy_part(to, x, count);
     } else {
-      if (step == 2) /* element 2 * i + 2 * VL - 1 lies between two that are wanted */
-        for (; i + VL < count; i += VL) store(to + i, even_lanes(load(x + 2 * i), load(x + 2 * i + VL)));
+      for (; step == 2 && i < count && (i + VL <= count || i == 0) && end - x - 2 * i >= 2 * VL; i += VL)
+        store(to + i, even_lanes(load(x + 2 * i), load(x + 2 * i + VL)));
+      if (step == 2 && i < count && count >= VL) { /* no element behind the last one is read */
+        i = count;
+        store(to + i - VL, __builtin_shufflevector(load(x + 2 * (i - VL)), load(x + 2 * i - 1 - VL), EVEN_ODD));
+      }
       for (; i < count; i++) to[i] = x[i * step];
     }
-    for (i = 0; i < after; i += VL) store(to + count + i, (vec){0});
+    zeros(to + count, after, zero);
+  }
+  zeros(y, pad->below * y_pitch, zero);
+}
+#undef EVEN
+#undef EVEN_ODD
+
+static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
+  const int64_t columns = merge->columns, parts = merge->parts, x_part = merge->x_part;
+  const real *x = merge->x;
+  real *y = merge->y;
+  for (int64_t r = 0; r < merge->rows; r++, x += merge->x_pitch, y += merge->y_pitch) {
+    int64_t i = 0;
+    if (parts == 2 && columns >= 2 * VL)
+      for (const int64_t last = columns / 2 - VL; i < columns / 2; i += VL) {
+        i = i < last ? i : last;
+        const vec even = load(x + i), odd = load(x + x_part + i);
+        store(y + 2 * i, __builtin_shufflevector(even, odd, LOW));
+        store(y + 2 * i + VL, __builtin_shufflevector(even, odd, HIGH));
+      }
+    for (; i * parts < columns; i++)
+      for (int64_t p = 0; p < parts && i * parts + p < columns; p++) y[i * parts + p] = x[p * x_part + i];
   }
 }
+#undef LOW
+#undef HIGH
 
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {
   const real *x = from;

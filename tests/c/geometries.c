@@ -60,6 +60,22 @@ static const struct fcv_geometry conv_table[] = {
     {3, 1, 4, 1, {4, 1, 30}, {0}, {3, 1, 5}, {1, 1, 2}, {1, 1, 1}, {2, 0, 2}, {2, 0, 2}},   /* 3-D of one row, thin */
 };
 
+static const struct fcv_geometry depthwise_table[] = {
+    FLAT(2, 3, 3, 3, 17, 37, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),     /* less channels than a vector has */
+    FLAT(1, 24, 24, 24, 9, 15, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),   /* strided, odd, whole vectors */
+    FLAT(2, 21, 21, 21, 10, 34, 3, 3, 2, 2, 1, 1, 0, 0, 1, 1),  /* strided, even, a vector and a rest */
+    FLAT(1, 33, 33, 33, 20, 11, 5, 7, 3, 2, 1, 1, 2, 3, 1, 4),  /* strided by three and two, four paddings */
+    FLAT(1, 19, 19, 19, 14, 23, 3, 3, 1, 2, 3, 3, 4, 2, 3, 3),  /* strided and dilated */
+    FLAT(1, 512, 512, 512, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* pixels a power of two apart */
+    FLAT(3, 40, 40, 40, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),    /* several planes in a stage */
+    FLAT(1, 2, 2, 2, 70, 150, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),    /* several stages of a plane */
+    FLAT(1, 5, 5, 5, 1, 4500, 1, 9, 1, 2, 1, 4, 0, 16, 0, 16),  /* several blocks of a row */
+    FLAT(2, 11, 11, 11, 6, 7, 1, 1, 2, 3, 1, 1, 0, 0, 0, 0),    /* unread pixels */
+    FLAT(1, 9, 9, 9, 2, 3, 5, 5, 1, 1, 1, 1, 6, 5, 4, 5),       /* whole windows in the padding */
+    FLAT(3, 64, 64, 64, 30, 29, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* enough work for two threads */
+    {2, 18, 18, 18, {7, 6, 9}, {0}, {3, 2, 3}, {2, 2, 1}, {1, 2, 1}, {1, 1, 2}, {2, 0, 1}}, /* 3-D */
+};
+
 static const struct fcv_geometry pool_table[] = {
     FLAT(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),
     FLAT(0, 3, 3, 3, 4, 4, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0),      /* no image */
@@ -151,6 +167,7 @@ static const struct fcv_geometry point = {
 
 void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *)) {
   run_table(conv_table, COUNT(conv_table), run);
+  run_table(depthwise_table, COUNT(depthwise_table), run);
   for (int i = 0; i < random_cases; i++) {
     struct fcv_geometry g = point;
     g.n = between(1, 3);
@@ -158,6 +175,8 @@ void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry
     const int64_t most = i % 8 == 1 ? 80 : 12;
     g.ci = g.groups * between(1, most);
     g.co = g.groups * between(1, most);
+    if (i % 6 == 3) /* depthwise */
+      g.groups = g.co = g.ci;
     for (int axis = i % 16 == 5 ? 0 : 1; axis < FCV_AXES; axis++)
       if (i % 4 == 2 && g.groups == 1)
         random_winograd_axis(&g, axis);

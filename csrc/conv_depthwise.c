@@ -1,0 +1,279 @@
+/* Depthwise convolution, forward and input gradient: every channel meets itself only.
+ *
+ * There are few products for each element, so what counts is that each is loaded once. The kernel gets lines of outputs
+ * that lie a step apart, and loads a vector of the input once for all lines of a tile that it meets. Channels last,
+ * lines are the pixels of a row, and vectors run along channels; taps outside of the image are left out. An input
+ * gradient with stride s is s walks an axis: all of them write a row before the next one.  */
+#include "internal.h"
+
+enum { STAGE_BYTES = 32 << 10, COLUMNS = 2048 };
+
+struct depthwise {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  struct fcv_axes axes;
+  int64_t n, channels;
+  int64_t parts, splits; /* units: parts of the rows, and of the channels */
+  int64_t w_pitch;       /* elements from one tap to the next */
+  int64_t merged;        /* less channels than a vector: so many pixels of a row count as one; else 0 */
+  struct fcv_padded stage;
+  int64_t thread_bytes;
+  const char *x, *w, *bias;
+  char *y, *thread_memory;
+};
+
+struct unit_memory {
+  const void **x, **w; /* [groups] */
+  char *stage;
+};
+
+static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory *memory) {
+  const int64_t groups = d->conv->geometry.kernel[0] * d->conv->geometry.kernel[1];
+  int64_t bytes = 0;
+  const int64_t x = fcv_reserve(&bytes, groups * (int64_t)sizeof(void *));
+  const int64_t w = fcv_reserve(&bytes, groups * (int64_t)sizeof(void *));
+  const int64_t stage = fcv_reserve(&bytes, d->merged ? d->stage.bytes + d->kernels->vl * d->kernels->size : 0);
+  if (base)
+    *memory =
+        (struct unit_memory){.x = (const void **)(base + x), .w = (const void **)(base + w), .stage = base + stage};
+  return bytes;
+}
+
+/* Channels last. Outputs o0 .. o1 - 1 of one residue, which meet the same taps. */
+static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, int64_t o0, int64_t o1,
+                        struct fcv_depthwise *lines, char *row) {
+  const struct fcv_met met = fcv_taps_inside(axis, o0);
+  lines->taps = met.hi - met.lo;
+  lines->x_offset = met.first * d->channels;
+  lines->w_offset = (axis->kernel_start + met.lo * axis->kernel_step) * d->w_pitch;
+  lines->y = row + (axis->out_start + o0 * axis->out_step) * d->channels * d->kernels->size;
+  lines->count = o1 - o0;
+  d->kernels->depthwise_last(lines);
+}
+
+static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
+                    const struct unit_memory *memory) {
+  const struct fcv_axis *az = &d->axes.axis[0][z % d->axes.residues[0]],
+                        *ay = &d->axes.axis[1][y % d->axes.residues[1]];
+  const struct fcv_met in_z = fcv_taps_inside(az, z / d->axes.residues[0]),
+                       in_y = fcv_taps_inside(ay, y / d->axes.residues[1]);
+  const int64_t size = d->kernels->size;
+  struct fcv_depthwise lines = {
+      .width = c1 - c0,
+      .x = memory->x,
+      .w = memory->w,
+      .bias = d->bias ? d->bias + c0 * size : NULL,
+      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .slope = d->conv->slope,
+  };
+  for (int64_t tz = in_z.lo; tz < in_z.hi; tz++)
+    for (int64_t ty = in_y.lo; ty < in_y.hi; ty++, lines.groups++) {
+      const int64_t iz = in_z.first + (tz - in_z.lo) * az->shift_step,
+                    iy = in_y.first + (ty - in_y.lo) * ay->shift_step;
+      const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
+      memory->x[lines.groups] =
+          d->x + (((n * d->axes.in[0] + iz) * d->axes.in[1] + iy) * d->axes.in[2] * d->channels + c0) * size;
+      memory->w[lines.groups] =
+          d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_pitch + c0) * size;
+    }
+  char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
+  for (int64_t r = 0; r < d->axes.residues[2]; r++) {
+    const struct fcv_axis *ax = &d->axes.axis[2][r];
+    lines.x_step = ax->in_step * d->channels;
+    lines.x_tap = ax->shift_step * d->channels;
+    lines.w_tap = ax->kernel_step * d->w_pitch;
+    lines.y_step = ax->out_step * d->channels;
+    /* Outputs from first to last - 1 have all taps inside. */
+    const int64_t room = ax->in - ax->shift - (ax->taps - 1) * ax->shift_step;
+    const int64_t first = fcv_min(ax->count, fcv_ceil_div(fcv_max(0, -ax->shift), ax->in_step));
+    const int64_t last = fcv_max(first, fcv_min(ax->count, fcv_ceil_div(fcv_max(0, room), ax->in_step)));
+    for (int64_t o = 0; o < first; o++) run_columns(d, ax, o, o + 1, &lines, row);
+    if (last > first)
+      run_columns(d, ax, first, last, &lines, row);
+    for (int64_t o = last; o < ax->count; o++) run_columns(d, ax, o, o + 1, &lines, row);
+  }
+  if (fcv_fused(d->conv->activation))
+    return;
+  const int64_t whole = c1 - c0 == d->channels, count = whole ? d->axes.out[2] * d->channels : c1 - c0;
+  for (int64_t o = 0; o < (whole ? 1 : d->axes.out[2]); o++, row += d->channels * size)
+    d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, count, row, row);
+}
+
+static void rows_unit(const void *context, int64_t unit, int thread) {
+  const struct depthwise *d = context;
+  const int64_t rows = d->n * d->axes.out[0] * d->axes.out[1], vl = d->kernels->vl, vectors = d->channels / vl;
+  const int64_t part = unit / d->splits, split = unit % d->splits;
+  const int64_t c0 = vectors * split / d->splits * vl;
+  const int64_t c1 = split + 1 < d->splits ? vectors * (split + 1) / d->splits * vl : d->channels;
+  struct unit_memory memory = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  for (int64_t row = rows * part / d->parts; row < rows * (part + 1) / d->parts; row++)
+    run_row(d, row / d->axes.out[1] / d->axes.out[0], row / d->axes.out[1] % d->axes.out[0], row % d->axes.out[1], c0,
+            c1, &memory);
+}
+
+/* Less channels than a vector: a row of outputs of a box that is staged. The channels of merged neighbours are one
+ * vector after the other, where neighbours read neighbours. */
+static void run_merged_row(const struct depthwise *d, const struct fcv_padded_box *box, int64_t y, char *row,
+                           const struct unit_memory *memory) {
+  const struct fcv_axis *az = box->axis_z, *ay = &d->axes.axis[1][y % d->axes.residues[1]];
+  const int64_t size = d->kernels->size, *kernel = d->conv->geometry.kernel;
+  const int64_t first = y / d->axes.residues[1] * ay->in_step + ay->shift - box->lo[1];
+  struct fcv_depthwise lines = {
+      .x = memory->x,
+      .w = memory->w,
+      .bias = d->bias,
+      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .slope = d->conv->slope,
+  };
+  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
+    for (int64_t ty = 0; ty < ay->taps; ty++, lines.groups++) {
+      const int64_t at = (tz - box->slices.lo) * d->stage.slice + (first + ty * ay->shift_step) * d->stage.row;
+      const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
+      memory->x[lines.groups] = memory->stage + at * d->channels * size;
+      memory->w[lines.groups] = d->w + (kz * kernel[1] + ky) * kernel[2] * d->w_pitch * size;
+    }
+  for (int64_t r = 0; r < d->axes.residues[2]; r++) {
+    const struct fcv_axis *ax = &d->axes.axis[2][r];
+    const int64_t outputs = fcv_min(box->o1[2], ax->count) - box->o0[2];
+    const int64_t merged = ax->in_step == 1 && ax->out_step == 1 ? d->merged : 1;
+    lines.taps = ax->taps;
+    lines.x_tap = ax->shift_step * d->channels;
+    lines.w_tap = ax->kernel_step * d->w_pitch;
+    lines.w_offset = ax->kernel_start * d->w_pitch;
+    lines.x_step = merged * ax->in_step * d->channels;
+    lines.y_step = merged * ax->out_step * d->channels;
+    for (int64_t o = 0; o < outputs; o += lines.count * (lines.width / d->channels)) {
+      const int64_t left = outputs - o;
+      lines.count = fcv_max(1, left / merged);
+      lines.width = fcv_min(merged, left) * d->channels;
+      lines.x_offset = ((box->o0[2] + o) * ax->in_step + ax->shift - box->lo[2]) * d->channels;
+      lines.y = row + (ax->out_start + (box->o0[2] + o) * ax->out_step) * d->channels * size;
+      d->kernels->depthwise_last(&lines);
+    }
+  }
+  if (fcv_fused(d->conv->activation))
+    return;
+  const int64_t from = box->o0[2] * d->axes.residues[2], to = fcv_min(d->axes.out[2], box->o1[2] * d->axes.residues[2]);
+  row += from * d->channels * size;
+  d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, (to - from) * d->channels, row, row);
+}
+
+static void merged_unit(const void *context, int64_t unit, int thread) {
+  const struct depthwise *d = context;
+  const int64_t block = unit % d->stage.blocks, band = unit / d->stage.blocks % d->stage.bands;
+  const int64_t slice = unit / d->stage.blocks / d->stage.bands, *out = d->axes.out;
+  struct unit_memory memory = {0};
+  struct fcv_padded_box box;
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  fcv_padded_box(&d->stage, &d->axes, slice % out[0], band, block, &box);
+  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x, slice / out[0], d->channels, d->channels, d->channels,
+                         &box, memory.stage);
+  const int64_t end = fcv_min(out[1], box.o1[1] * d->axes.residues[1]);
+  for (int64_t y = box.o0[1] * d->axes.residues[1]; y < end; y++)
+    run_merged_row(d, &box, y, d->y + (slice * out[1] + y) * out[2] * d->channels * d->kernels->size, &memory);
+}
+
+/* Weights and bias of merged pixels: rows of channels, again and again. */
+static void repeat(const struct depthwise *d, int64_t rows, const char *from, int64_t pitch, char *to) {
+  const int64_t size = d->kernels->size;
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t j = 0; j < d->w_pitch; j++)
+      memcpy(to + (r * d->w_pitch + j) * size, from + (r * pitch + j % d->channels) * size, (size_t)size);
+}
+
+/* Where the pieces of packed weights begin: [tap][padded], a bias. */
+struct layout {
+  int64_t padded, weights, bias, bytes;
+};
+
+static struct layout packed_layout(const struct fcv_conv *conv) {
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  struct layout layout = {.padded = fcv_round_up(conv->geometry.groups, k->vl)};
+  layout.weights = fcv_reserve(&layout.bytes, fcv_product(conv->geometry.kernel) * layout.padded * k->size);
+  layout.bias = fcv_reserve(&layout.bytes, layout.padded * k->size);
+  return layout;
+}
+
+int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) {
+  return conv->layout == FCV_CHANNELS_FIRST ? fcv_depthwise_first_packed_bytes(conv) : packed_layout(conv).bytes;
+}
+
+void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed) {
+  if (conv->layout == FCV_CHANNELS_FIRST) {
+    fcv_depthwise_first_pack(conv, w, bias, packed);
+    return;
+  }
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  const struct layout layout = packed_layout(conv);
+  const int64_t taps = fcv_product(conv->geometry.kernel), channels = conv->geometry.groups;
+  memset(packed, 0, (size_t)layout.bytes);
+  if (conv->weight_layout == FCV_CHANNELS_LAST)
+    for (int64_t t = 0; t < taps; t++)
+      memcpy(packed + (layout.weights + t * layout.padded * k->size), (const char *)w + t * channels * k->size,
+             (size_t)(channels * k->size));
+  else
+    k->transpose(channels, taps, w, taps, packed + layout.weights, layout.padded);
+  if (bias)
+    memcpy(packed + layout.bias, bias, (size_t)(channels * k->size));
+}
+
+fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                              const void *bias, void *y) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->groups, .x = x, .y = y};
+  const int64_t *out = transposed ? g->in : g->out;
+  if (conv->layout == FCV_CHANNELS_FIRST && fcv_product(out) > 0)
+    return fcv_conv_depthwise_first(conv, transposed, x, w, bias, y);
+  const int64_t rows = d.n * out[0] * out[1];
+  if (rows * out[2] == 0)
+    return FCV_OK;
+  const int64_t taps = fcv_product(g->kernel), vl = k->vl;
+  const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d.channels));
+  const int64_t wanted = threads > 1 ? 8 * threads : 1;
+  d.parts = fcv_min(rows, wanted);
+  d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, d.parts), d.channels / (4 * vl)));
+  char *axes = fcv_scratch_take((size_t)fcv_axes_bytes(g, transposed));
+  if (!axes)
+    return FCV_NO_MEMORY;
+  fcv_axes(g, transposed, axes, &d.axes);
+  if (d.channels < vl) {
+    d.merged = 2 * vl / (d.channels & -d.channels);
+    fcv_padded_plan(k, &d.axes, STAGE_BYTES, COLUMNS, 1, d.channels, &d.stage);
+  }
+  d.thread_bytes = lay_out(&d, NULL, NULL);
+
+  int64_t bytes = 0;
+  const struct layout layout = packed_layout(conv);
+  const int packs = !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged);
+  const int64_t repeated = fcv_round_up(d.merged * d.channels, vl) + vl;
+  const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
+  const int64_t repeated_at = fcv_reserve(&bytes, d.merged ? (taps + 1) * repeated * k->size : 0);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  char *memory;
+  const fcv_status status = fcv_workspace(conv, bytes, &memory);
+  if (status == FCV_OK && memory) {
+    d.thread_memory = memory + threads_at;
+    if (packs)
+      fcv_depthwise_pack(conv, w, bias, memory + packed_at);
+    const char *packed = packs ? memory + packed_at : conv->packed;
+    d.w = packed ? packed + layout.weights : w;
+    d.w_pitch = packed ? layout.padded : d.channels;
+    d.bias = bias && packed ? packed + layout.bias : bias;
+    if (d.merged) {
+      d.w_pitch = repeated;
+      repeat(&d, taps, d.w, layout.padded, memory + repeated_at);
+      if (bias)
+        repeat(&d, 1, d.bias, layout.padded, memory + repeated_at + taps * repeated * k->size);
+      d.w = memory + repeated_at;
+      d.bias = bias ? d.w + taps * repeated * k->size : NULL;
+      fcv_parallel_for(g->n * out[0] * d.stage.bands * d.stage.blocks, threads, merged_unit, &d);
+    } else {
+      fcv_parallel_for(d.parts * d.splits, threads, rows_unit, &d);
+    }
+    fcv_scratch_give(memory);
+  }
+  fcv_scratch_give(axes);
+  return status;
+}
