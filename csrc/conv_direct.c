@@ -25,8 +25,8 @@ struct direct {
   struct fcv_box box;
   struct fcv_source source;
   int row_taps, patches; /* patches: im2col, one tap that is copied */
-  int64_t piece;                    /* input channels whose weights a unit packs at a time; 0: packed for all */
-  int64_t taps, kc;                 /* as the kernel sees them */
+  int64_t piece;         /* input channels whose weights a unit packs at a time; 0: packed for all */
+  int64_t taps, kc;      /* as the kernel sees them */
   int one_box;
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
   int64_t thread_bytes;
@@ -324,8 +324,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.packed = packed ? packed + layout.weights : memory + packed_at;
   d.bias = !bias ? NULL : packed ? packed + layout.bias : memory + bias_at;
   if (!packed && d.piece == 0)
-    fcv_pack_weights(k, walk, &d.view, w, memory + packed_at,
-                     fcv_threads_for((double)layout.bias / (double)k->size));
+    fcv_pack_weights(k, walk, &d.view, w, memory + packed_at, fcv_threads_for((double)layout.bias / (double)k->size));
   if (!packed)
     pack_bias(k, walk, bias, memory + bias_at);
   memset(zero, 0, (size_t)zeros);

@@ -42,8 +42,8 @@ static inline int64_t fcv_group(int64_t pieces, int64_t elements) {
   const int64_t enough = ((int64_t)1 << 14) / fcv_max(1, elements);
   return fcv_max(1, fcv_min(enough, pieces / (4 * fcv_get_threads())));
 }
-/* Into how many parts, at most `most`, to cut each of some units, so that every thread has work. One thread gains nothing
- * by parts: the gradient of max pooling 2x2 on 1x112x112x64 took 4.3 ms in four, each of 16 channels. */
+/* Into how many parts, at most `most`, to cut each of some units, so that every thread has work. One thread gains
+ * nothing by parts: the gradient of max pooling 2x2 on 1x112x112x64 took 4.3 ms in four, each of 16 channels. */
 static inline int64_t fcv_parts(int64_t units, int64_t most) {
   const int threads = fcv_get_threads();
   const int64_t wanted = threads > 1 ? 4 * threads : 1;

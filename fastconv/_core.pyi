@@ -6,6 +6,7 @@ argument can make the C code leave an array. Wording of errors for users is the 
 """
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -109,6 +110,9 @@ def conv_forward(
 def packed_elements(
     geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
 ) -> int: ...
+def use_numpy(np: ModuleType) -> None:
+    """Take the module's arrays and dtypes; loading the core itself needs no NumPy."""
+
 def packed_form(
     geometry: Geometry, float64: bool, channels_last: bool, weight_channels_last: bool, algorithm: int
 ) -> int:

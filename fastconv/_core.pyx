@@ -5,8 +5,6 @@ fastconv.functional; what is checked here is that no call can leave an array."""
 import math
 import os
 
-import numpy as np
-
 from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE,
     PyBuffer_FillInfo, PyBuffer_IsContiguous, PyBuffer_Release,
@@ -161,8 +159,15 @@ ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
 )
 
-cdef object ndarray = np.ndarray, malloced = np.empty, float32 = np.dtype(np.float32), float64 = np.dtype(np.float64)
-cdef object int64 = np.dtype(np.int64)
+cdef object ndarray, malloced, float32, float64, int64
+
+
+def use_numpy(np):
+    global ndarray, malloced, float32, float64, int64
+    ndarray, malloced = np.ndarray, np.empty
+    float32, float64, int64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+
+
 cdef enum:
     # Bytes from which an array gets a Block: below, malloc does as well, and NumPy is a microsecond quicker.
     KEPT_FROM = 1 << 16

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastconv import _core
 
+_core.use_numpy(np)
 empty = _core.empty
 """``empty(shape, dtype)``: a new C-contiguous array whose values are undefined; a MemoryError if there is none."""
 
