@@ -52,9 +52,11 @@ class BuildCore(build_ext):
     """Compiles each C file with its own flags, two at a time, and only those that changed."""
 
     def finalize_options(self) -> None:
-        """Keep the objects in one place: an editable install would compile everything anew in a temporary one."""
+        """Keep each compiler's objects in one place: an editable install would compile all anew in a temporary one."""
         super().finalize_options()
-        self.build_temp = os.path.join("build", f"objects-{sysconfig.get_platform()}-{sys.implementation.cache_tag}")
+        compiler = Path(os.environ.get("CC", "cc").split()[0]).name
+        platform = f"{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+        self.build_temp = os.path.join("build", f"objects-{platform}-{compiler}")
 
     def build_extension(self, ext: Extension) -> None:
         """Check the toolchain, compile, link."""

@@ -21,8 +21,8 @@ from fastconv import _core
 
 # The methods of csrc/choose.c in their order.
 METHODS = (
-    *("DIRECT", "PLANES", "IM2COL", "COL2IM", "TOEPLITZ", "WINOGRAD"),
-    *("SUM_DIRECT", "SUM_IM2COL", "SUM_WINOGRAD"),
+    *("DIRECT", "PLANES", "IM2COL", "COL2IM", "COL2IM_PLANES", "TOEPLITZ", "WINOGRAD"),
+    *("SUM_DIRECT", "SUM_PLANES", "SUM_IM2COL", "SUM_WINOGRAD"),
 )
 FORMATS = ("CHANNELS_FIRST", "CHANNELS_LAST")
 

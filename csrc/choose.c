@@ -26,7 +26,20 @@ struct work {
 };
 _Static_assert(sizeof(struct work) == FCV_WORK_KINDS * sizeof(double), "fastconv.h names the kinds");
 
-enum method { DIRECT, PLANES, IM2COL, COL2IM, TOEPLITZ, WINOGRAD, SUM_DIRECT, SUM_IM2COL, SUM_WINOGRAD, METHODS };
+enum method {
+  DIRECT,
+  PLANES,
+  IM2COL,
+  COL2IM,
+  COL2IM_PLANES,
+  TOEPLITZ,
+  WINOGRAD,
+  SUM_DIRECT,
+  SUM_PLANES,
+  SUM_IM2COL,
+  SUM_WINOGRAD,
+  METHODS
+};
 
 /* A Zen 4 with AVX-512, one core, float32, 700 layers a pass. */
 static const struct work price_avx512[METHODS] = {
@@ -50,9 +63,11 @@ static const struct work price[2][METHODS] =
                 [PLANES] = {{1.17, 0, 67, 60, 9.6, 24, 47, 156000}},
                 [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 0, 0}},
                 [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
+                [COL2IM_PLANES] = {{1.17, 0, 110, 309, 54, 12.6, 282, 0}},
                 [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
                 [WINOGRAD] = {{1.44, 1.6, 156, 497, 40, 23, 249, 0}},
                 [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 25, 27, 0, 0}},
+                [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
                 [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 0, 0}},
                 [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
             },
@@ -165,6 +180,19 @@ static void count_col2im(const struct shape *s, struct work *work) {
   work->of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
 }
 
+static void count_col2im_planes(const struct shape *s, struct work *work) {
+  const int64_t vl = s->kernels->vl, width = vl * s->kernels->nv;
+  const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
+  const double outputs = s->outputs / (double)s->walk->n / (double)s->walk->axis[2].count; /* rows of an image */
+  const double panels = (double)(s->walk->n * fcv_ceil_div((int64_t)outputs * s->walk->axis[2].count, width));
+  work->of[PRODUCTS] = panels * (double)width * terms * nc;
+  work->of[WEIGHTS] = terms * nc;
+  work->of[STORES] = panels * terms;
+  work->of[POINTERS] = (double)s->walk->n * outputs * terms;
+  work->of[VALUES] = s->outputs * terms + s->inputs * s->kc;
+  work->of[PARTIAL] = panels * nc;
+}
+
 static void count_toeplitz(const struct shape *s, struct work *work) {
   const struct fcv_axis *axis = s->walk->axis;
   const int64_t block = fcv_toeplitz_block(s->conv, s->walk);
@@ -192,6 +220,18 @@ static void count_sum_direct(const struct shape *s, struct work *work) {
   count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
   work->of[POINTERS] = s->outputs * s->taps / span;
   work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
+}
+
+static void count_sum_planes(const struct shape *s, struct work *work) {
+  const struct fcv_kernels *k = s->kernels;
+  const int64_t run = fcv_max(1, fcv_min(k->vl, s->walk->axis[2].count));
+  const double terms = s->taps * s->kc, tile_rows = (double)fcv_round_up((int64_t)terms, k->db);
+  const double tiles = tile_rows / k->db * (double)fcv_ceil_div(s->walk->nc, k->da);
+  work->of[PRODUCTS] = s->outputs * tiles * k->da * k->db;
+  work->of[WEIGHTS] = terms * (double)s->walk->nc;
+  work->of[STORES] = tiles * (1 + s->outputs * (double)k->size / FCV_DOTS_ROW_BYTES);
+  work->of[POINTERS] = s->outputs / (double)run * terms;
+  work->of[VALUES] = s->inputs * s->kc;
 }
 
 static void count_sum_im2col(const struct shape *s, struct work *work) {
@@ -223,7 +263,13 @@ static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorith
   const int gradient = pass == FCV_GRAD_WEIGHT;
   struct work work = {.of[CALLS] = 1};
   enum method method;
-  if (algorithm == FCV_IM2COL) {
+  if (gradient && algorithm == FCV_DIRECT && fcv_use_wgrad_planes(s->conv)) {
+    method = SUM_PLANES;
+    count_sum_planes(s, &work);
+  } else if (algorithm == FCV_IM2COL && pass == FCV_GRAD_INPUT && fcv_use_col2im_planes(s->conv)) {
+    method = COL2IM_PLANES;
+    count_col2im_planes(s, &work);
+  } else if (algorithm == FCV_IM2COL) {
     method = gradient ? SUM_IM2COL : pass == FCV_FORWARD ? IM2COL : COL2IM;
     (gradient ? count_sum_im2col : pass == FCV_FORWARD ? count_im2col : count_col2im)(s, &work);
   } else if (algorithm == FCV_TOEPLITZ) {

@@ -180,13 +180,11 @@ static void finish_image(const void *context, int64_t image, int thread) {
   f->kernels->activation((int)f->conv->activation, f->conv->slope, INFINITY, count, gx, gx);
 }
 
-fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
-                           const void *w, const void *bias, void *gx) {
+static fcv_status add_pixel_by_pixel(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                                     const void *w, void *gx) {
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct col2im d = {.conv = conv, .kernels = k, .gy = gy, .gx = gx};
-  if (g->n * g->ci * fcv_product(g->in) == 0)
-    return FCV_OK;
   fcv_walk_forward(g, &d.walk);
   d.packs = d.walk;
   d.packs.kc = g->co / g->groups;
@@ -217,8 +215,22 @@ fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_
   if (conv->layout == FCV_CHANNELS_LAST)
     fcv_clear(gx, g->n * g->ci * fcv_product(g->in) * k->size);
   fcv_parallel_for(g->n * d.splits, threads, col2im_unit, &d);
-  if (bias || conv->activation != FCV_LINEAR)
-    fcv_parallel_for(g->n, threads, finish_image, &(struct finish){.conv = conv, .kernels = k, .bias = bias, .gx = gx});
   fcv_scratch_give(memory);
+  return FCV_OK;
+}
+
+fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                           const void *w, const void *bias, void *gx) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t elements = g->n * g->ci * fcv_product(g->in);
+  const struct finish finish = {.conv = conv, .kernels = fcv_kernels(conv->dtype), .bias = bias, .gx = gx};
+  if (elements == 0)
+    return FCV_OK;
+  if (fcv_use_col2im_planes(conv))
+    FCV_TRY(fcv_conv_col2im_planes(conv, gy, w, gx));
+  else
+    FCV_TRY(add_pixel_by_pixel(conv, view, gy, w, gx));
+  if ((bias || conv->activation != FCV_LINEAR) && !conv->workspace)
+    fcv_parallel_for(g->n, fcv_threads_for((double)elements), finish_image, &finish);
   return FCV_OK;
 }

@@ -16,30 +16,17 @@ enum {
 struct planes {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
-  struct fcv_walk walk;
-  int64_t taps, pitch;                              /* of w: elements of an output channel's row */
-  int64_t channels;                                 /* of a block */
-  int64_t width, chunk;                             /* pixels of a panel, and at a time */
-  int64_t box[FCV_AXES], boxes[FCV_AXES];           /* outputs of a box, boxes: images, slices, rows */
-  int64_t splits;                                   /* units of a box and group: ranges of output channels */
-  int staged;                                       /* else x is read in place */
-  const struct phase *phase;                        /* [in_step of a row] */
-  int64_t row, slice, plane, image, bytes_of_a_box; /* element pitches of the input as it is read */
-  int64_t phase_rows;                               /* from one phase of a slice's rows to the next */
+  struct fcv_patcher patcher;
+  int64_t pitch;        /* of w: elements of an output channel's row */
+  int64_t width, chunk; /* pixels of a panel, and at a time */
+  int64_t splits;       /* units of a box and group: ranges of output channels */
   int64_t thread_bytes;
-  const char *x, *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
+  const char *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
   char *y, *thread_memory;
-};
-
-/* The elements of a row at phase, phase + in_step, ...: columns before .. end - 1 of them are inside. */
-struct phase {
-  int met; /* by some tap */
-  int64_t before, end;
 };
 
 struct unit_memory {
   char *stage, *patches, *tile;
-  int64_t *offset; /* [taps] */
   struct fcv_patch_run *run;
   int64_t *out; /* [run]: element of y, channel 0 of the group */
 };
@@ -47,10 +34,9 @@ struct unit_memory {
 static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *memory) {
   const int64_t size = d->kernels->size, slack = d->kernels->vl * size;
   int64_t bytes = 0;
-  const int64_t stage = fcv_reserve(&bytes, d->staged ? d->bytes_of_a_box + slack : 0);
-  const int64_t patches = fcv_reserve(&bytes, d->chunk * d->channels * d->taps * size + slack);
+  const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
+  const int64_t patches = fcv_reserve(&bytes, d->chunk * d->patcher.channels * d->patcher.taps * size + slack);
   const int64_t tile = fcv_reserve(&bytes, d->kernels->mr * d->width * size);
-  const int64_t offset = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(int64_t));
   const int64_t run = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(struct fcv_patch_run));
   const int64_t out = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(int64_t));
   if (base)
@@ -58,160 +44,10 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
         .stage = base + stage,
         .patches = base + patches,
         .tile = base + tile,
-        .offset = (int64_t *)(base + offset),
         .run = (struct fcv_patch_run *)(base + run),
         .out = (int64_t *)(base + out),
     };
   return bytes;
-}
-
-/* What of the input a unit reads: its box of outputs, and where the input begins. */
-struct view {
-  int64_t lo[FCV_AXES], size[FCV_AXES]; /* outputs: images, slices, rows */
-  int64_t pixels;
-  const char *x;            /* of the first channel of the block */
-  int64_t first[FCV_AXES];  /* coordinates at x: slice, row, column */
-  int64_t first_image, end; /* image at x; elements behind x that may be read */
-};
-
-/* Elements of the input that count outputs of an axis meet, from the first to the last. */
-static int64_t reach(const struct fcv_axis *axis, int64_t count) {
-  return (count - 1) * axis->in_step + (axis->taps - 1) * axis->shift_step + 1;
-}
-
-/* Whether some output has a tap at the element of this distance from tap 0 of the first. */
-static int is_met(const struct fcv_axis *axis, int64_t distance) {
-  for (int64_t t = 0; t < axis->taps; t++)
-    if ((distance - t * axis->shift_step) % axis->in_step == 0)
-      return 1;
-  return 0;
-}
-
-static void find_phases(const struct planes *d, struct phase *phase) {
-  const struct fcv_axis *axis = &d->walk.axis[2];
-  for (int64_t i = 0; i < axis->in_step; i++, phase++) {
-    const int64_t first = axis->shift + i; /* column first + j * in_step, j < row, of 0 .. in - 1 */
-    phase->met = is_met(axis, i);
-    phase->before = fcv_min(d->row, fcv_ceil_div(fcv_max(0, -first), axis->in_step));
-    phase->end = fcv_min(d->row, fcv_ceil_div(fcv_max(0, axis->in - first), axis->in_step));
-    phase->end = fcv_max(phase->before, phase->end);
-  }
-}
-
-/* The distance of rows that are met: with one tap those in between are not. */
-static int64_t rows_step(const struct fcv_walk *walk) { return walk->axis[1].taps == 1 ? walk->axis[1].in_step : 1; }
-
-/* Rows of one slice of a channel, above and below of them outside: every in_step-th column of all rows first, then the
- * columns that follow them, and so on, so that the pixels of a tap are neighbours. x: the first row inside. */
-static void stage_rows(const struct planes *d, const char *x, int64_t rows, int64_t above, int64_t below, char *to) {
-  const struct fcv_axis *axis = &d->walk.axis[2];
-  const int64_t size = d->kernels->size, step = axis->in_step, row = d->row * size;
-  const int64_t every = rows_step(&d->walk);
-  for (int64_t i = 0; i < step; i++, to += d->phase_rows * size) {
-    const struct phase *phase = &d->phase[i];
-    if (!phase->met)
-      continue;
-    memset(to, 0, (size_t)(above * row));
-    if (below > above)
-      d->kernels->pad_rows(&(struct fcv_pad_rows){
-          .rows = fcv_ceil_div(below - above, every),
-          .before = phase->before,
-          .count = phase->end - phase->before,
-          .after = d->row - phase->end,
-          .step = step,
-          .x = x + (axis->shift + i + phase->before * step) * size,
-          .y = to + above * row,
-          .x_pitch = every * axis->in,
-          .y_pitch = every * d->row,
-      });
-    memset(to + below * row, 0, (size_t)((rows - below) * row));
-  }
-}
-
-/* A block of channels of what the box meets, into the thread's stage. */
-static void fill_stage(const struct planes *d, int64_t channel, int64_t channels, char *stage, struct view *view) {
-  const struct fcv_axis *axis = d->walk.axis;
-  const int64_t size = d->kernels->size, all = d->walk.groups * d->walk.kc;
-  const int64_t slices = reach(&axis[0], view->size[1]), rows = reach(&axis[1], view->size[2]);
-  view->first[0] = view->lo[1] * axis[0].in_step + axis[0].shift;
-  view->first[1] = view->lo[2] * axis[1].in_step + axis[1].shift;
-  view->first[2] = axis[2].shift;
-  view->first_image = view->lo[0];
-  view->x = stage;
-  view->end = d->bytes_of_a_box / size + d->kernels->vl;
-  int64_t above = fcv_min(rows, fcv_max(0, -view->first[1])); /* rows above the image, then those inside */
-  above = fcv_min(rows, fcv_round_up(above, rows_step(&d->walk)));
-  const int64_t below = fcv_max(above, fcv_min(rows, axis[1].in - view->first[1]));
-  for (int64_t n = 0; n < view->size[0]; n++)
-    for (int64_t c = 0; c < channels; c++)
-      for (int64_t z = 0; z < slices; z++) {
-        char *to = stage + (n * d->image + c * d->plane + z * d->slice) * size;
-        const int64_t iz = view->first[0] + z;
-        if (iz < 0 || iz >= axis[0].in) {
-          memset(to, 0, (size_t)(d->slice * size));
-          continue;
-        }
-        const int64_t row = (((view->lo[0] + n) * all + channel + c) * axis[0].in + iz) * axis[1].in + view->first[1];
-        stage_rows(d, d->x + (row + above) * axis[2].in * size, rows, above, below, to);
-      }
-}
-
-static void read_in_place(const struct planes *d, int64_t channel, struct view *view) {
-  const int64_t size = d->kernels->size;
-  memset(view->first, 0, sizeof view->first);
-  view->first_image = 0;
-  view->x = d->x + channel * d->plane * size;
-  view->end = d->walk.n * d->image - channel * d->plane;
-}
-
-/* Where the taps of a pixel lie, from its tap 0. */
-static void find_offsets(const struct planes *d, int64_t *offset) {
-  const struct fcv_axis *axis = d->walk.axis;
-  for (int64_t z = 0; z < axis[0].taps; z++)
-    for (int64_t y = 0; y < axis[1].taps; y++)
-      for (int64_t x = 0; x < axis[2].taps; x++) {
-        const int64_t distance = x * axis[2].shift_step, step = axis[2].in_step;
-        *offset++ = z * axis[0].shift_step * d->slice + y * axis[1].shift_step * d->row +
-                    distance % step * d->phase_rows + distance / step;
-      }
-}
-
-/* A pixel of a box: image, slice, row, column. */
-struct cursor {
-  int64_t at[FCV_AXES + 1];
-};
-
-/* The next count pixels of the box, at most a panel's, as runs; returns how many. */
-static int64_t find_runs(const struct planes *d, const struct view *view, int64_t count, struct cursor *cursor,
-                         struct fcv_patch_run *run, int64_t *out) {
-  const struct fcv_axis *axis = d->walk.axis;
-  const int64_t out_plane = axis[0].out * axis[1].out * axis[2].out, all = d->walk.groups * d->walk.nc;
-  int64_t runs = 0;
-  for (int64_t start = 0; start < count; runs++) {
-    const int64_t n = cursor->at[0], z = cursor->at[1], y = cursor->at[2], x = cursor->at[3];
-    const int64_t length = fcv_min(fcv_min(count - start, d->kernels->vl), axis[2].count - x);
-    run[runs] = (struct fcv_patch_run){
-        .from = (n - view->first_image) * d->image + (z * axis[0].in_step + axis[0].shift - view->first[0]) * d->slice +
-                (y * axis[1].in_step + axis[1].shift - view->first[1]) * d->row + x + axis[2].shift - view->first[2],
-        .start = start,
-        .count = length,
-    };
-    out[runs] = n * all * out_plane +
-                ((axis[0].out_start + z * axis[0].out_step) * axis[1].out + axis[1].out_start + y * axis[1].out_step) *
-                    axis[2].out +
-                axis[2].out_start + x * axis[2].out_step;
-    start += length;
-    cursor->at[3] += length;
-    if (cursor->at[3] < axis[2].count)
-      continue;
-    cursor->at[3] = 0;
-    int i = 2;
-    while (++cursor->at[i] == view->lo[i] + view->size[i] && i > 0) {
-      cursor->at[i] = view->lo[i];
-      i--;
-    }
-  }
-  return runs;
 }
 
 /* A panel of patches: its pixels, their runs. */
@@ -234,7 +70,7 @@ static inline void copy_few(char *to, const char *from, int64_t bytes) {
 
 /* Between rows of a tile and the output. */
 static void move_tile(const struct planes *d, const struct panel *panel, int64_t channel, int m, int to_y, char *tile) {
-  const struct fcv_axis *axis = d->walk.axis;
+  const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = d->kernels->size, plane = axis[0].out * axis[1].out * axis[2].out, step = axis[2].out_step;
   for (int i = 0; i < m; i++)
     for (int64_t r = 0; r < panel->runs; r++) {
@@ -255,15 +91,15 @@ static void move_tile(const struct planes *d, const struct panel *panel, int64_t
 static void multiply(const struct planes *d, int64_t group, int64_t first, int64_t last, int64_t channel,
                      int64_t channels, const struct panel *panel, int64_t panels, char *memory) {
   const struct fcv_kernels *k = d->kernels;
-  const struct fcv_axis *axis = d->walk.axis;
+  const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
   const int64_t tiles = fcv_ceil_div(last - first, k->mr);
-  const int ends = channel + channels == d->walk.kc, fused = fcv_fused(d->conv->activation);
+  const int ends = channel + channels == d->patcher.walk.kc, fused = fcv_fused(d->conv->activation);
   const void *a[16];
   void *c[16], *own[16];
   struct fcv_igemm_tile tile = {
       .taps = 1,
-      .kc = channels * d->taps,
+      .kc = channels * d->patcher.taps,
       .a = a,
       .activation = ends && fused ? (int)d->conv->activation : FCV_LINEAR,
       .slope = d->conv->slope,
@@ -271,13 +107,13 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
   };
   for (int t = 0; t < k->mr; t++) own[t] = memory + t * d->width * size;
   for (int64_t t = 0; t < tiles; t++) {
-    const int64_t j0 = group * d->walk.nc + first + (last - first) * t / tiles;
-    const int64_t j1 = group * d->walk.nc + first + (last - first) * (t + 1) / tiles;
+    const int64_t j0 = group * d->patcher.walk.nc + first + (last - first) * t / tiles;
+    const int64_t j1 = group * d->patcher.walk.nc + first + (last - first) * (t + 1) / tiles;
     tile.m = (int)(j1 - j0);
     tile.row_bias = d->bias && channel == 0 ? d->bias + j0 * size : NULL;
     for (int i = 0; i < k->mr; i++) {
       const int64_t j = fcv_min(j0 + i, j1 - 1);
-      a[i] = d->w + (j * d->pitch + channel * d->taps) * size;
+      a[i] = d->w + (j * d->pitch + channel * d->patcher.taps) * size;
       c[i] = d->y + j * plane * size;
     }
     for (int64_t p = 0; p < panels; p++) {
@@ -300,141 +136,44 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
 }
 
 /* Panels of patches for the next count pixels of the box; returns how many. */
-static int64_t make_panels(const struct planes *d, const struct view *view, int64_t count, struct cursor *cursor,
-                           int64_t channels, const struct unit_memory *memory, struct panel *panel) {
+static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *view, int64_t count,
+                           struct fcv_patch_cursor *cursor, int64_t channels, const struct unit_memory *memory,
+                           struct panel *panel) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t panels = fcv_ceil_div(count, d->width);
-  int64_t most = 0; /* of the offsets: phases are not in order */
-  for (int64_t t = 0; t < d->taps; t++) most = fcv_max(most, memory->offset[t]);
   for (int64_t p = 0; p < panels; p++) {
     struct fcv_patch_run *run = memory->run + p * d->width;
     int64_t *out = memory->out + p * d->width;
-    char *patches = memory->patches + p * d->width * channels * d->taps * k->size;
+    char *patches = memory->patches + p * d->width * channels * d->patcher.taps * k->size;
     panel[p] = (struct panel){.count = fcv_min(d->width, count - p * d->width), .run = run, .out = out};
     panel[p].patches = patches;
-    panel[p].runs = find_runs(d, view, panel[p].count, cursor, run, out);
+    panel[p].runs = fcv_patch_runs(&d->patcher, view, panel[p].count, cursor, run, out);
     const int64_t last = panel[p].runs - 1;
-    const struct fcv_patch_run *end = &run[last];
-    panel[p].in_place = d->walk.axis[2].out_step == 1 && out[last] - out[0] == end->start;
-    const struct fcv_patches job = {
-        .channels = channels,
-        .taps = d->taps,
-        .plane = d->plane,
-        .runs = panel[p].runs,
-        .offset = memory->offset,
-        .run = run,
-        .exact = end->from + (channels - 1) * d->plane + most + end->count + k->vl > view->end,
-        .x = view->x,
-        .to = patches,
-    };
-    k->patches[fcv_ceil_div(panel[p].count, k->vl) - 1](&job);
+    panel[p].in_place = d->patcher.walk.axis[2].out_step == 1 && out[last] - out[0] == run[last].start;
+    fcv_patch_copy(&d->patcher, view, channels, panel[p].runs, run, patches, fcv_round_up(panel[p].count, k->vl));
   }
   return panels;
 }
 
 static void planes_unit(const void *context, int64_t unit, int thread) {
   const struct planes *d = context;
-  const int64_t split = unit % d->splits, group = unit / d->splits % d->walk.groups;
-  int64_t rest = unit / d->splits / d->walk.groups;
-  const int64_t totals[FCV_AXES] = {d->walk.n, d->walk.axis[0].count, d->walk.axis[1].count};
+  const struct fcv_walk *walk = &d->patcher.walk;
+  const int64_t split = unit % d->splits, group = unit / d->splits % walk->groups;
   struct unit_memory memory = {0};
-  struct view view;
+  struct fcv_patch_view view;
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  for (int i = FCV_AXES - 1; i >= 0; i--) {
-    view.lo[i] = rest % d->boxes[i] * d->box[i];
-    view.size[i] = fcv_min(d->box[i], totals[i] - view.lo[i]);
-    rest /= d->boxes[i];
-  }
-  view.pixels = fcv_product(view.size) * d->walk.axis[2].count;
-  find_offsets(d, memory.offset);
-  const int64_t first = d->walk.nc * split / d->splits, last = d->walk.nc * (split + 1) / d->splits;
-  for (int64_t c = 0; c < d->walk.kc; c += d->channels) {
-    const int64_t channels = fcv_min(d->channels, d->walk.kc - c), channel = group * d->walk.kc + c;
-    if (d->staged)
-      fill_stage(d, channel, channels, memory.stage, &view);
-    else
-      read_in_place(d, channel, &view);
-    struct cursor cursor = {{view.lo[0], view.lo[1], view.lo[2], 0}};
+  fcv_patch_box(&d->patcher, unit / d->splits / walk->groups, &view);
+  const int64_t first = walk->nc * split / d->splits, last = walk->nc * (split + 1) / d->splits;
+  for (int64_t c = 0; c < walk->kc; c += d->patcher.channels) {
+    const int64_t channels = fcv_min(d->patcher.channels, walk->kc - c);
+    fcv_patch_read(&d->patcher, group * walk->kc + c, channels, memory.stage, &view);
+    struct fcv_patch_cursor cursor = fcv_patch_begin(&view);
     for (int64_t q = 0; q < view.pixels; q += d->chunk) {
       struct panel panel[64];
       const int64_t panels =
           make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
       multiply(d, group, first, last, c, channels, panel, panels, memory.tile);
     }
-  }
-}
-
-/* Whether all taps of all outputs lie inside, and pixels of a tap are neighbours. */
-static int fits_in_place(const struct fcv_walk *walk) {
-  for (int i = 0; i < FCV_AXES; i++) {
-    const struct fcv_axis *axis = &walk->axis[i];
-    if (axis->shift < 0 || axis->shift + reach(axis, axis->count) > axis->in)
-      return 0;
-  }
-  return walk->axis[2].in_step == 1;
-}
-
-/* A walk that maps images to images of the same size, pixel by pixel, has one row. */
-static void join_rows(struct fcv_walk *walk) {
-  int64_t pixels = 1;
-  for (int i = 0; i < FCV_AXES; i++) {
-    const struct fcv_axis *axis = &walk->axis[i];
-    if (axis->taps != 1 || axis->shift != 0 || axis->in_step != 1 || axis->out_step != 1 || axis->out_start != 0 ||
-        axis->in != axis->count || axis->out != axis->count)
-      return;
-    pixels *= axis->count;
-  }
-  walk->axis[0].in = walk->axis[0].out = walk->axis[0].count = 1;
-  walk->axis[1].in = walk->axis[1].out = walk->axis[1].count = 1;
-  walk->axis[2].in = walk->axis[2].out = walk->axis[2].count = pixels;
-}
-
-/* Boxes of outputs: as many rows as fit into the stage, but some for each thread. */
-static void cut(struct planes *d, int threads) {
-  const struct fcv_axis *axis = d->walk.axis;
-  const int64_t size = d->kernels->size, totals[FCV_AXES] = {d->walk.n, axis[0].count, axis[1].count};
-  d->row = fcv_ceil_div(reach(&axis[2], axis[2].count), axis[2].in_step);
-  const int64_t line = d->row * axis[2].in_step * d->channels * size;
-  const int64_t budget = d->staged ? STAGE_BYTES / fcv_max(1, line) : INT64_MAX / 4;
-  const int64_t row_pixels = fcv_max(1, axis[2].count);
-  const int64_t pixels = d->staged ? INT64_MAX / 4 : fcv_max(1, 4 * d->chunk / row_pixels);
-  int64_t *box = d->box;
-  box[0] = box[1] = 1;
-  box[2] = fcv_min(totals[2], pixels);
-  while (box[2] > 1 && reach(&axis[1], box[2]) * reach(&axis[0], 1) > budget) box[2]--;
-  if (box[2] == totals[2])
-    while (box[1] < totals[1] && box[2] * (box[1] + 1) <= pixels &&
-           reach(&axis[1], box[2]) * reach(&axis[0], box[1] + 1) <= budget)
-      box[1]++;
-  const int64_t lines = reach(&axis[1], box[2]) * reach(&axis[0], box[1]);
-  if (box[2] == totals[2] && box[1] == totals[1])
-    box[0] = fcv_max(1, fcv_min(totals[0], fcv_min(budget / lines, pixels / (box[1] * box[2]))));
-  for (int i = 0; i < FCV_AXES; i++) d->boxes[i] = fcv_ceil_div(totals[i], box[i]);
-  const int64_t wanted = threads > 1 ? 4 * threads : 1;
-  for (int i = 0; i < FCV_AXES && fcv_product(d->boxes) * d->walk.groups < wanted; i++)
-    while (box[i] > 1 && fcv_product(d->boxes) * d->walk.groups < wanted &&
-           fcv_product(box) * row_pixels > 2 * d->width) {
-      box[i] = fcv_ceil_div(box[i], 2);
-      d->boxes[i] = fcv_ceil_div(totals[i], box[i]);
-    }
-  for (int i = 0; i < FCV_AXES; i++) box[i] = fcv_ceil_div(totals[i], d->boxes[i]); /* of about the same size */
-  const int64_t units = fcv_product(d->boxes) * d->walk.groups;
-  d->splits =
-      units < 2 * threads ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), d->walk.nc / d->kernels->mr)) : 1;
-  if (threads == 1)
-    d->splits = 1;
-  if (d->staged) {
-    d->phase_rows = reach(&axis[1], box[2]) * d->row;
-    d->slice = axis[2].in_step * d->phase_rows;
-    d->plane = reach(&axis[0], box[1]) * d->slice;
-    d->image = d->channels * d->plane;
-    d->bytes_of_a_box = box[0] * d->image * size;
-  } else {
-    d->phase_rows = 0; /* there is one phase */
-    d->row = axis[2].in;
-    d->slice = axis[1].in * d->row;
-    d->plane = axis[0].in * d->slice;
-    d->image = d->walk.groups * d->walk.kc * d->plane;
   }
 }
 
@@ -545,43 +284,43 @@ void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct planes d = {.conv = conv, .kernels = k, .walk = *walk, .x = x, .y = y};
-  join_rows(&d.walk);
-  const struct fcv_axis *axis = d.walk.axis;
-  const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count;
+  struct planes d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .y = y};
+  struct fcv_patcher *patcher = &d.patcher;
+  fcv_join_rows(&patcher->walk);
+  const struct fcv_axis *axis = patcher->walk.axis;
+  const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count, taps = fcv_walk_taps(walk);
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
-  d.taps = fcv_walk_taps(walk);
-  const int64_t most = fcv_max(1, TERM_BYTES / k->size / d.taps);
-  d.channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
+  const int64_t most = fcv_max(1, TERM_BYTES / k->size / taps);
+  patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   d.width = (int64_t)k->nv * k->vl;
-  d.chunk = d.width * fcv_max(1, fcv_min(64, PATCH_BYTES / (d.channels * d.taps * d.width * k->size)));
-  d.staged = !fits_in_place(&d.walk);
-  const int threads = fcv_threads_for((double)outputs * (double)(d.taps * walk->kc) * (double)walk->nc);
-  cut(&d, threads);
+  d.chunk = d.width * fcv_max(1, fcv_min(64, PATCH_BYTES / (patcher->channels * taps * d.width * k->size)));
+  const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
+  fcv_patcher_plan(patcher, STAGE_BYTES, 4 * d.chunk, threads > 1 ? fcv_ceil_div(4 * threads, walk->groups) : 1,
+                   2 * d.width);
+  const int64_t units = fcv_product(patcher->boxes) * walk->groups;
+  d.splits = threads > 1 ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   const int packs = !conv->packed && !is_packed(walk, view);
   const struct layout layout = packed_layout(k, walk);
   int64_t bytes = 0;
   const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
-  const int64_t phases_at = fcv_reserve(&bytes, d.staged ? axis[2].in_step * (int64_t)sizeof(struct phase) : 0);
+  const int64_t patcher_at = fcv_reserve(&bytes, fcv_patcher_bytes(patcher));
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
   d.thread_memory = memory + threads_at;
-  d.phase = (struct phase *)(memory + phases_at);
-  if (d.staged)
-    find_phases(&d, (struct phase *)(memory + phases_at));
+  fcv_patcher_start(patcher, memory + patcher_at);
   if (packs)
     fcv_planes_pack(conv, walk, view, w, NULL, memory + packed_at);
   const char *packed = packs ? memory + packed_at : conv->packed;
   d.w = packed ? packed + layout.weights : w;
-  d.pitch = packed ? layout.pitch : d.taps * walk->kc;
+  d.pitch = packed ? layout.pitch : taps * walk->kc;
   d.bias = bias && conv->packed ? packed + layout.bias : bias;
-  fcv_parallel_for(fcv_product(d.boxes) * walk->groups * d.splits, threads, planes_unit, &d);
+  fcv_parallel_for(units * d.splits, threads, planes_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -155,6 +155,8 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
       memset(gw, 0, (size_t)weights);
     return FCV_OK;
   }
+  if (fcv_use_wgrad_planes(conv))
+    return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
 
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
   const int patches = conv->algorithm == FCV_IM2COL;

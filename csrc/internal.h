@@ -257,6 +257,57 @@ fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed,
                                     const void *bias, void *y);
 int64_t fcv_depthwise_first_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_first_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
+/* patches.c: patches of channels-first images, box of outputs by box, some channels at a time. */
+struct fcv_phase;
+struct fcv_patcher {
+  const struct fcv_kernels *kernels;
+  struct fcv_walk walk;
+  const char *x;
+  int64_t channels; /* of a block */
+  /* Set by fcv_patcher_plan: */
+  int64_t taps, box[FCV_AXES], boxes[FCV_AXES]; /* outputs of a box, boxes: images, slices, rows */
+  int staged;                                   /* else x is read in place */
+  int64_t row, slice, plane, image;             /* element pitches of the input as it is read */
+  int64_t phase_rows;                           /* from one phase of a slice's rows to the next */
+  int64_t stage_bytes;                          /* with VL elements behind the last row */
+  /* By fcv_patcher_start: */
+  const int64_t *offset; /* [taps] */
+  int64_t last_offset;
+  const struct fcv_phase *phase; /* [in_step of a row] */
+};
+/* Boxes of as many rows as fit into a stage of budget bytes, or where there is none have at most so many pixels, but
+ * one row; no fewer boxes than wanted, as long as they have more than least pixels. */
+void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least);
+int64_t fcv_patcher_bytes(const struct fcv_patcher *p);
+void fcv_patcher_start(struct fcv_patcher *p, void *memory);
+/* What of the input a box reads, and where the input begins. */
+struct fcv_patch_view {
+  int64_t lo[FCV_AXES], size[FCV_AXES]; /* outputs: images, slices, rows */
+  int64_t pixels;
+  const char *x;            /* of the first channel of the block */
+  int64_t first[FCV_AXES];  /* coordinates at x: slice, row, column */
+  int64_t first_image, end; /* image at x; elements behind x that may be read */
+};
+void fcv_patch_box(const struct fcv_patcher *p, int64_t index, struct fcv_patch_view *view);
+/* Some channels of all groups' from now on, through the stage where there is one. */
+void fcv_patch_read(const struct fcv_patcher *p, int64_t channel, int64_t channels, char *stage,
+                    struct fcv_patch_view *view);
+/* A pixel of a box: image, slice, row, column. */
+struct fcv_patch_cursor {
+  int64_t at[FCV_AXES + 1];
+};
+static inline struct fcv_patch_cursor fcv_patch_begin(const struct fcv_patch_view *view) {
+  return (struct fcv_patch_cursor){{view->lo[0], view->lo[1], view->lo[2], 0}};
+}
+/* The next count pixels as runs, and where in the output each begins, channel 0; returns how many. */
+int64_t fcv_patch_runs(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t count,
+                       struct fcv_patch_cursor *cursor, struct fcv_patch_run *run, int64_t *out);
+/* Their patches, [channel][tap][pitch]; VL - 1 elements behind each row are written. */
+void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t channels, int64_t runs,
+                    const struct fcv_patch_run *run, char *to, int64_t pitch);
+/* A walk that maps images to images of the same size, pixel by pixel, gets one row. */
+void fcv_join_rows(struct fcv_walk *walk);
+
 /* conv_planes.c: the same for channels first, where it applies. */
 int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
@@ -270,6 +321,9 @@ void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, 
                 const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches);
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
+/* conv_col2im_planes.c: the same, without bias and activation, for few input channels, channels first. */
+int fcv_use_col2im_planes(const struct fcv_conv *conv);
+fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
 /* conv.c: memory set to zero by all threads. */
 void fcv_clear(void *memory, int64_t bytes);
 /* conv_toeplitz.c */
@@ -297,6 +351,11 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* conv_wgrad_planes.c: the same for few input channels, channels first. */
+enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a tile stay in L1 */
+int fcv_use_wgrad_planes(const struct fcv_conv *conv);
+fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                 const void *gy, void *gw);
 /* conv_wgrad_depthwise.c */
 fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 

@@ -1,5 +1,5 @@
 /* All kernels of one element type and instruction set, and their table. The isa_*.c files include it twice, after
- * setting ISA, VECTOR_BYTES, the tile sizes MR, NV, MI, and DTYPE with DTYPE_BITS. */
+ * setting ISA, VECTOR_BYTES, the tile sizes MR, NV, MI, DA, DB, and DTYPE with DTYPE_BITS. */
 #include <math.h>
 
 #include "kernels.h"
@@ -10,8 +10,10 @@
 #include "elementwise_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
+#include "dots_inl.h"
 #include "normalize_inl.h"
 #include "peak_inl.h"
+#include "pool_2x2_inl.h"
 #include "pool_inl.h"
 #include "softmax_inl.h"
 #include "resample_inl.h"
@@ -35,21 +37,25 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .mr = MR,
     .nv = NV,
     .mi = MI,
+    .da = DA,
+    .db = DB,
     .igemm = {PANELS(igemm)},
     .depthwise_last = NAME(depthwise_last),
     .depthwise_first = NAME(depthwise_first),
     .depthwise_sums_last = NAME(depthwise_sums_last),
     .depthwise_sums_first = NAME(depthwise_sums_first),
     .wgrad = {PANELS(wgrad)},
+    .dots = NAME(dots),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},
     .winograd_output = {NAME(winograd_output_2), NAME(winograd_output_4)},
     .winograd_weight = {NAME(winograd_weight_2), NAME(winograd_weight_4)},
     .winograd_grad_output = {NAME(winograd_grad_output_2), NAME(winograd_grad_output_4)},
     .winograd_grad_weight = {NAME(winograd_grad_weight_2), NAME(winograd_grad_weight_4)},
     .transpose = NAME(transpose),
-    .patches = {PANELS(patches)},
+    .patches = NAME(patches),
     .pad_rows = NAME(pad_rows),
     .merge_rows = NAME(merge_rows),
+    .add_rows = NAME(add_rows),
     .sum_rows = NAME(sum_rows),
     .sum = NAME(sum),
     .pool_max = NAME(pool_max),
@@ -61,6 +67,10 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_index_row = NAME(pool_max_index_row),
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .pool_max_2x2 = NAME(pool_max_2x2),
+    .pool_avg_2x2 = NAME(pool_avg_2x2),
+    .pool_max_2x2_grad = NAME(pool_max_2x2_grad),
+    .pool_avg_2x2_grad = NAME(pool_avg_2x2_grad),
     .weighted_sum = NAME(weighted_sum),
     .gather = NAME(gather),
     .unpool_add = NAME(unpool_add),

@@ -5,6 +5,8 @@
 #define MR 6
 #define NV 2
 #define MI 6
+#define DA 4
+#define DB 3
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -5,6 +5,8 @@
 #define MR 14
 #define NV 2
 #define MI 8
+#define DA 6
+#define DB 4
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -5,6 +5,8 @@
 #define MR 4
 #define NV 2
 #define MI 4
+#define DA 4
+#define DB 2
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -4,6 +4,8 @@
 #define MR 5
 #define NV 4
 #define MI 4
+#define DA 6
+#define DB 4
 
 #define DTYPE f32
 #define DTYPE_BITS 32

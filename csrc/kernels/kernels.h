@@ -83,6 +83,23 @@ struct fcv_wgrad_tile {
 };
 typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
 
+/* Products of rows with rows: one tile of da x db sums of vectors, held in registers over q < count.
+ *
+ *     c[i * c_pitch + column[j]] = sum over q of a[i][q] * b[j][q]                       i < m <= da, j < n <= db
+ *
+ * added to what c holds where accumulate is set. All da and db pointers must be readable (repeat the last). There are
+ * VL sums for each i and j, in the order of q, which are added pairwise. */
+struct fcv_dots_tile {
+  int64_t count;
+  const void *const *a; /* [da] */
+  const void *const *b; /* [db] */
+  void *c;
+  int64_t c_pitch;
+  const int64_t *column; /* [n] */
+  int m, n, accumulate;
+};
+typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
+
 /* Weight gradient of depthwise convolution, over a box of pixels: sums of vectors, held in registers.
  *
  *     last:  gw[t][gw_offset + j] += sum over r < rows, i < count of x[t][x_offset + r * x_row + i * x_step + j] *
@@ -106,13 +123,14 @@ typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
                               int64_t dst_pitch);
 
-/* Patches of neighbouring pixels of channels-first images, as igemm reads them in place of weights: rows of nr = nv *
- * VL pixels, for each channel and tap. The pixels of a run, at most VL, are neighbours in memory.
+/* Patches of neighbouring pixels of channels-first images: a row of them for each channel and tap. The pixels of a run,
+ * at most VL, are neighbours in memory.
  *
- *     to[c][t][run.start + i] = x[run.from + c * plane + offset[t] + i]        c < channels, t < taps, i < run.count
+ *     to[(c * taps + t) * pitch + run.start + i] = x[run.from + c * plane + offset[t] + i]
  *
- * Lanes that no run fills hold anything. Whole vectors are moved: VL - 1 elements behind each run must be readable
- * unless exact is set, and as many behind to[channels][taps] writable. Runs are in the order of their lanes. */
+ * for c < channels, t < taps, i < run.count. Elements that no run fills hold anything. Whole vectors are moved: VL - 1
+ * elements behind each run must be readable unless exact is set, and as many behind each row of to are written. Rows
+ * and runs are in order. */
 struct fcv_patch_run {
   int64_t from, start, count;
 };
@@ -123,6 +141,7 @@ struct fcv_patches {
   int exact;
   const void *x;
   void *to;
+  int64_t pitch;
 };
 typedef void fcv_patches_fn(const struct fcv_patches *patches);
 /* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and
@@ -143,6 +162,16 @@ struct fcv_merge_rows {
   int64_t x_part, x_pitch, y_pitch;
 };
 typedef void fcv_merge_rows_fn(const struct fcv_merge_rows *merge);
+
+/* y[r * y_pitch + i] += x[r * x_pitch + i] for r < rows, i < columns. Whole vectors are moved: up to VL - 1 elements
+ * behind each row are read, and of y written as they were. */
+struct fcv_add_rows {
+  int64_t rows, columns;
+  const void *x;
+  void *y;
+  int64_t x_pitch, y_pitch;
+};
+typedef void fcv_add_rows_fn(const struct fcv_add_rows *add);
 
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
@@ -189,6 +218,19 @@ struct fcv_pool_row {
   int64_t *index;          /* [outputs] */
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
+/* Windows of 2x2 elements that lie side by side, with two rows of x for each row of outputs:
+ *
+ *     max, avg:            y[r][o] = max, or scale * sum, of x[2 * r + i][2 * o + j] over i < 2, j < 2
+ *     max_grad, avg_grad:  gx = gy[r][o] at the first maximum, or scale * gy[r][o], and zero elsewhere
+ *
+ * Rows of x and gx have width elements, of which the last may belong to no window; rows of y and gy have outputs. */
+struct fcv_pool_2x2 {
+  int64_t rows, outputs, width;
+  double scale;
+  const void *x, *gy;
+  void *y, *gx;
+};
+typedef void fcv_pool_2x2_fn(const struct fcv_pool_2x2 *pool);
 /* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.
  *
  *     add: image[index[p][c]][c] += pooled[p][c], where index is not -1
@@ -284,16 +326,19 @@ struct fcv_kernels {
   const char *isa, *dtype;
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
+  int da, db;                      /* dots tile */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
+  fcv_dots_fn *dots;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
-  fcv_patches_fn *patches[FCV_MAX_NV]; /* [v - 1]: rows of v vectors */
+  fcv_patches_fn *patches;
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
+  fcv_add_rows_fn *add_rows;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_max_fn *pool_max;
@@ -301,6 +346,7 @@ struct fcv_kernels {
   fcv_pool_max_grad_fn *pool_max_grad;
   fcv_pool_avg_grad_fn *pool_avg_grad;
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
+  fcv_pool_2x2_fn *pool_max_2x2, *pool_avg_2x2, *pool_max_2x2_grad, *pool_avg_2x2_grad;
   fcv_weighted_sum_fn *weighted_sum;
   fcv_gather_fn *gather;
   fcv_unpool_fn *unpool_add, *unpool_put, *unpool_get;

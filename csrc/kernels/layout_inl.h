@@ -1,7 +1,5 @@
 /* Moving data between layouts, and sums over rows; contracts in kernels.h. */
 
-/* A full block of VL rows x VL columns: log2(VL) rounds in which row i is interleaved with row i + VL / 2. */
-#define interleave NAME(interleave)
 #if VECTOR_BYTES * 8 == DTYPE_BITS * 2
 #define LOW 0, 2
 #define HIGH 1, 3
@@ -15,6 +13,13 @@
 #define LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #endif
+#define low_lanes NAME(low_lanes) /* a and b by turns: of 2 * VL elements the first, */
+INLINE vec low_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, LOW); }
+#define high_lanes NAME(high_lanes) /* and the others */
+INLINE vec high_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, HIGH); }
+#undef LOW
+#undef HIGH
+/* A full block of VL rows x VL columns: log2(VL) rounds in which row i is interleaved with row i + VL / 2. */
 #define transpose_block NAME(transpose_block)
 INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
   vec r[VL], s[VL];
@@ -24,8 +29,8 @@ INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64
   for (int round = 1; round < VL; round *= 2) {
     UNROLL(8)
     for (int i = 0; i < VL / 2; i++) {
-      s[2 * i] = __builtin_shufflevector(r[i], r[i + VL / 2], LOW);
-      s[2 * i + 1] = __builtin_shufflevector(r[i], r[i + VL / 2], HIGH);
+      s[2 * i] = low_lanes(r[i], r[i + VL / 2]);
+      s[2 * i + 1] = high_lanes(r[i], r[i + VL / 2]);
     }
     UNROLL(16)
     for (int i = 0; i < VL; i++) r[i] = s[i];
@@ -52,8 +57,9 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
 
 /* count > 0: a number of runs that is known, whose places stay in registers. */
 #define patches_of NAME(patches_of)
-INLINE void patches_of(const struct fcv_patches *p, const int nv, const int count) {
-  const int64_t channels = p->channels, taps = p->taps, plane = p->plane, runs = count > 0 ? count : p->runs;
+INLINE void patches_of(const struct fcv_patches *p, const int count, const int ahead) {
+  const int64_t channels = p->channels, taps = p->taps, plane = p->plane, pitch = p->pitch;
+  const int64_t runs = count > 0 ? count : p->runs;
   const int64_t *offset = p->offset;
   const struct fcv_patch_run *run = p->run;
   const real *x = p->x, *from[4];
@@ -65,8 +71,10 @@ INLINE void patches_of(const struct fcv_patches *p, const int nv, const int coun
     start[r] = run[r].start;
   }
   for (int64_t c = 0; c < channels; c++, x += plane) {
-    for (int64_t t = 0; t < taps; t++, to += nv * VL) {
+    for (int64_t t = 0; t < taps; t++, to += pitch) {
       const int64_t at = offset[t];
+      if (ahead)
+        __builtin_prefetch(from[0] + at + ahead);
       if (count > 0) {
         UNROLL(4)
         for (int r = 0; r < count; r++) store(to + start[r], load(from[r] + at));
@@ -83,51 +91,49 @@ INLINE void patches_of(const struct fcv_patches *p, const int nv, const int coun
   }
 }
 
-#define patches_body NAME(patches_body)
-INLINE void patches_body(const struct fcv_patches *p, const int nv) {
+static void NAME(patches)(const struct fcv_patches *p) {
   switch (p->exact ? 0 : p->runs) {
   case 1:
-    patches_of(p, nv, 1);
+    patches_of(p, 1, 0);
     break;
   case 2:
-    patches_of(p, nv, 2);
+    if (p->taps == 1)
+      patches_of(p, 2, 256 / sizeof(real));
+    else
+      patches_of(p, 2, 0);
     break;
   case 3:
-    patches_of(p, nv, 3);
+    patches_of(p, 3, 0);
     break;
   case 4:
-    patches_of(p, nv, 4);
+    patches_of(p, 4, 0);
     break;
   default:
-    patches_of(p, nv, 0);
+    patches_of(p, 0, 0);
   }
 }
 
-#define PATCHES(nv)                                                                                                    \
-  static void NAME(patches_##nv)(const struct fcv_patches *patches) { patches_body(patches, nv); }
-PATCHES(1)
-PATCHES(2)
-#if NV == 4
-PATCHES(3)
-PATCHES(4)
-#endif
-#undef PATCHES
-
 #if VECTOR_BYTES * 8 == DTYPE_BITS * 2
 #define EVEN 0, 2
+#define ODD 1, 3
 #define EVEN_ODD 0, 3
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 4
 #define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
 #define EVEN_ODD 0, 2, 5, 7
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 8
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
 #define EVEN_ODD 0, 2, 4, 6, 9, 11, 13, 15
 #else
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
 #define EVEN_ODD 0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31
 #endif
 #define even_lanes NAME(even_lanes) /* of 2 * VL neighbours */
 INLINE vec even_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, EVEN); }
+#define odd_lanes NAME(odd_lanes)
+INLINE vec odd_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, ODD); }
 #define zeros NAME(zeros)
 INLINE void zeros(real *y, int64_t count, vec zero) {
   for (int64_t i = 0; i < count; i += VL) store(y + i, zero);
@@ -167,6 +173,7 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
   zeros(y, pad->below * y_pitch, zero);
 }
 #undef EVEN
+#undef ODD
 #undef EVEN_ODD
 
 static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
@@ -179,15 +186,29 @@ static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
       for (const int64_t last = columns / 2 - VL; i < columns / 2; i += VL) {
         i = i < last ? i : last;
         const vec even = load(x + i), odd = load(x + x_part + i);
-        store(y + 2 * i, __builtin_shufflevector(even, odd, LOW));
-        store(y + 2 * i + VL, __builtin_shufflevector(even, odd, HIGH));
+        store(y + 2 * i, low_lanes(even, odd));
+        store(y + 2 * i + VL, high_lanes(even, odd));
       }
+    for (; parts == 1 && i + VL <= columns; i += VL) store(y + i, load(x + i));
     for (; i * parts < columns; i++)
       for (int64_t p = 0; p < parts && i * parts + p < columns; p++) y[i * parts + p] = x[p * x_part + i];
   }
 }
-#undef LOW
-#undef HIGH
+
+static void NAME(add_rows)(const struct fcv_add_rows *add) {
+  const int64_t columns = add->columns, whole = columns / VL * VL;
+  const real *x = add->x;
+  real *y = add->y;
+  lane mask[2 * VL];
+  for (int i = 0; i < 2 * VL; i++) mask[i] = i < VL ? -1 : 0;
+  ivec part;
+  __builtin_memcpy(&part, mask + VL - (columns - whole), sizeof part);
+  for (int64_t r = 0; r < add->rows; r++, x += add->x_pitch, y += add->y_pitch) {
+    for (int64_t i = 0; i < whole; i += VL) store(y + i, load(y + i) + load(x + i));
+    if (whole < columns)
+      store(y + whole, load(y + whole) + (vec)((ivec)load(x + whole) & part));
+  }
+}
 
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {
   const real *x = from;

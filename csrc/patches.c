@@ -1,0 +1,273 @@
+/* Patches of channels-first images, for kernels whose vectors run along pixels: a row for each term, which is one input
+ * channel at one tap, of neighbouring pixels. A box of outputs is served at a time: the rows of the input that it meets
+ * are copied with their padding, where x cannot be read in place, and the patches from there. */
+#include "internal.h"
+
+struct fcv_phase {
+  int met; /* by some tap */
+  int64_t before, end;
+};
+
+/* Elements of the input that count outputs of an axis meet, from the first to the last. */
+static int64_t reach(const struct fcv_axis *axis, int64_t count) {
+  return (count - 1) * axis->in_step + (axis->taps - 1) * axis->shift_step + 1;
+}
+
+/* Whether some output has a tap at the element of this distance from tap 0 of the first. */
+static int is_met(const struct fcv_axis *axis, int64_t distance) {
+  for (int64_t t = 0; t < axis->taps; t++)
+    if ((distance - t * axis->shift_step) % axis->in_step == 0)
+      return 1;
+  return 0;
+}
+
+static void find_phases(const struct fcv_patcher *p, struct fcv_phase *phase) {
+  const struct fcv_axis *axis = &p->walk.axis[2];
+  for (int64_t i = 0; i < axis->in_step; i++, phase++) {
+    const int64_t first = axis->shift + i; /* column first + j * in_step, j < row, of 0 .. in - 1 */
+    phase->met = is_met(axis, i);
+    phase->before = fcv_min(p->row, fcv_ceil_div(fcv_max(0, -first), axis->in_step));
+    phase->end = fcv_min(p->row, fcv_ceil_div(fcv_max(0, axis->in - first), axis->in_step));
+    phase->end = fcv_max(phase->before, phase->end);
+  }
+}
+
+/* The distance of rows that are met: with one tap those in between are not. */
+static int64_t rows_step(const struct fcv_walk *walk) { return walk->axis[1].taps == 1 ? walk->axis[1].in_step : 1; }
+
+/* Rows of one slice of a channel, above and below of them outside: every in_step-th column of all rows first, then the
+ * columns that follow them, and so on, so that the pixels of a tap are neighbours. x: the first row inside. */
+static void stage_rows(const struct fcv_patcher *p, const char *x, int64_t rows, int64_t above, int64_t below,
+                       char *to) {
+  const struct fcv_axis *axis = &p->walk.axis[2];
+  const int64_t size = p->kernels->size, step = axis->in_step, row = p->row * size;
+  const int64_t every = rows_step(&p->walk);
+  for (int64_t i = 0; i < step; i++, to += p->phase_rows * size) {
+    const struct fcv_phase *phase = &p->phase[i];
+    if (!phase->met)
+      continue;
+    memset(to, 0, (size_t)(above * row));
+    if (below > above)
+      p->kernels->pad_rows(&(struct fcv_pad_rows){
+          .rows = fcv_ceil_div(below - above, every),
+          .before = phase->before,
+          .count = phase->end - phase->before,
+          .after = p->row - phase->end,
+          .step = step,
+          .x = x + (axis->shift + i + phase->before * step) * size,
+          .y = to + above * row,
+          .x_pitch = every * axis->in,
+          .y_pitch = every * p->row,
+      });
+    memset(to + below * row, 0, (size_t)((rows - below) * row));
+  }
+}
+
+/* A block of channels of what the box meets, into the thread's stage. */
+static void fill_stage(const struct fcv_patcher *p, int64_t channel, int64_t channels, char *stage,
+                       struct fcv_patch_view *view) {
+  const struct fcv_axis *axis = p->walk.axis;
+  const int64_t size = p->kernels->size, all = p->walk.groups * p->walk.kc;
+  const int64_t slices = reach(&axis[0], view->size[1]), rows = reach(&axis[1], view->size[2]);
+  view->first[0] = view->lo[1] * axis[0].in_step + axis[0].shift;
+  view->first[1] = view->lo[2] * axis[1].in_step + axis[1].shift;
+  view->first[2] = axis[2].shift;
+  view->first_image = view->lo[0];
+  view->x = stage;
+  view->end = p->stage_bytes / size;
+  int64_t above = fcv_min(rows, fcv_max(0, -view->first[1])); /* rows above the image, then those inside */
+  above = fcv_min(rows, fcv_round_up(above, rows_step(&p->walk)));
+  const int64_t below = fcv_max(above, fcv_min(rows, axis[1].in - view->first[1]));
+  for (int64_t n = 0; n < view->size[0]; n++)
+    for (int64_t c = 0; c < channels; c++)
+      for (int64_t z = 0; z < slices; z++) {
+        char *to = stage + (n * p->image + c * p->plane + z * p->slice) * size;
+        const int64_t iz = view->first[0] + z;
+        if (iz < 0 || iz >= axis[0].in) {
+          memset(to, 0, (size_t)(p->slice * size));
+          continue;
+        }
+        const int64_t row = (((view->lo[0] + n) * all + channel + c) * axis[0].in + iz) * axis[1].in + view->first[1];
+        stage_rows(p, p->x + (row + above) * axis[2].in * size, rows, above, below, to);
+      }
+}
+
+static void read_in_place(const struct fcv_patcher *p, int64_t channel, struct fcv_patch_view *view) {
+  const int64_t size = p->kernels->size;
+  memset(view->first, 0, sizeof view->first);
+  view->first_image = 0;
+  view->x = p->x + channel * p->plane * size;
+  view->end = p->walk.n * p->image - channel * p->plane;
+}
+
+/* Where the taps of a pixel lie, from its tap 0. */
+static void find_offsets(const struct fcv_patcher *p, int64_t *offset) {
+  const struct fcv_axis *axis = p->walk.axis;
+  for (int64_t z = 0; z < axis[0].taps; z++)
+    for (int64_t y = 0; y < axis[1].taps; y++)
+      for (int64_t x = 0; x < axis[2].taps; x++) {
+        const int64_t distance = x * axis[2].shift_step, step = axis[2].in_step;
+        *offset++ = z * axis[0].shift_step * p->slice + y * axis[1].shift_step * p->row +
+                    distance % step * p->phase_rows + distance / step;
+      }
+}
+
+int64_t fcv_patch_runs(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t count,
+                       struct fcv_patch_cursor *cursor, struct fcv_patch_run *run, int64_t *out) {
+  const struct fcv_axis *axis = p->walk.axis;
+  const int64_t out_plane = axis[0].out * axis[1].out * axis[2].out, all = p->walk.groups * p->walk.nc;
+  int64_t runs = 0;
+  for (int64_t start = 0; start < count; runs++) {
+    const int64_t n = cursor->at[0], z = cursor->at[1], y = cursor->at[2], x = cursor->at[3];
+    const int64_t length = fcv_min(fcv_min(count - start, p->kernels->vl), axis[2].count - x);
+    run[runs] = (struct fcv_patch_run){
+        .from = (n - view->first_image) * p->image + (z * axis[0].in_step + axis[0].shift - view->first[0]) * p->slice +
+                (y * axis[1].in_step + axis[1].shift - view->first[1]) * p->row + x + axis[2].shift - view->first[2],
+        .start = start,
+        .count = length,
+    };
+    out[runs] = n * all * out_plane +
+                ((axis[0].out_start + z * axis[0].out_step) * axis[1].out + axis[1].out_start + y * axis[1].out_step) *
+                    axis[2].out +
+                axis[2].out_start + x * axis[2].out_step;
+    start += length;
+    cursor->at[3] += length;
+    if (cursor->at[3] < axis[2].count)
+      continue;
+    cursor->at[3] = 0;
+    int i = 2;
+    while (++cursor->at[i] == view->lo[i] + view->size[i] && i > 0) {
+      cursor->at[i] = view->lo[i];
+      i--;
+    }
+  }
+  return runs;
+}
+
+/* Whether all taps of all outputs lie inside, and pixels of a tap are neighbours. */
+static int fits_in_place(const struct fcv_walk *walk) {
+  for (int i = 0; i < FCV_AXES; i++) {
+    const struct fcv_axis *axis = &walk->axis[i];
+    if (axis->shift < 0 || axis->shift + reach(axis, axis->count) > axis->in)
+      return 0;
+  }
+  return walk->axis[2].in_step == 1;
+}
+
+/* A walk that maps images to images of the same size, pixel by pixel, has one row. */
+void fcv_join_rows(struct fcv_walk *walk) {
+  int64_t pixels = 1;
+  for (int i = 0; i < FCV_AXES; i++) {
+    const struct fcv_axis *axis = &walk->axis[i];
+    if (axis->taps != 1 || axis->shift != 0 || axis->in_step != 1 || axis->out_step != 1 || axis->out_start != 0 ||
+        axis->in != axis->count || axis->out != axis->count)
+      return;
+    pixels *= axis->count;
+  }
+  walk->axis[0].in = walk->axis[0].out = walk->axis[0].count = 1;
+  walk->axis[1].in = walk->axis[1].out = walk->axis[1].count = 1;
+  walk->axis[2].in = walk->axis[2].out = walk->axis[2].count = pixels;
+}
+
+/* The largest box that is allowed, but some boxes for each thread. */
+static void cut(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least) {
+  const struct fcv_axis *axis = p->walk.axis;
+  const int64_t totals[FCV_AXES] = {p->walk.n, axis[0].count, axis[1].count};
+  const int64_t line = fcv_max(1, p->row * axis[2].in_step * p->channels * p->kernels->size);
+  const int64_t lines = p->staged ? budget / line : INT64_MAX / 4, row = fcv_max(1, axis[2].count);
+  const int64_t most = p->staged ? INT64_MAX / 4 : fcv_max(1, pixels / row);
+  int64_t *box = p->box;
+  box[0] = box[1] = 1;
+  box[2] = fcv_min(totals[2], most);
+  while (box[2] > 1 && reach(&axis[1], box[2]) * reach(&axis[0], 1) > lines) box[2]--;
+  if (box[2] == totals[2])
+    while (box[1] < totals[1] && box[2] * (box[1] + 1) <= most &&
+           reach(&axis[1], box[2]) * reach(&axis[0], box[1] + 1) <= lines)
+      box[1]++;
+  const int64_t met = reach(&axis[1], box[2]) * reach(&axis[0], box[1]);
+  if (box[2] == totals[2] && box[1] == totals[1])
+    box[0] = fcv_max(1, fcv_min(totals[0], fcv_min(lines / met, most / (box[1] * box[2]))));
+  for (int i = 0; i < FCV_AXES; i++) p->boxes[i] = fcv_ceil_div(totals[i], box[i]);
+  for (int i = 0; i < FCV_AXES && fcv_product(p->boxes) < wanted; i++)
+    while (box[i] > 1 && fcv_product(p->boxes) < wanted && fcv_product(box) * row > least) {
+      box[i] = fcv_ceil_div(box[i], 2);
+      p->boxes[i] = fcv_ceil_div(totals[i], box[i]);
+    }
+  for (int i = 0; i < FCV_AXES; i++) box[i] = fcv_ceil_div(totals[i], p->boxes[i]); /* of about the same size */
+}
+
+void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least) {
+  const struct fcv_axis *axis = p->walk.axis;
+  const int64_t size = p->kernels->size;
+  p->taps = fcv_walk_taps(&p->walk);
+  p->staged = !fits_in_place(&p->walk);
+  p->row = fcv_ceil_div(reach(&axis[2], axis[2].count), axis[2].in_step);
+  cut(p, budget, pixels, wanted, least);
+  if (p->staged) {
+    p->phase_rows = reach(&axis[1], p->box[2]) * p->row;
+    p->slice = axis[2].in_step * p->phase_rows;
+    p->plane = reach(&axis[0], p->box[1]) * p->slice;
+    p->image = p->channels * p->plane;
+    p->stage_bytes = (p->box[0] * p->image + p->kernels->vl) * size;
+  } else {
+    p->phase_rows = 0; /* there is one phase */
+    p->row = axis[2].in;
+    p->slice = axis[1].in * p->row;
+    p->plane = axis[0].in * p->slice;
+    p->image = p->walk.groups * p->walk.kc * p->plane;
+    p->stage_bytes = 0;
+  }
+}
+
+int64_t fcv_patcher_bytes(const struct fcv_patcher *p) {
+  return fcv_round_up(p->taps * (int64_t)sizeof(int64_t), 64) +
+         p->walk.axis[2].in_step * (int64_t)sizeof(struct fcv_phase);
+}
+
+void fcv_patcher_start(struct fcv_patcher *p, void *memory) {
+  int64_t *offset = memory;
+  struct fcv_phase *phase = (struct fcv_phase *)((char *)memory + fcv_round_up(p->taps * (int64_t)sizeof *offset, 64));
+  find_offsets(p, offset);
+  p->offset = offset;
+  p->last_offset = 0; /* phases are not in order */
+  for (int64_t t = 0; t < p->taps; t++) p->last_offset = fcv_max(p->last_offset, offset[t]);
+  if (p->staged)
+    find_phases(p, phase);
+  p->phase = phase;
+}
+
+void fcv_patch_box(const struct fcv_patcher *p, int64_t index, struct fcv_patch_view *view) {
+  const int64_t totals[FCV_AXES] = {p->walk.n, p->walk.axis[0].count, p->walk.axis[1].count};
+  *view = (struct fcv_patch_view){0};
+  for (int i = FCV_AXES - 1; i >= 0; i--) {
+    view->lo[i] = index % p->boxes[i] * p->box[i];
+    view->size[i] = fcv_min(p->box[i], totals[i] - view->lo[i]);
+    index /= p->boxes[i];
+  }
+  view->pixels = fcv_product(view->size) * p->walk.axis[2].count;
+}
+
+void fcv_patch_read(const struct fcv_patcher *p, int64_t channel, int64_t channels, char *stage,
+                    struct fcv_patch_view *view) {
+  if (p->staged)
+    fill_stage(p, channel, channels, stage, view);
+  else
+    read_in_place(p, channel, view);
+}
+
+void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t channels, int64_t runs,
+                    const struct fcv_patch_run *run, char *to, int64_t pitch) {
+  const struct fcv_patch_run *end = &run[runs - 1];
+  p->kernels->patches(&(struct fcv_patches){
+      .channels = channels,
+      .taps = p->taps,
+      .plane = p->plane,
+      .runs = runs,
+      .offset = p->offset,
+      .run = run,
+      .exact = end->from + (channels - 1) * p->plane + p->last_offset + end->count + p->kernels->vl > view->end,
+      .x = view->x,
+      .to = to,
+      .pitch = pitch,
+  });
+}
