@@ -3,6 +3,7 @@
 #define tile_start NAME(tile_start)
 INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
   const real *bias = tile->bias, *row_bias = tile->row_bias;
+  const int64_t m = tile->m, n = tile->n, c_bytes = tile->c_bytes;
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
     UNROLL(4)
@@ -12,12 +13,12 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
     return;
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
-    if (i >= tile->m)
+    if (i >= m)
       break;
-    const real *c = (const real *)((const char *)tile->c[i] + tile->c_bytes);
+    const real *c = (const real *)((const char *)tile->c[i] + c_bytes);
     UNROLL(4)
     for (int v = 0; v < nv; v++) {
-      const int64_t left = tile->n - v * VL;
+      const int64_t left = n - v * VL;
       if (row_bias)
         acc[i][v] = splat(row_bias[i]);
       else
@@ -28,25 +29,34 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
 
 #define tile_finish NAME(tile_finish)
 INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
-  const int activation = tile->activation;
   const real slope = (real)tile->slope;
+  const int64_t m = tile->m, n = tile->n, c_bytes = tile->c_bytes; /* for all that the compiler sees c may lie there */
+  void *const *c = tile->c;
+  if (tile->activation == FCV_RELU) {
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) acc[i][v] = relu(acc[i][v]);
+    }
+  } else if (tile->activation == FCV_LEAKY_RELU) {
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) acc[i][v] = leaky_relu(acc[i][v], slope);
+    }
+  }
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
-    if (i >= tile->m)
+    if (i >= m)
       break;
-    real *c = (real *)((char *)tile->c[i] + tile->c_bytes);
+    real *row = (real *)((char *)c[i] + c_bytes);
     UNROLL(4)
     for (int v = 0; v < nv; v++) {
-      vec y = acc[i][v];
-      if (activation == FCV_RELU)
-        y = relu(y);
-      else if (activation == FCV_LEAKY_RELU)
-        y = leaky_relu(y, slope);
-      const int64_t left = tile->n - v * VL;
+      const int64_t left = n - v * VL;
       if (left >= VL)
-        store(c + v * VL, y);
+        store(row + v * VL, acc[i][v]);
       else if (left > 0)
-        store_part(c + v * VL, y, left);
+        store_part(row + v * VL, acc[i][v], left);
     }
   }
 }
