@@ -38,6 +38,13 @@ static int64_t pointers(const struct pool *p) {
   return kernel[0] * kernel[1] * (channels_last(p) ? kernel[2] : 1);
 }
 
+/* Elements of a padded row, and what vectors read behind it. */
+static int64_t column(const struct pool *p) {
+  const struct fcv_geometry *g = &p->geometry;
+  const int64_t met = p->uneven[2] ? 0 : (g->out[2] - 1) * g->stride[2] + (g->kernel[2] - 1) * g->dilation[2] + 1;
+  return fcv_max(g->pad_lo[2] + g->in[2], fcv_max(met, g->out[2])) + 2 * p->kernels->vl;
+}
+
 static struct memory carve_memory(const struct pool *p, int thread) {
   const struct fcv_geometry *g = &p->geometry;
   const int64_t count = pointers(p);
@@ -47,8 +54,8 @@ static struct memory carve_memory(const struct pool *p, int thread) {
   m.gx = (void **)(m.x + count);
   m.tap = (int64_t *)(m.gx + count);
   m.column = (char *)(m.tap + fcv_product(g->kernel));
-  m.scale = m.column + fcv_max(g->in[2], g->out[2]) * p->kernels->size;
-  m.which = m.scale + g->out[2] * p->kernels->size;
+  m.scale = m.column + column(p) * p->kernels->size;
+  m.which = m.scale + (g->out[2] + p->kernels->vl) * p->kernels->size;
   return m;
 }
 
@@ -56,7 +63,7 @@ static int64_t memory_bytes(const struct pool *p) {
   const struct fcv_geometry *g = &p->geometry;
   const int64_t list = sizeof(int64_t) + 2 * sizeof(void *), channels_first = !channels_last(p);
   return pointers(p) * list + channels_first * (fcv_product(g->kernel) * (int64_t)sizeof(int64_t) +
-                                                (g->in[2] + 3 * g->out[2]) * p->kernels->size);
+                                                (column(p) + 2 * g->out[2] + p->kernels->vl) * p->kernels->size);
 }
 
 /* From floor(o * in / out) to the ceiling of the same for o + 1. */

@@ -198,7 +198,8 @@ struct fcv_window {
  * are taken one by one, these are columns o * step + k * dilation - pad, k < kw, as far as they are in 0 .. width - 1.
  *
  *     max, avg:        y[o] = max, or scale[o] * sum, over rows r and those columns of x[r][column]. First the rows are
- *                      reduced to one, then its neighbours: (rows + kw) operations an output, not rows * kw
+ *                      reduced to one, between elements that stand for padding, then its neighbours: (rows + kw)
+ *                      operations an output, not rows * kw. VL scales are read where there are fewer outputs
  *     max_index:       y and index[o] = position[r] + column of the first maximum, -1 where there is no element
  *     max_grad:        gx_channel[that position] += gy[o]
  *     avg_grad:        gx[r][column] += scale[o] * gy[o] */
@@ -211,7 +212,7 @@ struct fcv_pool_row {
   void *gx_channel;
   const int64_t *position; /* [rows]: of the first column, in the channel */
   int64_t *tap;            /* [rows][kw], scratch */
-  void *column;            /* [max(width, outputs)], scratch */
+  void *column;            /* of a padded row and 2 * VL elements, or [outputs]; scratch */
   void *which;             /* [outputs], scratch */
   void *y;                 /* [outputs] */
   const void *gy, *scale;  /* [outputs] */

@@ -199,10 +199,10 @@ static void NAME(add_rows)(const struct fcv_add_rows *add) {
   const int64_t columns = add->columns, whole = columns / VL * VL;
   const real *x = add->x;
   real *y = add->y;
-  lane mask[2 * VL];
-  for (int i = 0; i < 2 * VL; i++) mask[i] = i < VL ? -1 : 0;
-  ivec part;
-  __builtin_memcpy(&part, mask + VL - (columns - whole), sizeof part);
+  ivec number;
+  UNROLL(16)
+  for (int i = 0; i < VL; i++) number[i] = i;
+  const ivec part = number < (lane)(columns - whole);
   for (int64_t r = 0; r < add->rows; r++, x += add->x_pitch, y += add->y_pitch) {
     for (int64_t i = 0; i < whole; i += VL) store(y + i, load(y + i) + load(x + i));
     if (whole < columns)

@@ -115,24 +115,6 @@ INLINE int64_t outputs_of(const struct fcv_pool_row *row, int64_t k, int64_t *la
   return shift < 0 ? (-shift + step - 1) / step : 0;
 }
 
-/* y[o] with column[o * step]. Of two vectors that every second element is taken from, the last is not read. */
-#define combine NAME(combine)
-INLINE void combine(const int average, int64_t count, const real *column, const int64_t step, real *y) {
-  int64_t o = 0;
-  for (; step <= 2 && o + VL < count; o += VL) {
-    const real *from = column + o * step;
-    const vec v = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
-    store(y + o, average ? load(y + o) + v : vmax(load(y + o), v));
-  }
-  for (; o < count; o++) {
-    const real v = column[o * step];
-    if (average)
-      y[o] += v;
-    else
-      y[o] = ((y[o] >= v) | (y[o] != y[o])) ? y[o] : v;
-  }
-}
-
 /* Along one row, in vectors where there are some. */
 #define run_sum NAME(run_sum)
 INLINE real run_sum(int64_t count, const real *x) {
@@ -197,55 +179,83 @@ INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
   return where;
 }
 
-/* The rows of a window reduced to one: row->column, or the row itself where there is one only. */
+/* The rows of a window reduced to one, which a row by itself is already. */
 #define reduce_rows NAME(reduce_rows)
-INLINE const real *reduce_rows(const struct fcv_pool_row *row, const int average) {
+INLINE void reduce_rows(const struct fcv_pool_row *row, const int average, real *column) {
   const real *const *x = (const real *const *)row->x;
-  real *column = row->column;
+  const int64_t rows = row->rows, width = row->width;
   int64_t i = 0;
-  if (row->rows == 1)
-    return x[0];
-  for (; i + VL <= row->width; i += VL) {
+  for (; i + VL <= width; i += VL) {
     vec v = load(x[0] + i);
-    for (int64_t r = 1; r < row->rows; r++) v = average ? v + load(x[r] + i) : vmax(v, load(x[r] + i));
+    for (int64_t r = 1; r < rows; r++) v = average ? v + load(x[r] + i) : vmax(v, load(x[r] + i));
     store(column + i, v);
   }
-  for (; i < row->width; i++) {
+  for (; i < width; i++) {
     real v = x[0][i];
-    for (int64_t r = 1; r < row->rows; r++) v = average ? v + x[r][i] : v >= x[r][i] || v != v ? v : x[r][i];
+    for (int64_t r = 1; r < rows; r++) v = average ? v + x[r][i] : v >= x[r][i] || v != v ? v : x[r][i];
     column[i] = v;
   }
-  return column;
+}
+
+/* VL outputs from o on; step 1 or 2. */
+#define pool_neighbours NAME(pool_neighbours)
+INLINE vec pool_neighbours(const struct fcv_pool_row *row, const int average, const int step, const real *column,
+                           int64_t o) {
+  const int64_t kw = row->kw, dilation = row->dilation;
+  const real *from = column + o * step;
+  vec v = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
+  for (int64_t k = 1; k < kw; k++) {
+    from += dilation;
+    const vec next = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
+    v = average ? v + next : vmax(v, next);
+  }
+  return average ? v * load((const real *)row->scale + o) : v;
+}
+
+#define pool_columns NAME(pool_columns)
+INLINE void pool_columns(const struct fcv_pool_row *row, const int average, const int step, const real *column) {
+  const int64_t outputs = row->outputs;
+  real *y = row->y;
+  int64_t o = 0;
+  for (; o + VL <= outputs; o += VL) store(y + o, pool_neighbours(row, average, step, column, o));
+  if (o < outputs && outputs > VL)
+    store(y + outputs - VL, pool_neighbours(row, average, step, column, outputs - VL));
+  else if (o < outputs)
+    store_part(y, pool_neighbours(row, average, step, column, 0), outputs);
 }
 
 #define pool_row NAME(pool_row)
 INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
-  const real *column = reduce_rows(row, average), *scale = row->scale;
-  real *y = row->y;
+  const real start = average ? 0 : -(real)INFINITY, *scale = row->scale;
+  const int64_t step = row->step, kw = row->kw, dilation = row->dilation, pad = row->pad, outputs = row->outputs;
+  real *y = row->y, *column = row->column;
   if (row->one_by_one) {
-    for (int64_t o = 0; o < row->outputs; o++) {
+    const real *only = row->rows == 1 ? row->x[0] : column;
+    if (row->rows > 1)
+      reduce_rows(row, average, column);
+    for (int64_t o = 0; o < outputs; o++) {
       const struct fcv_window w = row->window[o];
-      y[o] = average ? scale[o] * run_sum(w.count, column + w.first) : run_max(w.count, column + w.first);
+      y[o] = average ? scale[o] * run_sum(w.count, only + w.first) : run_max(w.count, only + w.first);
     }
     return;
   }
-  const real start = average ? 0 : -(real)INFINITY;
-  for (int64_t o = 0; o < row->outputs; o++) y[o] = start;
-  for (int64_t k = 0; k < row->kw; k++) {
-    int64_t last;
-    const int64_t first = outputs_of(row, k, &last), step = row->step;
-    if (first >= last)
-      continue;
-    const real *from = column + first * step + k * row->dilation - row->pad;
-    if (step == 1)
-      combine(average, last - first, from, 1, y + first);
-    else if (step == 2)
-      combine(average, last - first, from, 2, y + first);
-    else
-      combine(average, last - first, from, step, y + first);
-  }
-  if (average)
-    for (int64_t o = 0; o < row->outputs; o++) y[o] *= scale[o];
+  const int64_t end = (outputs - 1) * step + (kw - 1) * dilation + 1;
+  for (int64_t i = 0; i < pad; i++) column[i] = start;
+  reduce_rows(row, average, column + pad);
+  for (int64_t i = pad + row->width; i < end; i++) column[i] = start;
+  if (step == 1)
+    pool_columns(row, average, 1, column);
+  else if (step == 2)
+    pool_columns(row, average, 2, column);
+  else
+    for (int64_t o = 0; o < outputs; o++) {
+      real v = start;
+      for (int64_t k = 0; k < kw; k++) {
+        const real next = column[o * step + k * dilation];
+        v = average ? v + next : v >= next || v != v ? v : next;
+      }
+      y[o] = average ? v * scale[o] : v;
+    }
 }
 
 static void NAME(pool_max_row)(const struct fcv_pool_row *row) { pool_row(row, 0); }
@@ -261,18 +271,19 @@ INLINE void combine_which(int64_t count, const real *x, const int64_t step, lane
   }
 }
 
-/* The maximum of each output and the number r * kw + k of the element that has it first, -1 where there is none. Tap by
- * tap over all outputs: vectors, where a loop over one window would mispredict every second element. */
-#define find_max NAME(find_max)
-INLINE void find_max(const struct fcv_pool_row *row, real *best, lane *which) {
-  for (int64_t o = 0; o < row->outputs; o++) {
+/* Outputs from .. to - 1, tap by tap over all of them: a loop over one window would mispredict every second element. */
+#define find_max_between NAME(find_max_between)
+INLINE void find_max_between(const struct fcv_pool_row *row, int64_t from, int64_t to, real *best, lane *which) {
+  for (int64_t o = from; o < to; o++) {
     best[o] = -(real)INFINITY;
     which[o] = -1;
   }
   for (int64_t r = 0; r < row->rows; r++)
     for (int64_t k = 0; k < row->kw; k++) {
-      int64_t last;
-      const int64_t first = outputs_of(row, k, &last), step = row->step;
+      int64_t last, first = outputs_of(row, k, &last);
+      const int64_t step = row->step;
+      first = first > from ? first : from;
+      last = last < to ? last : to;
       if (first >= last)
         continue;
       const real *x = (const real *)row->x[r] + first * step + k * row->dilation - row->pad;
@@ -284,6 +295,48 @@ INLINE void find_max(const struct fcv_pool_row *row, real *best, lane *which) {
       else
         combine_which(last - first, x, step, tap, best + first, which + first);
     }
+}
+
+/* VL outputs from o on, all of whose taps are inside; step 1 or 2. */
+#define find_max_inside NAME(find_max_inside)
+INLINE void find_max_inside(const struct fcv_pool_row *row, const int step, int64_t o, real *best, lane *which) {
+  vec most = splat(-(real)INFINITY);
+  ivec at = {0}; /* also where all are that low */
+  lane tap = 0;
+  for (int64_t r = 0; r < row->rows; r++) {
+    const real *x = (const real *)row->x[r] + o * step - row->pad;
+    for (int64_t k = 0; k < row->kw; k++, x += row->dilation, tap++) {
+      const vec v = step == 1 ? load(x) : even_lanes(load(x), load(x + VL));
+      const ivec take = (v > most) | (v != v);
+      most = select(take, v, most);
+      at = (at & ~take) | (tap & take);
+    }
+  }
+  store(best + o, most);
+  __builtin_memcpy(which + o, &at, sizeof at);
+}
+
+/* The maximum of each output and the number r * kw + k of the element that has it first, -1 where there is none. */
+#define find_max NAME(find_max)
+INLINE void find_max(const struct fcv_pool_row *row, real *best, lane *which) {
+  int64_t from = 0, to = row->rows > 0 ? row->outputs : 0; /* whose taps are all inside */
+  for (int64_t k = 0; k < row->kw; k++) {
+    int64_t last;
+    const int64_t first = outputs_of(row, k, &last);
+    from = first > from ? first : from;
+    to = last < to ? last : to;
+  }
+  int64_t o = from; /* of two vectors that every second element is taken from, the last element is not read */
+  if (row->step == 1)
+    for (; o + VL <= to; o += VL) find_max_inside(row, 1, o, best, which);
+  else if (row->step == 2)
+    for (; o + VL < to; o += VL) find_max_inside(row, 2, o, best, which);
+  if (o == from) {
+    find_max_between(row, 0, row->outputs, best, which);
+    return;
+  }
+  find_max_between(row, 0, from, best, which);
+  find_max_between(row, o, row->outputs, best, which);
 }
 
 /* Positions in the channel of what output 0 meets at each tap. */
