@@ -7,10 +7,14 @@ static int has_baseline(void) { return 1; }
 
 #if defined(__x86_64__)
 static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#ifdef FCV_LOWERED /* a test build: the compiler makes instructions of AVX2 of 64-byte vectors */
+static int has_avx512(void) { return has_avx2(); }
+#else
 static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
+#endif
 #endif
 
 /* Best first. */

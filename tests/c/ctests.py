@@ -2,6 +2,7 @@
 
     python tests/c/ctests.py                          plain
     python tests/c/ctests.py --sanitize               under AddressSanitizer and UndefinedBehaviorSanitizer
+    python tests/c/ctests.py --lowered                AVX-512's kernels on a CPU that has AVX2 only
     python tests/c/ctests.py --cc aarch64-linux-gnu-gcc --static --runner qemu-aarch64-static
 
 Nothing is installed; objects and programs stay in build/tests-c.
@@ -29,12 +30,17 @@ ENVIRONMENT = {
 }
 
 sys.path.insert(0, str(ROOT))
-from setup import C_FLAGS, c_sources  # noqa: E402
+from setup import AVX2, C_FLAGS, c_sources  # noqa: E402
+
+LOWERED = "-DFCV_LOWERED"
 
 
 def compile_all(compiler: list[str], flags: list[str], folder: Path) -> dict[str, Path]:
     """Compile the core and the tests into `folder`, what changed only; return the object of each file by its name."""
-    sources = c_sources(compiler) | {path: [*C_FLAGS, "-O2"] for path in sorted(TESTS.glob("*.c"))}
+    sources = c_sources(compiler)
+    if LOWERED in flags:
+        sources[Path("csrc/kernels/isa_avx512.c")] = [*C_FLAGS, *AVX2, "-Wno-psabi", "-O1"]
+    sources |= {path: [*C_FLAGS, "-O2"] for path in sorted(TESTS.glob("*.c"))}
     headers = [path for place in ("csrc", "tests/c") for path in Path(place).rglob("*.h")]
     newest = max(path.stat().st_mtime for path in [*headers, Path("setup.py"), Path(__file__)])
 
@@ -74,6 +80,7 @@ def main() -> int:
     parser.add_argument("--cc", default=os.environ.get("CC", "cc"), help="compiler command")
     parser.add_argument("--sanitize", action="store_true", help="AddressSanitizer and UndefinedBehaviorSanitizer")
     parser.add_argument("--static", action="store_true", help="link statically")
+    parser.add_argument("--lowered", action="store_true", help="compile AVX-512's kernels for AVX2")
     parser.add_argument("--no-openmp", action="store_true", help="build for one thread")
     parser.add_argument("--runner", default="", help="command that runs the programs: an emulator, valgrind")
     parser.add_argument("tests", nargs="*", help="names such as conv; all by default")
@@ -82,7 +89,8 @@ def main() -> int:
     os.chdir(ROOT)
     compiler = shlex.split(args.cc)
     flags = [*(SANITIZE if args.sanitize else []), *([] if args.no_openmp else ["-fopenmp"])]
-    options = [name for name in ("sanitize", "static", "no_openmp") if vars(args)[name]]
+    flags += [LOWERED] if args.lowered else []
+    options = [name for name in ("sanitize", "static", "lowered", "no_openmp") if vars(args)[name]]
     variant = "-".join([Path(compiler[-1]).name, *options])
     folder = Path("build", "tests-c", variant)
     folder.mkdir(parents=True, exist_ok=True)
