@@ -218,7 +218,7 @@ class TestTable:
         for words in found.values():
             median, least, rate, share = words[words[0] == "*" :][:4]
             assert float(median) >= float(least) > 0
-            assert float(rate) > 0
+            assert float(rate) >= 0  # in tenths: 0.0 on a machine that does other things
             assert share.endswith("%")
             assert words[-2] in ("KiB", "MiB") or words[-3] in ("KiB", "MiB")
             assert float(words[-1]) < 1e-4
