@@ -183,12 +183,12 @@ static void count_col2im(const struct shape *s, struct work *work) {
 static void count_col2im_planes(const struct shape *s, struct work *work) {
   const int64_t vl = s->kernels->vl, width = vl * s->kernels->nv;
   const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
-  const double outputs = s->outputs / (double)s->walk->n / (double)s->walk->axis[2].count; /* rows of an image */
-  const double panels = (double)(s->walk->n * fcv_ceil_div((int64_t)outputs * s->walk->axis[2].count, width));
+  const double rows = s->outputs / (double)s->walk->n / (double)s->walk->axis[2].count; /* of an image */
+  const double panels = (double)(s->walk->n * fcv_ceil_div((int64_t)rows * s->walk->axis[2].count, width));
   work->of[PRODUCTS] = panels * (double)width * terms * nc;
   work->of[WEIGHTS] = terms * nc;
   work->of[STORES] = panels * terms;
-  work->of[POINTERS] = (double)s->walk->n * outputs * terms;
+  work->of[POINTERS] = (double)s->walk->n * rows * terms;
   work->of[VALUES] = s->outputs * terms + s->inputs * s->kc;
   work->of[PARTIAL] = panels * nc;
 }

@@ -17,7 +17,6 @@ enum {
 };
 
 struct col2im {
-  const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_walk walk; /* forward: the pixels of gy, and where their taps are in gx */
   struct fcv_weight_view view;
@@ -247,7 +246,7 @@ int fcv_use_col2im_planes(const struct fcv_conv *conv) {
 
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct col2im d = {.conv = conv, .kernels = k, .w = w, .gy = gy, .gx = gx};
+  struct col2im d = {.kernels = k, .w = w, .gy = gy, .gx = gx};
   fcv_walk_forward(&conv->geometry, &d.walk);
   fcv_weight_view(conv, 0, &d.view);
   d.taps = fcv_walk_taps(&d.walk);

@@ -15,7 +15,6 @@ enum {
 };
 
 struct sums {
-  const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_patcher patcher;
   struct fcv_weight_view view;
@@ -164,7 +163,7 @@ int fcv_use_wgrad_planes(const struct fcv_conv *conv) {
 fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                  const void *gy, void *gw) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct sums d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .gy = gy, .gw = gw};
+  struct sums d = {.kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .gy = gy, .gw = gw};
   struct fcv_patcher *patcher = &d.patcher;
   fcv_weight_view(conv, 0, &d.view);
   fcv_join_rows(&patcher->walk);

@@ -55,7 +55,8 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
     for (int64_t c = 0; c < columns; c++) dst[c * dst_pitch + r] = src[r * src_pitch + c];
 }
 
-/* count > 0: a number of runs that is known, whose places stay in registers. */
+/* count > 0: a number of runs that is known, whose places stay in registers. ahead: elements from here to what the next
+ * panels read of this row, to be fetched; with one tap each row is read a line at a time, and no hardware follows. */
 #define patches_of NAME(patches_of)
 INLINE void patches_of(const struct fcv_patches *p, const int count, const int ahead) {
   const int64_t channels = p->channels, taps = p->taps, plane = p->plane, pitch = p->pitch;
