@@ -27,7 +27,7 @@ C_FLAGS = [
     *("-Wall", "-Wextra"),
 ]
 
-AVX2 = ["-mavx2", "-mfma"]
+AVX2 = ["-mavx2", "-mfma", "-mprfchw"]
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", *AVX2, "-mprefer-vector-width=512"]
 
 # By architecture: the instance files of csrc/kernels and what each needs beyond C_FLAGS.

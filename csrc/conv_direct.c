@@ -13,7 +13,8 @@ enum {
   PIECE_BYTES = 128 << 10,   /* weights that a unit packs at a time, */
   PIECE_PANELS = 8,          /* of as many panels at most, so that their rows are read in long pieces */
   PIECE_CHANNELS = 64,       /* and of as many input channels at least */
-  CONFLICT = 2048,           /* pixels this many bytes apart fall into the same few sets of L1 */
+  GROUP_BYTES = 20 << 10,    /* of x: tiles that all panels pass over before the next */
+  CONFLICT = 4096,           /* pixels this many bytes apart fall into the same few sets of L1 */
 };
 
 struct direct {
@@ -29,6 +30,7 @@ struct direct {
   int64_t taps, kc;      /* as the kernel sees them */
   int one_box;
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
+  int64_t group;                         /* tiles that all panels of a unit pass over before the next ones */
   int64_t thread_bytes;
   const char *packed, *w, *bias; /* packed: NULL where a unit packs its panels from w; bias padded to panels, or NULL */
   char *y, *thread_memory;
@@ -89,6 +91,8 @@ struct job {
   struct fcv_igemm_tile tile;
   fcv_igemm_fn *kernel;
   int64_t width, channel; /* of all groups, the first */
+  int64_t ahead;          /* pixels from a tile to the one that it fetches */
+  int64_t part, parts;    /* of that tile; none without parts */
 };
 
 static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
@@ -114,15 +118,36 @@ static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
   };
 }
 
-/* From tap on; ends: the sums are complete. */
-static void run_tiles(const struct direct *d, struct job *job, const struct unit_memory *memory, int64_t pixels,
-                      int64_t tap, int ends) {
+/* Pixels from q on are fetched into the cache while a tile is computed: their last tap, since the others met earlier
+ * rows of outputs, and only where they are neighbours in memory. */
+static void fetch(const struct direct *d, struct job *job, const struct unit_memory *memory, int64_t q,
+                  int64_t pixels) {
+  struct fcv_igemm_tile *tile = &job->tile;
+  const int mr = d->kernels->mr;
+  tile->ahead = (struct fcv_ahead){.from = tile->w};
+  if (job->parts == 0 || q >= pixels)
+    return;
+  const void *const *a = memory->a + q * d->taps + (d->taps - 1) * mr;
+  const int64_t bytes = d->walk->groups * d->walk->kc * d->kernels->size;
+  const int64_t span = (const char *)a[mr - 1] - (const char *)a[0] + bytes;
+  if (span <= 0 || span > 2 * mr * bytes)
+    return;
+  const int64_t turns = d->taps * fcv_ceil_div(d->kc, FCV_TURN), lines = fcv_ceil_div(span, 64);
+  const int64_t share = fcv_ceil_div(lines, turns * job->parts);
+  const char *from = (const char *)a[0] + 64 * share * turns * job->part;
+  tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
+}
+
+/* Pixels first .. last - 1, from tap on; ends: the sums are complete. */
+static void run_tiles(const struct direct *d, struct job *job, const struct unit_memory *memory, int64_t first,
+                      int64_t last, int64_t pixels, int64_t tap, int ends) {
   const struct fcv_kernels *k = d->kernels;
   struct fcv_igemm_tile *tile = &job->tile;
-  for (int64_t q = 0; q < pixels; q += k->mr) {
+  for (int64_t q = first; q < last; q += k->mr) {
     tile->a = memory->a + q * d->taps + tap * k->mr;
     tile->c = memory->c + q;
-    tile->m = (int)fcv_min(k->mr, pixels - q);
+    tile->m = (int)fcv_min(k->mr, last - q);
+    fetch(d, job, memory, q + job->ahead, pixels);
     job->kernel(tile);
     for (int i = 0; ends && !fcv_fused(d->conv->activation) && i < tile->m; i++) {
       char *c = (char *)tile->c[i] + tile->c_bytes;
@@ -131,15 +156,22 @@ static void run_tiles(const struct direct *d, struct job *job, const struct unit
   }
 }
 
-static void run_panel(const struct direct *d, int64_t p, const struct unit_memory *memory, int64_t pixels) {
-  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
-  struct job job = job_of(d, p, pixels);
-  for (int64_t q = 0; q < pixels; q++)
-    memory->c[q] =
-        first ? memory->tile + q * job.width * d->kernels->size : d->y + memory->offset[q] * d->kernels->size;
-  run_tiles(d, &job, memory, pixels, 0, 1);
-  if (first)
-    store_channels_first(d, memory->tile, job.width, memory->offset, pixels, job.channel, job.tile.n);
+/* Panels begin .. end - 1 over pixels first .. last - 1 of a unit's, and meanwhile what is read next, in equal shares:
+ * the same number of pixels after them; where these are all, the next tile in the first panel. */
+static void run_panels(const struct direct *d, int64_t begin, int64_t end, const struct unit_memory *memory,
+                       int64_t first, int64_t last, int64_t pixels) {
+  const int channels_first = d->conv->layout == FCV_CHANNELS_FIRST, mr = d->kernels->mr, all = last - first == pixels;
+  for (int64_t p = begin; p < end; p++) {
+    struct job job = job_of(d, p, pixels);
+    job.ahead = all ? mr : last - first;
+    job.part = all ? 0 : p - begin;
+    job.parts = all ? p == begin : end - begin;
+    if (channels_first)
+      for (int64_t q = 0; q < pixels; q++) memory->c[q] = memory->tile + q * job.width * d->kernels->size;
+    run_tiles(d, &job, memory, first, last, pixels, 0, 1);
+    if (channels_first)
+      store_channels_first(d, memory->tile, job.width, memory->offset, pixels, job.channel, job.tile.n);
+  }
 }
 
 /* Panels first .. last - 1, whose weights are packed here piece by piece: some input channels at one tap, whose
@@ -147,7 +179,6 @@ static void run_panel(const struct direct *d, int64_t p, const struct unit_memor
 static void run_pieces(const struct direct *d, int64_t first, int64_t last, const struct unit_memory *memory,
                        int64_t pixels) {
   const int64_t size = d->kernels->size, kc = d->walk->kc, taps = d->taps;
-  for (int64_t q = 0; q < pixels; q++) memory->c[q] = d->y + memory->offset[q] * size;
   for (int64_t tap = 0; tap < taps; tap++)
     for (int64_t k0 = 0; k0 < kc; k0 += d->piece) {
       const int64_t k1 = fcv_min(kc, k0 + d->piece);
@@ -162,7 +193,7 @@ static void run_pieces(const struct direct *d, int64_t first, int64_t last, cons
         job.tile.accumulate = !begins;
         job.tile.bias = begins ? job.tile.bias : NULL;
         job.tile.activation = ends ? job.tile.activation : FCV_LINEAR;
-        run_tiles(d, &job, memory, pixels, tap, ends);
+        run_tiles(d, &job, memory, 0, pixels, pixels, tap, ends);
       }
     }
 }
@@ -187,10 +218,13 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
     fcv_indirect_taps(walk, &d->source, &d->box, first, pixels, d->kernels->mr, d->row_taps, memory.a);
   fcv_indirect_outputs(walk, &d->box, first, pixels, d->conv->layout, walk->groups * walk->nc, memory.offset);
   const int64_t begin = panels * split / d->splits, end = panels * (split + 1) / d->splits;
+  for (int64_t q = 0; q < pixels; q++) memory.c[q] = d->y + memory.offset[q] * d->kernels->size;
+  const int64_t group = d->group * d->kernels->mr;
   if (d->piece > 0)
     run_pieces(d, begin, end, &memory, pixels);
   else
-    for (int64_t p = begin; p < end; p++) run_panel(d, p, &memory, pixels);
+    for (int64_t q = 0; q < pixels; q += group)
+      run_panels(d, begin, end, &memory, q, fcv_min(pixels, q + group), pixels);
 }
 
 /* Then packing all of them beforehand takes as long as the products: AVX2, one thread, 1x7x7 512->2048 1x1 2.9 ms
@@ -223,6 +257,16 @@ static void cut(struct direct *d, int threads) {
     d->tiles = fcv_max(fcv_min(4, d->tiles), fcv_ceil_div(tiles, 4 * threads));
   d->blocks = fcv_ceil_div(tiles, d->tiles);
   d->splits = d->blocks < 4 * threads && threads > 1 ? fcv_min(all, fcv_ceil_div(4 * threads, d->blocks)) : 1;
+}
+
+/* Where all weights stay in L2, few tiles at a time, whose pixels stay in L1: what comes next can be fetched from
+ * memory all the while. */
+static int64_t group_tiles(const struct direct *d) {
+  const int64_t size = d->kernels->size, term = d->taps * d->kc * size;
+  const int64_t weights = d->panels.per_group * d->panels.width * term;
+  if (d->conv->layout == FCV_CHANNELS_FIRST || d->patches || weights > fcv_l2_bytes() / 2)
+    return d->tiles;
+  return fcv_max(1, fcv_min(d->tiles, GROUP_BYTES / fcv_max(1, d->kernels->mr * term)));
 }
 
 static void run_box(struct direct *d, int threads) {
@@ -304,6 +348,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.pixels = fcv_box_pixels(walk, &d.box);
   d.one_box = blocks == 1;
   cut(&d, threads);
+  d.group = group_tiles(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;

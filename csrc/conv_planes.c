@@ -10,6 +10,7 @@
 enum {
   TERM_BYTES = 2048,       /* of the terms of a block: a panel of patches stays in L1 or close to it */
   PATCH_BYTES = 128 << 10, /* panels of a unit at a time */
+  MOST_PANELS = 64,        /* and no more of them */
   STAGE_BYTES = 192 << 10, /* its padded rows */
 };
 
@@ -118,7 +119,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
     }
     for (int64_t p = 0; p < panels; p++) {
       const int in_place = panel[p].in_place;
-      tile.w = panel[p].patches;
+      tile.w = tile.ahead.from = panel[p].patches;
       tile.n = (int)panel[p].count;
       tile.c = in_place ? c : own;
       tile.c_bytes = in_place ? panel[p].out[0] * size : 0;
@@ -140,7 +141,9 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
                            struct fcv_patch_cursor *cursor, int64_t channels, const struct unit_memory *memory,
                            struct panel *panel) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t panels = fcv_ceil_div(count, d->width);
+  const int64_t panels = fcv_ceil_div(count, d->width), row = d->width / k->vl;
+  struct fcv_patch_run whole[MOST_PANELS * FCV_MAX_NV];
+  int together = d->patcher.taps == 1 && !d->patcher.staged && count % d->width == 0;
   for (int64_t p = 0; p < panels; p++) {
     struct fcv_patch_run *run = memory->run + p * d->width;
     int64_t *out = memory->out + p * d->width;
@@ -150,8 +153,18 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
     panel[p].runs = fcv_patch_runs(&d->patcher, view, panel[p].count, cursor, run, out);
     const int64_t last = panel[p].runs - 1;
     panel[p].in_place = d->patcher.walk.axis[2].out_step == 1 && out[last] - out[0] == run[last].start;
-    fcv_patch_copy(&d->patcher, view, channels, panel[p].runs, run, patches, fcv_round_up(panel[p].count, k->vl));
+    together = together && panel[p].runs == row;
+    for (int64_t r = 0; r < row && together; r++) {
+      whole[p * row + r] = run[r];
+      whole[p * row + r].start += p * d->width * channels;
+    }
   }
+  if (together)
+    fcv_patch_copy(&d->patcher, view, channels, panels * row, whole, memory->patches, d->width);
+  for (int64_t p = 0; p < panels && !together; p++)
+    fcv_patch_copy(&d->patcher, view, channels, panel[p].runs, panel[p].run,
+                   memory->patches + p * d->width * channels * d->patcher.taps * k->size,
+                   fcv_round_up(panel[p].count, k->vl));
   return panels;
 }
 
@@ -169,7 +182,7 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
     fcv_patch_read(&d->patcher, group * walk->kc + c, channels, memory.stage, &view);
     struct fcv_patch_cursor cursor = fcv_patch_begin(&view);
     for (int64_t q = 0; q < view.pixels; q += d->chunk) {
-      struct panel panel[64];
+      struct panel panel[MOST_PANELS];
       const int64_t panels =
           make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
       multiply(d, group, first, last, c, channels, panel, panels, memory.tile);
@@ -294,7 +307,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t most = fcv_max(1, TERM_BYTES / k->size / taps);
   patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   d.width = (int64_t)k->nv * k->vl;
-  d.chunk = d.width * fcv_max(1, fcv_min(64, PATCH_BYTES / (patcher->channels * taps * d.width * k->size)));
+  d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, PATCH_BYTES / (patcher->channels * taps * d.width * k->size)));
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
   fcv_patcher_plan(patcher, STAGE_BYTES, 4 * d.chunk, threads > 1 ? fcv_ceil_div(4 * threads, walk->groups) : 1,
                    2 * d.width);

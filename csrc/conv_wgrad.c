@@ -6,9 +6,10 @@
 #include "internal.h"
 
 enum {
-  PIXELS = 128,        /* of a block: a panel of gy takes half of a 32 KiB L1 */
-  BOX_BYTES = 1 << 20, /* x and gy of a box stay in L2 */
-  CONFLICT = 512       /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
+  PIXELS = 128,         /* of a block: a panel of gy takes half of a 32 KiB L1 */
+  BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile; */
+  MORE_BYTES = 1 << 20, /* with weights of more than BOX_BYTES of so many, as they are read and written once a box */
+  CONFLICT = 512        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
 
 struct wgrad {
@@ -23,7 +24,9 @@ struct wgrad {
   int64_t pixels, blocks; /* of the box */
   int64_t units, thread_bytes;
   int row_taps;
-  int summed; /* gw holds the sums of earlier boxes */
+  int summed;          /* gw holds the sums of earlier boxes */
+  const char *next[2]; /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
+  int64_t lines[2];    /* lines of 64 bytes */
   const char *gy;
   char *gw; /* [tap][m][co] */
   char *packed, *thread_memory;
@@ -65,6 +68,16 @@ static void pack_block(const void *context, int64_t block, int thread) {
     }
 }
 
+/* What a call of the kernel fetches of the next box, in turns of FCV_TURN pixels: call number `call` of some. */
+static void fetch(const struct wgrad *d, int64_t call, int64_t calls, struct fcv_wgrad_tile *tile) {
+  const int64_t lines = d->lines[0] + d->lines[1], line = lines * call / calls, end = lines * (call + 1) / calls;
+  const int which = line >= d->lines[0];
+  const int64_t share = fcv_ceil_div(end - line, fcv_ceil_div(tile->pixels, FCV_TURN));
+  const char *from = d->next[which] + 64 * (line - (which ? d->lines[0] : 0));
+  if (share > 0)
+    tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
+}
+
 /* Tiles first .. last - 1 of all, in the order tap, panel, row; over all blocks of the box. */
 static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const void **a) {
   const struct fcv_kernels *k = d->kernels;
@@ -84,7 +97,7 @@ static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const 
         const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
         const int64_t j0 = in_group * d->panels.width, before = group * fcv_panels_channels(&d->panels) + j0;
         const int64_t m0 = d->m * row / d->rows;
-        k->wgrad[width / k->vl - 1](&(struct fcv_wgrad_tile){
+        struct fcv_wgrad_tile tile = {
             .pixels = count,
             .a = a,
             .a_bytes = (group * group_step + m0) * size,
@@ -95,7 +108,9 @@ static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const 
             .m = (int)(d->m * (row + 1) / d->rows - m0),
             .n = (int)fcv_min(width, d->walk->nc - j0),
             .accumulate = d->summed || block > 0,
-        });
+        };
+        fetch(d, (tap * d->blocks + block) * panels * d->rows + t, d->taps * d->blocks * panels * d->rows, &tile);
+        k->wgrad[width / k->vl - 1](&tile);
       }
     }
   }
@@ -106,6 +121,28 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
   const int64_t tiles = d->taps * d->walk->groups * d->panels.per_group * d->rows;
   sum_tiles(d, tiles * unit / d->units, tiles * (unit + 1) / d->units,
             (const void **)(d->thread_memory + thread * d->thread_bytes));
+}
+
+/* Channels last: a box's rows are neighbours in memory, or as good as. */
+static void find_next(struct wgrad *d, const struct fcv_stage *stage, int64_t block, const char *x) {
+  const struct fcv_axis *axis = d->walk->axis;
+  struct fcv_box box;
+  fcv_stage_box(stage, d->walk, block, &box);
+  int64_t first[2] = {box.lo[0], box.lo[0]}, rows[2] = {box.size[0], box.size[0]};
+  for (int i = 0; i < 2; i++) {
+    const int64_t from = fcv_max(0, box.lo[i + 1] * axis[i].in_step + axis[i].shift);
+    first[0] = first[0] * axis[i].in + fcv_min(from, axis[i].in - 1);
+    first[1] = first[1] * axis[i].out + box.lo[i + 1];
+    rows[0] *= fcv_min(axis[i].in, box.size[i + 1] * axis[i].in_step);
+    rows[1] *= box.size[i + 1];
+  }
+  const int64_t size = d->kernels->size;
+  const int64_t row[2] = {axis[2].in * d->walk->groups * d->walk->kc * size,
+                          axis[2].out * d->walk->groups * d->walk->nc * size};
+  for (int i = 0; i < 2; i++) {
+    d->next[i] = (i ? d->gy : x) + first[i] * row[i];
+    d->lines[i] = rows[i] * row[i] / 64;
+  }
 }
 
 struct turn {
@@ -179,7 +216,8 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int staged = conv->layout == FCV_CHANNELS_FIRST || !in_place;
   const int64_t patch = patches ? walk.groups * d.m * k->size : 0;
   struct fcv_stage stage;
-  const int64_t share = BOX_BYTES / (pixel + patch + d.channels * k->size) * pixel;
+  const int64_t box = weights > BOX_BYTES ? MORE_BYTES : BOX_BYTES;
+  const int64_t share = box / (pixel + patch + d.channels * k->size) * pixel;
   fcv_stage_plan(k, &walk, pixel + (conflicts ? 64 : 0), share, 1, &stage);
   fcv_stage_box(&stage, &walk, 0, &d.box);
   d.pixels = fcv_box_pixels(&walk, &d.box);
@@ -212,6 +250,10 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     fcv_stage_box(&stage, &walk, b, &d.box);
     d.pixels = fcv_box_pixels(&walk, &d.box);
     d.blocks = fcv_ceil_div(d.pixels, PIXELS);
+    if (conv->layout == FCV_CHANNELS_LAST && b + 1 < boxes)
+      find_next(&d, &stage, b + 1, x);
+    else
+      d.lines[0] = d.lines[1] = 0;
     if (staged) {
       fcv_stage_fill(k, &stage, &walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
       d.source.zero = zero;

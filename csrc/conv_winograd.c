@@ -11,7 +11,8 @@ enum {
   BLOCK_BYTES = 2 << 20,       /* V and M of a block */
   WGRAD_BLOCK_BYTES = 8 << 20, /* the same; dU is added to once a block */
   STAGE_BYTES = 4 << 20,       /* of channels-first input */
-  TILES_OF_UNIT = 8,           /* that a unit transforms */
+  TILES_OF_UNIT = 8,           /* that a unit transforms, or whole rows of them */
+  TILES_OF_ROW = 16,           /* at most, then */
   PIXELS = 16,                 /* of an output tile at most */
 };
 
@@ -27,6 +28,7 @@ struct winograd {
   int m, alpha, points, which;  /* which: 0 for m = 2, 1 for m = 4 */
   int64_t rows, columns, tiles; /* of tiles in an image of the box; tiles in the box */
   int64_t first, count, most;   /* the block: tiles first .. first + count - 1 of the box, count <= most */
+  int64_t unit;                 /* tiles of a unit of the output transform */
   int64_t v_pitch, m_pitch;     /* elements of a tile's row */
   int64_t v_point, m_point, u_point, sums_point; /* bytes from one point, or tap, to the next */
   char *v, *mm;                                  /* [point][most][v_pitch], [point][most][m_pitch] */
@@ -176,10 +178,30 @@ static void store_run(const struct winograd *d, const char *scratch, struct tile
                           d->y + (at.image * nc * plane + (at.y + i) * axis[2].out + at.x) * size, plane);
 }
 
+/* Fetches where store_run will write channels first .. last - 1: lines of as many pages, for which stores would wait.
+ * GCC takes a function that only fetches for one without effect, and leaves calls of it out. */
+static inline __attribute__((always_inline)) void fetch_run(const struct winograd *d, struct tile at, int64_t run,
+                                                            int64_t first, int64_t last) {
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t size = d->kernels->size, plane = axis[1].out * axis[2].out;
+  const int64_t bytes = fcv_min(run * d->m, axis[2].count - at.x) * size;
+  for (int64_t c = first; c < last; c++)
+    for (int64_t i = 0; i < d->m && at.y + i < axis[1].count; i++) {
+      const char *row = d->y + (((at.image * d->walk->nc + c) * plane) + (at.y + i) * axis[2].out + at.x) * size;
+      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 1);
+    }
+}
+
+static inline __attribute__((always_inline)) void fetch_pixels(const struct winograd *d, void *const *pixel) {
+  const int64_t bytes = d->walk->nc * d->kernels->size;
+  for (int64_t i = 0; i < d->m * d->m; i++)
+    for (int64_t b = 0; b < bytes && pixel[i]; b += 64) __builtin_prefetch((char *)pixel[i] + b, 1);
+}
+
 static void transform_output(const void *context, int64_t unit, int thread) {
   const struct winograd *d = context;
   const struct fcv_kernels *k = d->kernels;
-  const int64_t nc = d->walk->nc, size = k->size, end = fcv_min(d->count, (unit + 1) * TILES_OF_UNIT);
+  const int64_t nc = d->walk->nc, size = k->size, end = fcv_min(d->count, (unit + 1) * d->unit);
   char *scratch = d->thread_memory + thread * d->thread_bytes;
   void *m[POINTS], *pixel[PIXELS];
   point_rows(d->mm, d->points, d->m_point, m);
@@ -191,17 +213,20 @@ static void transform_output(const void *context, int64_t unit, int thread) {
       .activation = d->conv->activation,
       .slope = d->conv->slope,
   };
-  for (int64_t t = unit * TILES_OF_UNIT, run; t < end; t += run) {
+  for (int64_t t = unit * d->unit, run; t < end; t += run) {
     const struct tile at = tile_of(d, t);
     run = 1;
     if (d->conv->layout == FCV_CHANNELS_FIRST)
       run = fcv_min(end - t, d->columns - at.x / d->m);
     for (int64_t r = 0; r < run; r++) {
-      if (d->conv->layout == FCV_CHANNELS_LAST)
+      if (d->conv->layout == FCV_CHANNELS_LAST) {
         output_pixels(d, at, pixel);
-      else
+        fetch_pixels(d, pixel);
+      } else {
         for (int64_t i = 0; i < d->m * d->m; i++)
           pixel[i] = scratch + ((i / d->m * run + r) * d->m + i % d->m) * nc * size;
+        fetch_run(d, at, run, nc * r / run, nc * (r + 1) / run);
+      }
       tile.from_bytes = (t + r) * d->m_pitch * size;
       k->winograd_output[d->which](&tile);
       for (int64_t i = 0; !fcv_fused(d->conv->activation) && i < d->m * d->m; i++)
@@ -336,9 +361,15 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
     fcv_stage_box(&stage, walk, 0, &d.box);
   set_box(&d);
   const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
-  set_most(&d, fcv_min(d.tiles, fcv_round_up(fcv_max(BLOCK_BYTES / tile_bytes, 2 * k->mr), k->mr)));
-  d.thread_bytes =
-      conv->layout == FCV_CHANNELS_FIRST ? fcv_round_up(m * m * TILES_OF_UNIT * walk->nc * k->size, 64) : 0;
+  int64_t most = fcv_round_up(fcv_max(BLOCK_BYTES / tile_bytes, 2 * k->mr), k->mr);
+  d.unit = TILES_OF_UNIT;
+  if (conv->layout == FCV_CHANNELS_FIRST) { /* long runs of neighbouring pixels are transposed fastest */
+    if (d.columns <= TILES_OF_ROW)
+      d.unit = d.columns * fcv_max(1, TILES_OF_UNIT / d.columns);
+    most = fcv_round_up(most, d.unit);
+    d.thread_bytes = fcv_round_up(m * m * d.unit * walk->nc * k->size, 64);
+  }
+  set_most(&d, fcv_min(d.tiles, most));
 
   int64_t bytes = 0;
   const struct layout layout = packed_layout(&d);
@@ -376,7 +407,7 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
       d.count = fcv_min(d.most, d.tiles - d.first);
       fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
       fcv_parallel_for(d.points * d.panels.per_group, threads, multiply, &d);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_output, &d);
+      fcv_parallel_for(fcv_ceil_div(d.count, d.unit), threads, transform_output, &d);
     }
   }
   fcv_scratch_give(memory);

@@ -1,7 +1,9 @@
 /* Which instruction sets are built in, which of them this CPU has, and which one is in use. */
 #include "internal.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static int has_baseline(void) { return 1; }
 
@@ -50,6 +52,19 @@ fcv_status fcv_select_isa(const char *name) {
       return FCV_OK;
     }
   return FCV_NO_ISA;
+}
+
+int64_t fcv_l2_bytes(void) {
+  static atomic_llong known;
+  int64_t bytes = atomic_load(&known);
+#ifdef _SC_LEVEL2_CACHE_SIZE
+  if (bytes == 0)
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+  if (bytes <= 0)
+    bytes = 512 << 10;
+  atomic_store(&known, bytes);
+  return bytes;
 }
 
 const char *fcv_isa(void) { return isas[current()].name; }

@@ -24,6 +24,9 @@ static inline int64_t fcv_product(const int64_t *a) { return a[0] * a[1] * a[2];
 
 /* dispatch.c */
 const struct fcv_kernels *fcv_kernels(fcv_dtype dtype);
+/* Of the second level of cache; 512 KiB where the system does not say. The order of work may depend on it, no result.
+ */
+int64_t fcv_l2_bytes(void);
 
 /* Whether kernels apply the activation before they store; else the caller does. */
 static inline int fcv_fused(fcv_activation activation) {

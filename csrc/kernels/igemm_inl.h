@@ -61,28 +61,47 @@ INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], cons
   }
 }
 
+#define tile_prefetch NAME(tile_prefetch)
+INLINE void tile_prefetch(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
+  UNROLL(16)
+  for (int i = 0; i < rows; i++) {
+    if (i >= tile->m)
+      break;
+    const char *c = (const char *)tile->c[i] + tile->c_bytes;
+    UNROLL(4)
+    for (int v = 0; v < nv; v++) __builtin_prefetch(c + v * VECTOR_BYTES, 1);
+  }
+}
+
 /* rows x nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16. Constant
  * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
 #define igemm_body NAME(igemm_body)
 INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
   const void *const *a = tile->a;
+  const char *ahead = tile->ahead.from;
   const real *w = tile->w;
-  const int64_t kc = tile->kc, a_bytes = tile->a_bytes;
+  const int64_t kc = tile->kc, a_bytes = tile->a_bytes, ahead_rows = tile->ahead.rows;
   vec acc[MR][NV];
+  if (tile->ahead.from)
+    tile_prefetch(tile, rows, nv);
   tile_start(tile, acc, rows, nv);
   for (int64_t t = 0; t < tile->taps; t++, a += MR) {
     const real *x[MR];
     UNROLL(16)
     for (int i = 0; i < rows; i++) x[i] = (const real *)((const char *)a[i] + a_bytes);
-    for (int64_t k = 0; k < kc; k++, w += nv * VL) {
-      vec b[NV];
-      UNROLL(4)
-      for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
-      UNROLL(16)
-      for (int i = 0; i < rows; i++) {
-        const real s = x[i][k];
+    for (int64_t k = 0; k < kc;) {
+      for (int64_t row = 0; row < ahead_rows; row++, ahead += tile->ahead.pitch)
+        for (int64_t line = 0; line < tile->ahead.lines; line++) __builtin_prefetch(ahead + 64 * line, 0, 2);
+      for (const int64_t end = kc - k < FCV_TURN ? kc : k + FCV_TURN; k < end; k++, w += nv * VL) {
+        vec b[NV];
         UNROLL(4)
-        for (int v = 0; v < nv; v++) acc[i][v] += s * b[v];
+        for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
+        UNROLL(16)
+        for (int i = 0; i < rows; i++) {
+          const real s = x[i][k];
+          UNROLL(4)
+          for (int v = 0; v < nv; v++) acc[i][v] += s * b[v];
+        }
       }
     }
   }

@@ -4,7 +4,7 @@
 #define VECTOR_BYTES 64
 #define MR 14
 #define NV 2
-#define MI 8
+#define MI 14
 #define DA 6
 #define DB 4
 

@@ -12,7 +12,15 @@
 
 #include "../fastconv.h"
 
-enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16, FCV_DEPTHWISE_TAPS = 9 };
+enum { FCV_MAX_NV = 4, FCV_PEAK_CHAINS = 12, FCV_PEAK_TURNS = 16, FCV_DEPTHWISE_TAPS = 9, FCV_TURN = 64 };
+
+/* What a later call reads, where no hardware follows: each time before up to FCV_TURN values are summed, the next rows
+ * of so many lines of 64 bytes are fetched into the cache. Rows lie pitch bytes apart. Nothing there needs to be
+ * readable. */
+struct fcv_ahead {
+  const void *from;
+  int64_t rows, lines, pitch;
+};
 
 /* Indirect GEMM (Dukhan 2019, arXiv:1907.02129): one tile of mr pixels x nr = nv * VL channels, held in registers.
  *
@@ -38,6 +46,7 @@ struct fcv_igemm_tile {
   int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
   int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
+  struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
 /* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
@@ -80,6 +89,7 @@ struct fcv_wgrad_tile {
   void *gw;
   int64_t gw_pitch;
   int m, n, accumulate;
+  struct fcv_ahead ahead; /* into L2 only */
 };
 typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
 
@@ -148,6 +158,7 @@ typedef void fcv_patches_fn(const struct fcv_patches *patches);
  * below them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
 struct fcv_pad_rows {
   int64_t above, rows, below, before, count, after, step;
+  int64_t ahead; /* elements from each row to one of a later call, which is fetched into the cache; or 0 */
   const void *x;
   void *y;
   int64_t x_pitch, y_pitch;

@@ -20,11 +20,9 @@ INLINE vec high_lanes(vec a, vec b) { return __builtin_shufflevector(a, b, HIGH)
 #undef LOW
 #undef HIGH
 /* A full block of VL rows x VL columns: log2(VL) rounds in which row i is interleaved with row i + VL / 2. */
-#define transpose_block NAME(transpose_block)
-INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
-  vec r[VL], s[VL];
-  UNROLL(16)
-  for (int i = 0; i < VL; i++) r[i] = load(src + i * src_pitch);
+#define transpose_rows NAME(transpose_rows)
+INLINE void transpose_rows(vec r[VL]) {
+  vec s[VL];
   UNROLL(4)
   for (int round = 1; round < VL; round *= 2) {
     UNROLL(8)
@@ -35,24 +33,57 @@ INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64
     UNROLL(16)
     for (int i = 0; i < VL; i++) r[i] = s[i];
   }
+}
+
+#define transpose_block NAME(transpose_block)
+INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
+  vec r[VL];
+  UNROLL(16)
+  for (int i = 0; i < VL; i++) r[i] = load(src + i * src_pitch);
+  transpose_rows(r);
   UNROLL(16)
   for (int i = 0; i < VL; i++) store(dst + i * dst_pitch, r[i]);
 }
 
+/* Fewer than VL rows. */
+#define transpose_few NAME(transpose_few)
+static void transpose_few(int64_t rows, const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
+  vec r[VL];
+  UNROLL(16)
+  for (int i = 0; i < VL; i++) r[i] = load(src + (i < rows ? i : 0) * src_pitch);
+  transpose_rows(r);
+  UNROLL(16)
+  for (int i = 0; i < VL; i++) store_part(dst + i * dst_pitch, r[i], rows);
+}
+
+/* In blocks. The last rows and columns are in a block that overlaps the one before, unless they are few. */
 static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int64_t src_pitch, void *to,
                             int64_t dst_pitch) {
   const real *src = from;
   real *dst = to;
-  int64_t r = 0;
-  for (; r + VL <= rows; r += VL) {
+  int64_t r = 0, height;
+  for (; r < rows; r += height) {
+    height = rows - r < VL ? rows - r : VL;
+    if (height < VL && height > VL / 4 && r > 0) {
+      r = rows - VL;
+      height = VL;
+    }
     int64_t c = 0;
-    for (; c + VL <= columns; c += VL)
-      transpose_block(src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+    if (height == VL) {
+      for (; c + VL <= columns; c += VL)
+        transpose_block(src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+      if (columns - c > VL / 4 && c > 0) {
+        c = columns - VL;
+        transpose_block(src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+        c = columns;
+      }
+    } else if (height >= VL / 2) {
+      for (; c + VL <= columns; c += VL)
+        transpose_few(height, src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+    }
     for (; c < columns; c++)
-      for (int64_t i = r; i < r + VL; i++) dst[c * dst_pitch + i] = src[i * src_pitch + c];
+      for (int64_t i = r; i < r + height; i++) dst[c * dst_pitch + i] = src[i * src_pitch + c];
   }
-  for (; r < rows; r++)
-    for (int64_t c = 0; c < columns; c++) dst[c * dst_pitch + r] = src[r * src_pitch + c];
 }
 
 /* count > 0: a number of runs that is known, whose places stay in registers. ahead: elements from here to what the next
@@ -82,10 +113,13 @@ INLINE void patches_of(const struct fcv_patches *p, const int count, const int a
         continue;
       }
       for (int64_t r = 0; r < runs; r++)
-        if (p->exact && run[r].count < VL)
+        if (p->exact && run[r].count < VL) {
           copy_part(to + run[r].start, x + run[r].from + at, run[r].count);
-        else
+        } else {
+          if (taps == 1)
+            __builtin_prefetch(x + run[r].from + 8 * plane);
           store(to + run[r].start, load(x + run[r].from + at));
+        }
     }
     UNROLL(4)
     for (int r = 0; r < count; r++) from[r] += plane;
@@ -147,10 +181,12 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
   real *y = pad->y;
   zeros(y, pad->above * y_pitch, zero);
   y += pad->above * y_pitch;
+  const int64_t lines = pad->ahead ? (count * step * (int64_t)sizeof(real) + 63) / 64 : 0;
   const real *x = pad->x, *end = x + (rows - 1) * x_pitch + (count - 1) * step + 1;
   for (int64_t r = 0; r < rows; r++, x += x_pitch, y += y_pitch) {
     real *to = y + before;
     int64_t i = 0;
+    for (int64_t line = 0; line < lines; line++) __builtin_prefetch((const char *)(x + pad->ahead) + 64 * line);
     zeros(y, before, zero);
     if (step == 1) {
       for (; i + VL <= count; i += VL) store(to + i, load(x + i));

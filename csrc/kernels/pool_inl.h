@@ -179,21 +179,29 @@ INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
   return where;
 }
 
-/* The rows of a window reduced to one, which a row by itself is already. */
+/* The rows of a window reduced to one, which a row by itself is already. Up to VL - 1 elements behind it are written. */
 #define reduce_rows NAME(reduce_rows)
 INLINE void reduce_rows(const struct fcv_pool_row *row, const int average, real *column) {
   const real *const *x = (const real *const *)row->x;
   const int64_t rows = row->rows, width = row->width;
-  int64_t i = 0;
-  for (; i + VL <= width; i += VL) {
+  if (width < VL && average) {
+    for (int64_t i = 0; i < width; i++) {
+      column[i] = x[0][i];
+      for (int64_t r = 1; r < rows; r++) column[i] += x[r][i];
+    }
+    return;
+  }
+  if (width < VL) { /* not one by one: comparisons are mispredicted */
+    vec v = load_part(x[0], width);
+    for (int64_t r = 1; r < rows; r++) v = vmax(v, load_part(x[r], width));
+    store(column, v);
+    return;
+  }
+  for (int64_t i = 0; i < width; i += VL) {
+    i = i < width - VL ? i : width - VL; /* the last vector overlaps the one before: one by one elements take longer */
     vec v = load(x[0] + i);
     for (int64_t r = 1; r < rows; r++) v = average ? v + load(x[r] + i) : vmax(v, load(x[r] + i));
     store(column + i, v);
-  }
-  for (; i < width; i++) {
-    real v = x[0][i];
-    for (int64_t r = 1; r < rows; r++) v = average ? v + x[r][i] : v >= x[r][i] || v != v ? v : x[r][i];
-    column[i] = v;
   }
 }
 
