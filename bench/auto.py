@@ -18,7 +18,7 @@ from fastconv import _core
 from fastconv.geometry import Geometry
 
 DIRECTIONS = ("forward", "input", "weight")
-LEAST_MULTIPLICATIONS, MOST_MULTIPLICATIONS = 2e5, 3e8
+LEAST_MULTIPLICATIONS, MOST_MULTIPLICATIONS = 2e5, 1e9
 
 
 def geometries(count: int, seed: int) -> Iterator[Geometry]:
@@ -27,7 +27,7 @@ def geometries(count: int, seed: int) -> Iterator[Geometry]:
     while count:
         size, kernel = round(4 * 2 ** draw.uniform(0, 5.5)), draw.choice((1, 3, 3, 3, 5, 7))
         stride, dilation = draw.choice((1, 1, 1, 2)), draw.choice((1, 1, 1, 1, 2))
-        channels = [round(2 ** draw.uniform(0, 8.5)) for _ in range(2)]
+        channels = [round(2 ** draw.uniform(0, 9.2)) for _ in range(2)]
         batch, padding = round(2 ** draw.uniform(0, 6)), draw.choice((0, dilation * (kernel // 2)))
         out = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         if out < 1:

@@ -113,7 +113,7 @@ int fcv_packed_form(const struct fcv_conv *conv) {
   if (settle(conv, FCV_FORWARD, &c) != FCV_OK)
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
-  return fcv_is_depthwise(&c) ? 2 + (int)c.layout : fcv_use_planes(&c, &walk);
+  return fcv_is_depthwise(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk);
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {

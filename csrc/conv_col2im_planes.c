@@ -45,7 +45,7 @@ static int64_t lay_out(const struct col2im *d, char *base, struct unit_memory *m
   const struct fcv_kernels *k = d->kernels;
   const int64_t terms = fcv_min(d->walk.nc, TERM_BYTES / k->size);
   int64_t bytes = 0;
-  const int64_t band = fcv_reserve(&bytes, band_elements(d) * k->size);
+  const int64_t band = fcv_reserve(&bytes, (band_elements(d) + k->vl) * k->size);
   const int64_t columns = fcv_reserve(&bytes, (d->channels * d->taps * block_pixels(d) + k->vl) * k->size);
   const int64_t panel = fcv_reserve(&bytes, (terms * k->nv + 1) * k->vl * k->size);
   if (base)

@@ -37,7 +37,8 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
   const int64_t w = fcv_reserve(&bytes, groups * (int64_t)sizeof(void *));
   const int64_t stage = fcv_reserve(&bytes, d->stage.bytes);
   const int64_t residues = d->axes.residues[2];
-  const int64_t tile = fcv_reserve(&bytes, residues > 1 ? d->stage.planes * residues * d->tile * d->kernels->size : 0);
+  const int64_t tile = fcv_reserve(
+      &bytes, residues > 1 ? (d->stage.planes * residues * d->tile + d->kernels->vl) * d->kernels->size : 0);
   if (base)
     *memory = (struct unit_memory){
         .x = (const void **)(base + x), .w = (const void **)(base + w), .stage = base + stage, .tile = base + tile};

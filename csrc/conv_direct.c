@@ -125,7 +125,7 @@ static void fetch(const struct direct *d, struct job *job, const struct unit_mem
   struct fcv_igemm_tile *tile = &job->tile;
   const int mr = d->kernels->mr;
   tile->ahead = (struct fcv_ahead){.from = tile->w};
-  if (job->parts == 0 || q >= pixels)
+  if (job->parts == 0 || q >= pixels || d->taps * d->kc == 0)
     return;
   const void *const *a = memory->a + q * d->taps + (d->taps - 1) * mr;
   const int64_t bytes = d->walk->groups * d->walk->kc * d->kernels->size;
@@ -199,7 +199,7 @@ static void run_pieces(const struct direct *d, int64_t first, int64_t last, cons
 }
 
 static void copy_patches(const struct direct *d, int64_t first, int64_t pixels, const struct unit_memory *memory) {
-  fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, pixels, memory->pointers, memory->patches);
+  fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, pixels, 0, memory->pointers, memory->patches);
   for (int64_t q = 0; q < fcv_round_up(pixels, d->kernels->mr); q++)
     memory->a[q] = memory->patches + fcv_min(q, pixels - 1) * d->kc * d->kernels->size;
 }

@@ -9,8 +9,15 @@
 enum { COLUMN_BYTES = 256 << 10 }; /* of the patches' gradient at a time */
 
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
-                const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches) {
+                const struct fcv_box *box, int64_t first, int64_t count, int row_taps, const void **pointers,
+                char *patches) {
   const int64_t taps = fcv_walk_taps(walk), bytes = walk->kc * kernels->size;
+  if (row_taps) {
+    const int64_t rows = walk->axis[0].taps * walk->axis[1].taps;
+    for (int64_t r = 0; r < rows; r++) fcv_indirect_tap(walk, source, box, first, count, r, 1, pointers + r * count);
+    kernels->copy_runs(count, rows, taps / rows * walk->kc, pointers, patches);
+    return;
+  }
   fcv_indirect_taps(walk, source, box, first, count, 1, 0, pointers);
   for (int64_t group = 0; group < walk->groups; group++)
     for (int64_t i = 0; i < count * taps; i++, patches += bytes)
@@ -23,9 +30,10 @@ struct col2im {
   struct fcv_walk walk;  /* forward: pixels of gy, and where their taps are in gx */
   struct fcv_walk packs; /* of the weights: k over output channels, j over input channels */
   struct fcv_panels panels;
+  int64_t taps;   /* as the kernel sees them: one where those of few channels share panels */
   int64_t splits; /* units of an image, which share out its panels: few images are to keep all threads busy */
   int64_t block;  /* pixels at a time */
-  int64_t row;    /* elements of a pixel's patch: [tap][padded channels of all groups] */
+  int64_t row;    /* elements of a pixel's patch: [tap][padded channels of all groups], or [padded terms] */
   int64_t thread_bytes;
   const char *packed, *gy, *zero;
   char *gx, *thread_memory;
@@ -81,7 +89,7 @@ static void multiply(const struct col2im *d, const struct range *range, const ch
                      const struct unit_memory *memory) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_geometry *g = &d->conv->geometry;
-  const int64_t size = k->size, taps = fcv_walk_taps(&d->walk), kc = d->packs.kc;
+  const int64_t size = k->size, taps = d->taps, kc = d->packs.kc;
   const int64_t padded = fcv_panels_channels(&d->panels), all = g->groups * padded;
   for (int64_t q = 0; q < fcv_round_up(count, k->mr); q++) {
     memory->a[q] = gy + fcv_min(q, count - 1) * g->co * size;
@@ -129,6 +137,39 @@ static void add_patches(const struct col2im *d, const struct range *range, const
   }
 }
 
+/* The same where the taps of a kernel row are neighbours, in a patch and in gx: a pixel's rows in one call. */
+static void add_rows(const struct col2im *d, int64_t image, int64_t first, int64_t count,
+                     const struct unit_memory *memory) {
+  const struct fcv_kernels *k = d->kernels;
+  const struct fcv_axis *axis = d->walk.axis;
+  const int64_t size = k->size, ci = d->walk.kc, row = axis[2].in * ci, end = fcv_product(d->conv->geometry.in) * ci;
+  char *gx = d->gx + image * end * size;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t q = first + i, oy = q / axis[2].count % axis[1].count;
+    const struct fcv_met z = fcv_taps_inside(&axis[0], q / axis[2].count / axis[1].count);
+    const struct fcv_met y = fcv_taps_inside(&axis[1], oy), x = fcv_taps_inside(&axis[2], q % axis[2].count);
+    struct fcv_add_rows add = {
+        .rows = y.hi - y.lo,
+        .columns = (x.hi - x.lo) * ci,
+        .x_pitch = axis[2].taps * ci,
+        .y_pitch = axis[1].shift_step * row,
+    };
+    for (int64_t t = z.lo; t < z.hi && add.columns > 0 && add.rows > 0; t++) {
+      const int64_t iz = z.first + (t - z.lo) * axis[0].shift_step;
+      const int64_t from = i * d->row + ((t * axis[1].taps + y.lo) * axis[2].taps + x.lo) * ci;
+      const int64_t to = ((iz * axis[1].in + y.first) * axis[2].in + x.first) * ci;
+      add.x = memory->columns + from * size;
+      add.y = gx + to * size;
+      if (to + (add.rows - 1) * add.y_pitch + add.columns + k->vl <= end)
+        k->add_rows(&add);
+      else /* no vector past the end of the image */
+        for (int64_t r = 0; r < add.rows; r++)
+          k->sum_rows(1, add.columns, (const char *)add.x + r * add.x_pitch * size, 0,
+                      (char *)add.y + r * add.y_pitch * size);
+    }
+  }
+}
+
 /* Adds to gx, which is zero. */
 static void col2im_unit(const void *context, int64_t unit, int thread) {
   const struct col2im *d = context;
@@ -151,7 +192,10 @@ static void col2im_unit(const void *context, int64_t unit, int thread) {
   for (int64_t q = 0; q < out; q += d->block) {
     const int64_t count = fcv_min(d->block, out - q);
     multiply(d, &range, gy + q * g->co * size, count, &memory);
-    add_patches(d, &range, &source, &box, q, count, &memory);
+    if (d->taps < fcv_walk_taps(&d->walk))
+      add_rows(d, image, q, count, &memory);
+    else
+      add_patches(d, &range, &source, &box, q, count, &memory);
   }
   if (first)
     d->kernels->transpose(in, range.channels, gx + range.channel * size, g->ci,
@@ -180,6 +224,14 @@ static void finish_image(const void *context, int64_t image, int thread) {
   f->kernels->activation((int)f->conv->activation, f->conv->slope, INFINITY, count, gx, gx);
 }
 
+/* Channels last, fewer channels than a vector has lanes: panels of all terms, [tap][channel], have no empty lanes. */
+int fcv_col2im_shares_panels(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  return conv->layout == FCV_CHANNELS_LAST && conv->weight_layout == FCV_CHANNELS_LAST && g->groups == 1 &&
+         g->ci < fcv_kernels(conv->dtype)->vl && fcv_product(g->kernel) > 1 &&
+         (g->dilation[2] == 1 || g->kernel[2] == 1);
+}
+
 static fcv_status add_pixel_by_pixel(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                                      const void *w, void *gx) {
   const struct fcv_geometry *g = &conv->geometry;
@@ -189,13 +241,19 @@ static fcv_status add_pixel_by_pixel(const struct fcv_conv *conv, const struct f
   d.packs = d.walk;
   d.packs.kc = g->co / g->groups;
   d.packs.nc = g->ci / g->groups;
+  d.taps = fcv_walk_taps(&d.walk);
+  if (d.taps > 1 && fcv_col2im_shares_panels(conv)) {
+    d.packs.nc *= d.taps; /* as w has them */
+    d.taps = 1;
+    for (int i = 0; i < FCV_AXES; i++) d.packs.axis[i].taps = 1;
+  }
   fcv_panels(k, d.packs.nc, &d.panels);
-  const int64_t taps = fcv_walk_taps(&d.walk), padded = g->groups * fcv_panels_channels(&d.panels);
+  const int64_t taps = d.taps, padded = g->groups * fcv_panels_channels(&d.panels);
   d.row = taps * padded;
   d.block = fcv_max(1, fcv_min(COLUMN_BYTES / (d.row * k->size), fcv_product(g->out)));
   d.thread_bytes = lay_out(&d, NULL, NULL);
   const double work = (double)(g->n * fcv_product(g->out)) * (double)d.row * (double)d.packs.kc;
-  const int64_t panels = g->groups == 1 ? d.panels.per_group : 1;
+  const int64_t panels = g->groups == 1 && taps == fcv_walk_taps(&d.walk) ? d.panels.per_group : 1;
   int threads = fcv_threads_for(work);
   d.splits = g->n < 4 * threads && threads > 1 ? fcv_min(panels, fcv_ceil_div(4 * threads, g->n)) : 1;
   threads = (int)fcv_min(threads, g->n * d.splits);

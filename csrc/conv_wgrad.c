@@ -9,7 +9,8 @@ enum {
   PIXELS = 128,         /* of a block: a panel of gy takes half of a 32 KiB L1 */
   BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile; */
   MORE_BYTES = 1 << 20, /* with weights of more than BOX_BYTES of so many, as they are read and written once a box */
-  CONFLICT = 512        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
+  FEW_BYTES = 16 << 10,
+  CONFLICT = 512 /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
 
 struct wgrad {
@@ -23,10 +24,10 @@ struct wgrad {
   struct fcv_source source;
   int64_t pixels, blocks; /* of the box */
   int64_t units, thread_bytes;
-  int row_taps;
-  int summed;          /* gw holds the sums of earlier boxes */
-  const char *next[2]; /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
-  int64_t lines[2];    /* lines of 64 bytes */
+  int row_taps, patch_rows; /* the taps of a kernel row are one; patches are made of kernel rows */
+  int summed;               /* gw holds the sums of earlier boxes */
+  const char *next[2];      /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
+  int64_t lines[2];         /* lines of 64 bytes */
   const char *gy;
   char *gw; /* [tap][m][co] */
   char *packed, *thread_memory;
@@ -46,7 +47,8 @@ static void pack_block(const void *context, int64_t block, int thread) {
   int64_t *offset = (int64_t *)(d->thread_memory + thread * d->thread_bytes);
   char *to = d->packed + block * PIXELS * d->channels * size;
   if (d->patches)
-    fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, count, (const void **)offset, block_patches(d, block));
+    fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, count, d->patch_rows, (const void **)offset,
+               block_patches(d, block));
   fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, co, offset);
   for (int64_t group = 0; group < d->walk->groups; group++)
     for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
@@ -78,41 +80,47 @@ static void fetch(const struct wgrad *d, int64_t call, int64_t calls, struct fcv
     tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
 }
 
-/* Tiles first .. last - 1 of all, in the order tap, panel, row; over all blocks of the box. */
-static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const void **a) {
+/* Tiles from .. to - 1 of a tap, in the order panel, row, over a block. */
+static void sum_block(const struct wgrad *d, int64_t tap, int64_t block, int64_t from, int64_t to, const void **a) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t size = k->size, panels = d->walk->groups * d->panels.per_group, co = d->walk->groups * d->walk->nc;
-  for (int64_t tap = first / (panels * d->rows); tap * panels * d->rows < last; tap++) {
-    const int64_t from = fcv_max(first - tap * panels * d->rows, 0);
-    const int64_t to = fcv_min(last - tap * panels * d->rows, panels * d->rows);
-    for (int64_t block = 0; block < d->blocks; block++) {
-      const int64_t count = fcv_min(PIXELS, d->pixels - block * PIXELS);
-      if (d->patches)
-        for (int64_t q = 0; q < count; q++) a[q] = block_patches(d, block) + q * d->m * size;
-      else
-        fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
-      const int64_t group_step = d->patches ? count * d->m : d->walk->kc;
-      for (int64_t t = from; t < to; t++) {
-        const int64_t panel = t / d->rows, row = t % d->rows, group = panel / d->panels.per_group;
-        const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
-        const int64_t j0 = in_group * d->panels.width, before = group * fcv_panels_channels(&d->panels) + j0;
-        const int64_t m0 = d->m * row / d->rows;
-        struct fcv_wgrad_tile tile = {
-            .pixels = count,
-            .a = a,
-            .a_bytes = (group * group_step + m0) * size,
-            .b = d->packed + (block * d->channels + before) * PIXELS * size,
-            .b_pitch = width,
-            .gw = d->gw + ((tap * d->m + m0) * co + group * d->walk->nc + j0) * size,
-            .gw_pitch = co,
-            .m = (int)(d->m * (row + 1) / d->rows - m0),
-            .n = (int)fcv_min(width, d->walk->nc - j0),
-            .accumulate = d->summed || block > 0,
-        };
-        fetch(d, (tap * d->blocks + block) * panels * d->rows + t, d->taps * d->blocks * panels * d->rows, &tile);
-        k->wgrad[width / k->vl - 1](&tile);
-      }
-    }
+  const int64_t count = fcv_min(PIXELS, d->pixels - block * PIXELS);
+  if (d->patches)
+    for (int64_t q = 0; q < count; q++) a[q] = block_patches(d, block) + q * d->m * size;
+  else
+    fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
+  const int64_t group_step = d->patches ? count * d->m : d->walk->kc;
+  for (int64_t t = from; t < to; t++) {
+    const int64_t panel = t / d->rows, row = t % d->rows, group = panel / d->panels.per_group;
+    const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
+    const int64_t j0 = in_group * d->panels.width, before = group * fcv_panels_channels(&d->panels) + j0;
+    const int64_t m0 = d->m * row / d->rows;
+    struct fcv_wgrad_tile tile = {
+        .pixels = count,
+        .a = a,
+        .a_bytes = (group * group_step + m0) * size,
+        .b = d->packed + (block * d->channels + before) * PIXELS * size,
+        .b_pitch = width,
+        .gw = d->gw + ((tap * d->m + m0) * co + group * d->walk->nc + j0) * size,
+        .gw_pitch = co,
+        .m = (int)(d->m * (row + 1) / d->rows - m0),
+        .n = (int)fcv_min(width, d->walk->nc - j0),
+        .accumulate = d->summed || block > 0,
+    };
+    fetch(d, (tap * d->blocks + block) * panels * d->rows + t, d->taps * d->blocks * panels * d->rows, &tile);
+    k->wgrad[width / k->vl - 1](&tile);
+  }
+}
+
+/* Tiles first .. last - 1 of all, in the order tap, panel, row; over all blocks of the box. Few weights stay in L1, so
+ * that a block of gy meets all taps while it is there; of many, those of one tap meet all blocks. */
+static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const void **a) {
+  const int64_t tiles = d->walk->groups * d->panels.per_group * d->rows; /* of a tap */
+  const int64_t begin = first / tiles, end = fcv_ceil_div(last, tiles), taps = end - begin;
+  const int few = d->taps * d->m * d->walk->groups * d->walk->nc * d->kernels->size <= FEW_BYTES;
+  for (int64_t i = 0; i < taps * d->blocks; i++) {
+    const int64_t tap = begin + (few ? i % taps : i / d->blocks), block = few ? i / taps : i % d->blocks;
+    sum_block(d, tap, block, fcv_max(first - tap * tiles, 0), fcv_min(last - tap * tiles, tiles), a);
   }
 }
 
@@ -198,6 +206,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
   const int patches = conv->algorithm == FCV_IM2COL;
   d.row_taps = !patches && fcv_use_row_taps(&walk);
+  d.patch_rows = patches && fcv_use_row_taps(&walk);
   const int64_t span = patches ? taps : d.row_taps ? axis[2].taps : 1;
   fcv_panels(k, walk.nc, &d.panels);
   d.channels = walk.groups * fcv_panels_channels(&d.panels);
@@ -210,9 +219,9 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   d.units = fcv_min(tiles, threads > 1 ? 8 * threads : 1);
 
   const int64_t pixel = ci * k->size;
-  const int64_t zeros = fcv_max(pixel, d.m * k->size) + k->mi * k->size;
+  const int64_t zeros = fcv_max(pixel, d.m * k->size) + fcv_max(k->mi, k->vl) * k->size;
   const int conflicts = pixel % CONFLICT == 0;
-  const int in_place = patches || (!conflicts && !(d.row_taps && fcv_pads_rows(&walk)));
+  const int in_place = patches ? !d.patch_rows : !conflicts && !(d.row_taps && fcv_pads_rows(&walk));
   const int staged = conv->layout == FCV_CHANNELS_FIRST || !in_place;
   const int64_t patch = patches ? walk.groups * d.m * k->size : 0;
   struct fcv_stage stage;

@@ -2,9 +2,9 @@
  *
  * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded,
  * so that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are
- * neighbours there, channels first some planes. Which boxes make a part depends on the shape alone, and parts are added
- * up in order: the same bits for every number of threads, and units enough for all of them where there are few
- * channels. */
+ * neighbours there, channels first some planes; small planes are transposed, x and gy. Which boxes make a part depends
+ * on the shape alone, and parts are added up in order: the same bits for every number of threads, and units enough for
+ * all of them where there are few channels. */
 #include "internal.h"
 
 enum {
@@ -27,6 +27,8 @@ struct depthwise {
   int64_t thread_bytes;
   int in_place; /* channels last: x as it lies */
   int thin;     /* channels last, less than a vector of them: gy is copied too */
+  int planes;   /* channels first: vectors along rows */
+  int turned;   /* channels first: some channels of an image are transposed */
   const char *x, *gy;
   char *sums, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][channel] */
 };
@@ -35,18 +37,21 @@ struct unit_memory {
   const void **x; /* [taps] */
   void **gw;      /* [taps] */
   char *stage, *gy, *lanes, *turned;
+  char *pixels_x, *pixels_gy; /* [pixel][block] */
 };
 
 static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory *memory) {
   const int64_t size = d->kernels->size, vl = d->kernels->vl;
-  const int64_t lanes = d->conv->layout == FCV_CHANNELS_FIRST ? d->block * d->taps * vl * size : 0;
+  const int64_t lanes = d->planes ? d->block * d->taps * vl * size : 0, pixel = d->turned ? d->block * size : 0;
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
-  const int64_t stage = fcv_reserve(&bytes, d->in_place ? 0 : d->stage.bytes);
+  const int64_t stage = fcv_reserve(&bytes, d->in_place || d->turned ? 0 : d->stage.bytes);
   const int64_t gy = fcv_reserve(&bytes, d->thin ? (d->stage.rows * d->stage.columns + 1) * vl * size : 0);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
   const int64_t turned = fcv_reserve(&bytes, lanes);
+  const int64_t pixels_x = fcv_reserve(&bytes, fcv_product(d->axes.in) * pixel);
+  const int64_t pixels_gy = fcv_reserve(&bytes, fcv_product(d->axes.out) * pixel);
   if (base)
     *memory = (struct unit_memory){
         .x = (const void **)(base + x),
@@ -55,6 +60,8 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
         .gy = base + gy,
         .lanes = base + lanes_at,
         .turned = base + turned,
+        .pixels_x = base + pixels_x,
+        .pixels_gy = base + pixels_gy,
     };
   return bytes;
 }
@@ -201,11 +208,25 @@ static void sum_in_place(const struct depthwise *d, int64_t first, const struct 
   }
 }
 
+/* A box is an image. */
+static void sum_turned(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, char *gw,
+                       const struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, in = fcv_product(d->axes.in), out = fcv_product(d->axes.out);
+  const int64_t plane = n * d->channels + first;
+  struct depthwise last = *d;
+  last.channels = d->block;
+  last.x = memory->pixels_x;
+  last.gy = memory->pixels_gy;
+  d->kernels->transpose(d->block, in, d->x + plane * in * size, in, memory->pixels_x, d->block);
+  d->kernels->transpose(d->block, out, d->gy + plane * out * size, out, memory->pixels_gy, d->block);
+  sum_in_place(&last, 0, box, 0, 0, gw, memory);
+}
+
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct depthwise *d = context;
   const int64_t size = d->kernels->size, vl = d->kernels->vl, sums = d->block * d->taps;
   const int64_t part = unit % d->parts, first = first_channel(d, unit / d->parts);
-  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
+  const int planes = d->planes;
   char *gw = d->sums + unit * sums * size;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
@@ -216,6 +237,8 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
     const int64_t n = box_of(d, b, &box, &z);
     if (planes)
       sum_planes(d, first, &box, n, z, &memory);
+    else if (d->turned)
+      sum_turned(d, first, &box, n, gw, &memory);
     else if (d->in_place)
       sum_in_place(d, first, &box, n, z, gw, &memory);
     else
@@ -233,7 +256,7 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
   const int64_t size = d->kernels->size, sums = d->block * d->taps, channels = fcv_min(d->block, d->channels);
   const int64_t first = first_channel(d, block), *kernel = d->conv->geometry.kernel;
   char *sum = d->sums + block * d->parts * sums * size;
-  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
+  const int planes = d->planes;
   d->kernels->sum_rows(d->parts - 1, sums, sum + sums * size, sums, sum);
   if (planes && view->kernel[2] == 1 && view->group == d->taps) {
     memcpy(gw + first * view->group * size, sum, (size_t)(channels * d->taps * size));
@@ -255,8 +278,13 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
 /* How channels and boxes are cut. */
 static void cut(struct depthwise *d) {
   const struct fcv_kernels *k = d->kernels;
-  const int planes = d->conv->layout == FCV_CHANNELS_FIRST;
-  if (planes) {
+  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
+  d->turned = first && d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, k->vl);
+  d->planes = first && !d->turned;
+  if (d->turned) {
+    d->block = fcv_min(2 * k->vl, d->channels / k->vl * k->vl);
+    fcv_padded_plan(k, &d->axes, INT64_MAX / 4, COLUMNS, 1, d->block, &d->stage);
+  } else if (d->planes) {
     fcv_padded_plan(k, &d->axes, FIRST_BYTES, COLUMNS, 1, 0, &d->stage);
     d->block = fcv_min(fcv_max(1, d->channels / PARTS), d->stage.planes);
   } else {

@@ -1,7 +1,10 @@
 /* Activations: arrays cut into pieces for the threads. */
 #include "internal.h"
 
-enum { PIECE = 16384 }; /* elements of a unit: several KiB, in L1 and L2 */
+enum {
+  PIECE = 16384,      /* elements of a unit: several KiB, in L1 and L2 */
+  BLOCK_BYTES = 8192, /* that are computed before they are written past the caches */
+};
 
 struct elementwise {
   const struct fcv_kernels *kernels;
@@ -12,14 +15,30 @@ struct elementwise {
   char *y;
 };
 
+/* Bytes at .. at + count * size - 1 of the arrays. */
+static void activate(const struct elementwise *e, int64_t at, int64_t count, char *y) {
+  if (e->saved)
+    e->kernels->activation_grad(e->activation, e->slope, e->threshold, count, e->saved + at, e->x + at, y);
+  else
+    e->kernels->activation(e->activation, e->slope, e->threshold, count, e->x + at, y);
+}
+
 static void activation_piece(const void *context, int64_t unit, int thread) {
   const struct elementwise *e = context;
-  const int64_t first = unit * PIECE, count = fcv_min(PIECE, e->count - first), at = first * e->kernels->size;
+  const int64_t size = e->kernels->size, first = unit * PIECE * size,
+                end = fcv_min(e->count * size, first + PIECE * size);
+  const int in_place = e->y == e->x || e->y == e->saved;
   (void)thread;
-  if (e->saved)
-    e->kernels->activation_grad(e->activation, e->slope, e->threshold, count, e->saved + at, e->x + at, e->y + at);
-  else
-    e->kernels->activation(e->activation, e->slope, e->threshold, count, e->x + at, e->y + at);
+  if (in_place || !fcv_leaves_caches(e->count * size)) {
+    activate(e, first, (end - first) / size, e->y + first);
+    return;
+  }
+  for (int64_t at = first; at < end; at += BLOCK_BYTES) {
+    _Alignas(64) char block[BLOCK_BYTES];
+    const int64_t count = fcv_min(BLOCK_BYTES, end - at) / size;
+    activate(e, at, count, block);
+    e->kernels->copy_past_caches(count, block, e->y + at);
+  }
 }
 
 static fcv_status run_activation(const struct elementwise *e) {

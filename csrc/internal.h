@@ -58,6 +58,10 @@ void *fcv_scratch_take(size_t bytes);
 void fcv_scratch_give(void *memory);
 /* A pass's workspace of this size. Where conv only asks for the size, it is noted and *memory stays NULL. */
 fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memory);
+/* Whether a result is too large to be found in the caches by whoever reads it: it is then written past them, which on a
+ * Sapphire Rapids takes 23 GB/s of memory, and 10 where each line is read first. */
+static inline int fcv_leaves_caches(int64_t bytes) { return bytes >= (int64_t)16 << 20; }
+
 /* One block for several arrays: reserves bytes in it, 64-byte aligned, and returns where they begin. */
 static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {
   const int64_t begin = *total;
@@ -254,6 +258,10 @@ int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padd
 /* conv_depthwise.c and conv_depthwise_first.c: forward, or where transposed from gy to gx, where they apply. */
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                               const void *bias, void *y);
+/* Channels first: whether rows of outputs have so few columns that some channels of an image are transposed. */
+int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns);
+/* Whether vectors run along channels: always where they are last. */
+int fcv_depthwise_along_channels(const struct fcv_conv *conv);
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
 fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
@@ -319,11 +327,13 @@ int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_wa
 void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
- */
+ * row_taps: kernel rows lie side by side in the source, and a vector behind them is readable. */
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
-                const struct fcv_box *box, int64_t first, int64_t count, const void **pointers, char *patches);
+                const struct fcv_box *box, int64_t first, int64_t count, int row_taps, const void **pointers,
+                char *patches);
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
+int fcv_col2im_shares_panels(const struct fcv_conv *conv);
 /* conv_col2im_planes.c: the same, without bias and activation, for few input channels, channels first. */
 int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);

@@ -17,7 +17,7 @@ struct pack {
   char *packed;
 };
 
-enum { BLOCK = 64 };
+enum { BLOCK = 64, TAPS = 16 /* that are packed together */ };
 
 /* Element offset in w of tap t of a walk, k = j = 0. */
 static int64_t tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t) {
@@ -47,19 +47,35 @@ static int64_t tap_pitch(const struct fcv_walk *walk, const struct fcv_weight_vi
   return pitch;
 }
 
+/* Elements of w that have no neighbours: some taps of one k and j together, since they may share a line of cache. Tap
+ * by tap the weights of a transposed 1x4x4 512->256 4x4, channels first, took 4 ms. */
+#define SCATTER(type)                                                                                                  \
+  for (int64_t k = k0; k < k1; k++)                                                                                    \
+    for (int64_t j = 0; j < valid; j++)                                                                                \
+      for (int64_t t = 0; t < taps; t++)                                                                               \
+        ((type *)to)[(t * p->walk->kc + k) * width + j] = ((const type *)w)[k * k_step + j * j_step + offset[t]];
+
+static void scatter(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
+                    int64_t taps, const int64_t *offset, char *to) {
+  const int64_t k_step = p->view->k, j_step = p->view->j;
+  if (p->kernels->size == sizeof(float)) {
+    SCATTER(float)
+  } else {
+    SCATTER(double)
+  }
+}
+
 /* One tap for k0 <= k < k1: rows of width channels, valid of them in w. */
 static void pack_tap(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
                      char *to) {
   const int64_t size = p->kernels->size, k_step = p->view->k, j_step = p->view->j;
-  if (j_step == 1) {
+  const int64_t offset = 0;
+  if (j_step == 1)
     for (int64_t k = k0; k < k1; k++) memcpy(to + k * width * size, w + k * k_step * size, (size_t)(valid * size));
-  } else if (k_step == 1) {
+  else if (k_step != 1)
+    scatter(p, w, k0, k1, valid, width, 1, &offset, to);
+  else
     p->kernels->transpose(valid, k1 - k0, w + k0 * size, j_step, to + k0 * width * size, width);
-  } else {
-    for (int64_t k = k0; k < k1; k++)
-      for (int64_t j = 0; j < valid; j++)
-        memcpy(to + (k * width + j) * size, w + (k * k_step + j * j_step) * size, (size_t)size);
-  }
 }
 
 /* All taps of one k after the other, where they are neighbours in w (kernels last): a transposition of channels x taps,
@@ -94,6 +110,13 @@ static void pack_block(const struct pack *p, int64_t group, int64_t panel, int64
     pack_all_taps(p, w + tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
     return;
   }
+  for (int64_t t = 0; t < taps && p->view->j != 1 && p->view->k != 1; t += TAPS) {
+    int64_t offset[TAPS], count = fcv_min(TAPS, taps - t);
+    for (int64_t i = 0; i < count; i++) offset[i] = tap_offset(walk, p->view, t + i);
+    scatter(p, w, k0, k1, valid, width, count, offset, to + t * walk->kc * width * size);
+  }
+  if (p->view->j != 1 && p->view->k != 1)
+    return;
   for (int64_t t = 0; t < taps; t++)
     pack_tap(p, w + tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
 }

@@ -21,6 +21,13 @@ struct pool {
 
 enum pass { MAX, AVG, MAX_GRAD, AVG_GRAD };
 
+enum { BAND_BYTES = 64 << 10 }; /* of a gradient, before it is written past the caches: at most */
+
+/* Whether gx is written past the caches, in bands of so many bytes. */
+static int passes_caches(const struct pool *p, int64_t band) {
+  return band <= BAND_BYTES && fcv_leaves_caches(p->geometry.n * p->geometry.ci * p->in_plane * p->kernels->size);
+}
+
 static int channels_last(const struct pool *p) { return p->pool->layout == FCV_CHANNELS_LAST; }
 
 /* A thread's memory: the pixels of a window or, for channels first, the rows of a window, what a row's kernel needs
@@ -154,6 +161,16 @@ static void pool_pixels(const struct pool *p, int64_t unit, int thread, enum pas
 static void max_pixels(const void *context, int64_t unit, int thread) { pool_pixels(context, unit, thread, MAX); }
 static void avg_pixels(const void *context, int64_t unit, int thread) { pool_pixels(context, unit, thread, AVG); }
 
+/* Whether each element of an image is in one window. */
+static int shares_nothing(const struct pool *p) {
+  const struct fcv_geometry *g = &p->geometry;
+  int is = 1;
+  for (int i = 0; i < FCV_AXES; i++)
+    is = is && !p->uneven[i] && g->dilation[i] == 1 && g->pad_lo[i] == 0 && g->kernel[i] * g->out[i] == g->in[i] &&
+         (g->stride[i] == g->kernel[i] || g->out[i] == 1);
+  return is;
+}
+
 /* Channels last: gx of one image and part of its channels. Windows may overlap, so one unit writes all they share. */
 static void pool_pixels_grad(const struct pool *p, int64_t unit, int thread, enum pass pass) {
   const struct fcv_geometry *g = &p->geometry;
@@ -161,19 +178,28 @@ static void pool_pixels_grad(const struct pool *p, int64_t unit, int thread, enu
   const int64_t first = g->ci * split / p->splits, channels = g->ci * (split + 1) / p->splits - first;
   const struct memory m = carve_memory(p, thread);
   const int64_t in = image * p->in_plane * pixel + first * size;
-  fcv_zero_rows(p->in_plane, channels * size, p->gx + in, pixel);
+  const int64_t band = g->kernel[1] * g->in[2]; /* pixels of a row of windows */
+  const int alone = shares_nothing(p), banded = alone && g->in[0] == 1 && p->splits == 1;
+  const int passes = banded && passes_caches(p, band * pixel);
+  _Alignas(64) char block[BAND_BYTES];
+  if (!alone)
+    fcv_zero_rows(p->in_plane, channels * size, p->gx + in, pixel);
   for (int64_t o = 0; o < p->out_plane; o++) {
     const struct fcv_window *z = &p->window[0][o / (g->out[1] * g->out[2])];
     const struct fcv_window *y = &p->window[1][o / g->out[2] % g->out[1]], *x = &p->window[2][o % g->out[2]];
     const int64_t taps = window_positions(p, z, y, x, m.position);
     const char *gy = p->gy + (image * p->out_plane + o) * pixel + first * size;
-    for (int64_t i = 0; i < taps; i++) m.gx[i] = p->gx + in + m.position[i] * pixel;
+    const int64_t row = o / g->out[2];
+    for (int64_t i = 0; i < taps; i++)
+      m.gx[i] = passes ? block + (m.position[i] - row * band) * pixel : p->gx + in + m.position[i] * pixel;
     if (pass == AVG_GRAD) {
-      p->kernels->pool_avg_grad(taps, channels, gy, scale(p, z, y, x), m.gx);
+      p->kernels->pool_avg_grad(taps, channels, gy, scale(p, z, y, x), m.gx, alone);
     } else if (taps > 0) {
       for (int64_t i = 0; i < taps; i++) m.x[i] = p->x + in + m.position[i] * pixel;
-      p->kernels->pool_max_grad(taps, channels, m.x, gy, m.gx);
+      p->kernels->pool_max_grad(taps, channels, m.x, gy, m.gx, alone);
     }
+    if (passes && (o + 1) % g->out[2] == 0)
+      p->kernels->copy_past_caches(band * g->ci, block, p->gx + in + row * band * pixel);
   }
 }
 
@@ -250,8 +276,10 @@ static void pool_2x2(const struct pool *p, int64_t unit, enum pass pass) {
   const struct fcv_kernels *k = p->kernels;
   fcv_pool_2x2_fn *const kernel[] = {k->pool_max_2x2, k->pool_avg_2x2, k->pool_max_2x2_grad, k->pool_avg_2x2_grad};
   const int64_t first = unit * p->planes, last = fcv_min(first + p->planes, g->n * g->ci);
-  const int64_t together = g->in[1] == 2 * g->out[1] ? last - first : 1,
-                rest = (g->in[1] - 2 * g->out[1]) * g->in[2] * k->size;
+  const int64_t met = 2 * g->out[1] * g->in[2], rest = (g->in[1] - 2 * g->out[1]) * g->in[2] * k->size;
+  const int passes = p->gx && passes_caches(p, met * k->size);
+  const int64_t together = g->in[1] == 2 * g->out[1] && !passes ? last - first : 1;
+  _Alignas(64) char block[BAND_BYTES];
   struct fcv_pool_2x2 rows = {.rows = together * g->out[1], .outputs = g->out[2], .width = g->in[2]};
   rows.scale = scale(p, &p->window[0][0], &p->window[1][0], &p->window[2][0]);
   for (int64_t plane = first; plane < last; plane += together) {
@@ -259,8 +287,10 @@ static void pool_2x2(const struct pool *p, int64_t unit, enum pass pass) {
     rows.x = p->x ? p->x + in : NULL;
     rows.y = p->y ? p->y + out : NULL;
     rows.gy = p->gy ? p->gy + out : NULL;
-    rows.gx = p->gx ? p->gx + in : NULL;
+    rows.gx = passes ? block : p->gx ? p->gx + in : NULL;
     kernel[pass](&rows);
+    if (passes)
+      k->copy_past_caches(met, block, p->gx + in);
     if (p->gx)
       memset(p->gx + in + together * p->in_plane * k->size - rest, 0, (size_t)rest);
   }

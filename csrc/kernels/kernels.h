@@ -165,7 +165,8 @@ struct fcv_pad_rows {
 };
 typedef void fcv_pad_rows_fn(const struct fcv_pad_rows *pad);
 
-/* Rows whose elements take turns: y[r][i * parts + p] = x[p][r][i] for i * parts + p < columns, p < parts. */
+/* Rows whose elements take turns: y[r][i * parts + p] = x[p][r][i] for i * parts + p < columns, p < parts. Up to VL / 2
+ * elements behind a row of x are read. */
 struct fcv_merge_rows {
   int64_t rows, columns, parts;
   const void *x;
@@ -184,6 +185,13 @@ struct fcv_add_rows {
 };
 typedef void fcv_add_rows_fn(const struct fcv_add_rows *add);
 
+/* y[i] = x[i] for i < count, written past the caches, where the instruction set can: memory is not read first. */
+typedef void fcv_copy_fn(int64_t count, const void *x, void *y);
+
+/* Runs put together: y[(i * parts + p) * width + j] = x[p * count + i][j] for i < count, p < parts, j < width. VL - 1
+ * elements behind each run of x are read. */
+typedef void fcv_copy_runs_fn(int64_t count, int64_t parts, int64_t width, const void *const *x, void *y);
+
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
 /* The sum of x[i], i < count: VL * 4 running sums, added up in a fixed order. */
@@ -196,10 +204,12 @@ typedef double fcv_sum_fn(int64_t count, const void *x);
 typedef void fcv_pool_max_fn(int64_t taps, int64_t channels, const void *const *x, const int64_t *position, void *y,
                              int64_t *index);
 typedef void fcv_pool_avg_fn(int64_t taps, int64_t channels, const void *const *x, double scale, void *y);
-/* max: gx[t][c] += gy[c] at the first t where x[t][c] is the maximum; avg: gx[t][c] += scale * gy[c] for all t. */
-typedef void fcv_pool_max_grad_fn(int64_t taps, int64_t channels, const void *const *x, const void *gy,
-                                  void *const *gx);
-typedef void fcv_pool_avg_grad_fn(int64_t taps, int64_t channels, const void *gy, double scale, void *const *gx);
+/* max: gx[t][c] += gy[c] at the first t where x[t][c] is the maximum; avg: gx[t][c] += scale * gy[c] for all t. Where
+ * alone is set no other window has these elements, and gx, which may hold anything, gets that or zero. */
+typedef void fcv_pool_max_grad_fn(int64_t taps, int64_t channels, const void *const *x, const void *gy, void *const *gx,
+                                  int alone);
+typedef void fcv_pool_avg_grad_fn(int64_t taps, int64_t channels, const void *gy, double scale, void *const *gx,
+                                  int alone);
 /* What of the windows of one axis lies inside: elements first, first + dilation, ... of output o. */
 struct fcv_window {
   int64_t first, count;
@@ -351,6 +361,8 @@ struct fcv_kernels {
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
   fcv_add_rows_fn *add_rows;
+  fcv_copy_fn *copy_past_caches;
+  fcv_copy_runs_fn *copy_runs;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_max_fn *pool_max;

@@ -226,6 +226,11 @@ static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
         store(y + 2 * i, low_lanes(even, odd));
         store(y + 2 * i + VL, high_lanes(even, odd));
       }
+    else if (parts == 2 && columns >= VL)
+      for (const int64_t last = columns / 2 - VL / 2; i < columns / 2; i += VL / 2) {
+        i = i < last ? i : last;
+        store(y + 2 * i, low_lanes(load(x + i), load(x + x_part + i)));
+      }
     for (; parts == 1 && i + VL <= columns; i += VL) store(y + i, load(x + i));
     for (; i * parts < columns; i++)
       for (int64_t p = 0; p < parts && i * parts + p < columns; p++) y[i * parts + p] = x[p * x_part + i];
@@ -245,6 +250,35 @@ static void NAME(add_rows)(const struct fcv_add_rows *add) {
     if (whole < columns)
       store(y + whole, load(y + whole) + (vec)((ivec)load(x + whole) & part));
   }
+}
+
+static void NAME(copy_past_caches)(int64_t count, const void *from, void *to) {
+  const real *x = from;
+  real *y = to;
+  int64_t i = 0;
+  for (; i < count && (uintptr_t)(y + i) % VECTOR_BYTES != 0; i++) y[i] = x[i];
+  for (; i + VL <= count; i += VL) stream(y + i, load(x + i));
+  for (; i < count; i++) y[i] = x[i];
+#if defined(__x86_64__)
+  __builtin_ia32_sfence(); /* before another thread reads it */
+#endif
+}
+
+/* What a vector writes behind its run is written over by the next one, but for the last runs. */
+static void NAME(copy_runs)(int64_t count, int64_t parts, int64_t width, const void *const *from, void *to) {
+  const real *const *x = (const real *const *)from;
+  real *y = to;
+  const real *end = y + count * parts * width;
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t p = 0; p < parts; p++, y += width) {
+      const real *run = x[p * count + i];
+      if (width <= VL && end - y >= VL)
+        store(y, load(run));
+      else if (end - y >= width + VL)
+        for (int64_t j = 0; j < width; j += VL) store(y + j, load(run + j));
+      else
+        for (int64_t j = 0; j < width; j++) y[j] = run[j];
+    }
 }
 
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {

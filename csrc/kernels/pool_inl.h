@@ -69,7 +69,7 @@ static void NAME(pool_avg)(int64_t taps, int64_t channels, const void *const *fr
 }
 
 static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *const *from, const void *gradient,
-                                void *const *to) {
+                                void *const *to, int alone) {
   const real *const *x = (const real *const *)from;
   const real *gy = gradient;
   real *const *gx = (real *const *)to;
@@ -80,7 +80,8 @@ static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *cons
     const vec g = load(gy + c);
     for (int64_t t = 0; t < taps; t++) {
       real *p = gx[t] + c;
-      store(p, load(p) + select(which == (lane)t, g, (vec){0}));
+      const vec share = select(which == (lane)t, g, (vec){0});
+      store(p, alone ? share : load(p) + share);
     }
   }
   for (; c < channels; c++) {
@@ -91,17 +92,22 @@ static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *cons
       which = take ? t : which;
       best = take ? x[t][c] : best;
     }
+    for (int64_t t = 0; t < taps && alone; t++) gx[t][c] = 0;
     gx[which][c] += gy[c];
   }
 }
 
-static void NAME(pool_avg_grad)(int64_t taps, int64_t channels, const void *gradient, double scale, void *const *to) {
+static void NAME(pool_avg_grad)(int64_t taps, int64_t channels, const void *gradient, double scale, void *const *to,
+                                int alone) {
   const real *gy = gradient;
   real *const *gx = (real *const *)to;
   for (int64_t t = 0; t < taps; t++) {
     int64_t c = 0;
-    for (; c + VL <= channels; c += VL) store(gx[t] + c, load(gx[t] + c) + load(gy + c) * (real)scale);
-    for (; c < channels; c++) gx[t][c] += gy[c] * (real)scale;
+    for (; c + VL <= channels; c += VL) {
+      const vec share = load(gy + c) * (real)scale;
+      store(gx[t] + c, alone ? share : load(gx[t] + c) + share);
+    }
+    for (; c < channels; c++) gx[t][c] = (alone ? 0 : gx[t][c]) + gy[c] * (real)scale;
   }
 }
 
@@ -179,7 +185,8 @@ INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
   return where;
 }
 
-/* The rows of a window reduced to one, which a row by itself is already. Up to VL - 1 elements behind it are written. */
+/* The rows of a window reduced to one, which a row by itself is already. Up to VL - 1 elements behind it are written.
+ */
 #define reduce_rows NAME(reduce_rows)
 INLINE void reduce_rows(const struct fcv_pool_row *row, const int average, real *column) {
   const real *const *x = (const real *const *)row->x;

@@ -37,6 +37,25 @@ INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
 #define store NAME(store)
 INLINE void store(real *p, vec v) { *(NAME(unaligned) *)p = v; }
 
+/* To an aligned p, past the caches. */
+#define stream NAME(stream)
+INLINE void stream(real *p, vec v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, (vec *)p);
+#elif defined(__x86_64__)
+  typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+#if VECTOR_BYTES == 64
+  __builtin_ia32_movntps512((float *)p, (floats)v);
+#elif VECTOR_BYTES == 32
+  __builtin_ia32_movntps256((float *)p, (floats)v);
+#else
+  __builtin_ia32_movntps((float *)p, (floats)v);
+#endif
+#else
+  *(vec *)p = v;
+#endif
+}
+
 /* The first n < VL elements, by halves of a vector: no loop and no call. */
 #define copy_part NAME(copy_part)
 INLINE void copy_part(real *to, const real *from, int64_t n) {

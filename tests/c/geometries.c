@@ -44,8 +44,8 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(3, 24, 40, 1, 20, 21, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1), /* the same, strided */
     FLAT(3, 64, 1, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more input than is copied at once */
     FLAT(3, 1, 64, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more output gradient than that */
-    FLAT(1, 512, 20, 1, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* pixels a power of two apart, in float */
-    FLAT(1, 256, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
+    FLAT(1, 1024, 20, 1, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0), /* pixels a power of two apart, in float */
+    FLAT(1, 512, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
     FLAT(1, 3, 4, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* Winograd: one pixel */
     FLAT(2, 5, 17, 1, 13, 7, 3, 3, 1, 1, 1, 1, 0, 2, 3, 1),   /* parts of tiles, four paddings */
     FLAT(7, 40, 33, 1, 14, 14, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* blocks of tiles that span images */
