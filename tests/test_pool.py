@@ -287,6 +287,14 @@ class TestBoth:
         assert_same_bits(x, copies[0])
         assert_same_bits(gy, copies[1])
 
+    def test_gradient_past_the_caches_is_that_of_each_image(self, name, isa, threads, dtype, data_format, rng):
+        images = 2**24 // (64 * 62 * 35 * np.dtype(dtype).itemsize) + 1
+        x = image_as(rng.standard_normal((images, 64, 62, 35)), data_format, dtype)
+        gy = image_as(rng.standard_normal((images, 32, 31, 35)), data_format, dtype)
+        backward = getattr(F, f"{name}_backward")
+        each = [backward(gy[[i]], x[[i]], 2, data_format=data_format) for i in range(images)]
+        assert_same_bits(backward(gy, x, 2, data_format=data_format), np.concatenate(each))
+
     def test_order_of_elements_in_memory_does_not_matter(self, name, dtype, rng):
         x, gy = small_integers(rng, (2, 3, 6, 8), dtype), small_integers(rng, (2, 3, 3, 4), dtype)
         read_only = x.copy()
