@@ -136,7 +136,8 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
   }
 }
 
-/* Panels of patches for the next count pixels of the box; returns how many. */
+/* Panels of patches for the next count pixels of the box; returns how many. Where they are whole vectors at one tap,
+ * the rows of all panels are copied channel by channel, since they lie side by side in x. */
 static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *view, int64_t count,
                            struct fcv_patch_cursor *cursor, int64_t channels, const struct unit_memory *memory,
                            struct panel *panel) {

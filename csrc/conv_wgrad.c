@@ -9,8 +9,8 @@ enum {
   PIXELS = 128,         /* of a block: a panel of gy takes half of a 32 KiB L1 */
   BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile; */
   MORE_BYTES = 1 << 20, /* with weights of more than BOX_BYTES of so many, as they are read and written once a box */
-  FEW_BYTES = 16 << 10,
-  CONFLICT = 512 /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
+  FEW_BYTES = 16 << 10, /* weights that stay in L1 */
+  CONFLICT = 512        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
 
 struct wgrad {
@@ -72,12 +72,13 @@ static void pack_block(const void *context, int64_t block, int thread) {
 
 /* What a call of the kernel fetches of the next box, in turns of FCV_TURN pixels: call number `call` of some. */
 static void fetch(const struct wgrad *d, int64_t call, int64_t calls, struct fcv_wgrad_tile *tile) {
-  const int64_t lines = d->lines[0] + d->lines[1], line = lines * call / calls, end = lines * (call + 1) / calls;
-  const int which = line >= d->lines[0];
-  const int64_t share = fcv_ceil_div(end - line, fcv_ceil_div(tile->pixels, FCV_TURN));
-  const char *from = d->next[which] + 64 * (line - (which ? d->lines[0] : 0));
-  if (share > 0)
-    tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
+  const int64_t lines = d->lines[0] + d->lines[1], first = lines * call / calls, end = lines * (call + 1) / calls;
+  const int which = first >= d->lines[0];
+  if (first == end)
+    return;
+  const int64_t share = fcv_ceil_div(end - first, fcv_ceil_div(tile->pixels, FCV_TURN));
+  const char *from = d->next[which] + 64 * (first - (which ? d->lines[0] : 0));
+  tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
 }
 
 /* Tiles from .. to - 1 of a tap, in the order panel, row, over a block. */

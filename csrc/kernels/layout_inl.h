@@ -87,9 +87,11 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
 }
 
 /* count > 0: a number of runs that is known, whose places stay in registers. ahead: elements from here to what the next
- * panels read of this row, to be fetched; with one tap each row is read a line at a time, and no hardware follows. */
+ * panels read of this row, to be fetched; with one tap each row is read a line at a time, and no hardware follows.
+ * Where the runs are many, the same of a later row is. */
 #define patches_of NAME(patches_of)
 INLINE void patches_of(const struct fcv_patches *p, const int count, const int ahead) {
+  enum { ROWS_AHEAD = 8 };
   const int64_t channels = p->channels, taps = p->taps, plane = p->plane, pitch = p->pitch;
   const int64_t runs = count > 0 ? count : p->runs;
   const int64_t *offset = p->offset;
@@ -117,7 +119,7 @@ INLINE void patches_of(const struct fcv_patches *p, const int count, const int a
           copy_part(to + run[r].start, x + run[r].from + at, run[r].count);
         } else {
           if (taps == 1)
-            __builtin_prefetch(x + run[r].from + 8 * plane);
+            __builtin_prefetch(x + run[r].from + ROWS_AHEAD * plane);
           store(to + run[r].start, load(x + run[r].from + at));
         }
     }
