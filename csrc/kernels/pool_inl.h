@@ -1,8 +1,5 @@
 /* Pooling windows and their gradients; contracts in kernels.h. */
 
-#define is_larger NAME(is_larger) /* or NaN, of which the last wins */
-INLINE int is_larger(real x, real best) { return (x > best) | (x != x); }
-
 /* The maximum of one window over a vector of channels; which gets the number of the first tap that holds it (the last
  * NaN, as torch has it). */
 #define window_max NAME(window_max)
@@ -48,10 +45,12 @@ static void NAME(pool_max)(int64_t taps, int64_t channels, const void *const *fr
   int64_t c = 0;
   for (; c + 4 * VL <= channels; c += 4 * VL) window_reduce(0, 4, taps, x, c, 1, y);
   for (; c + VL <= channels; c += VL) window_reduce(0, 1, taps, x, c, 1, y);
-  for (; c < channels; c++) {
-    real best = x[0][c];
-    for (int64_t t = 1; t < taps; t++) best = is_larger(x[t][c], best) ? x[t][c] : best;
-    y[c] = best;
+  if (c < channels && channels >= VL) {
+    window_reduce(0, 1, taps, x, channels - VL, 1, y);
+  } else if (c < channels) { /* not one by one: comparisons are mispredicted */
+    vec best = load_part(x[0], channels);
+    for (int64_t t = 1; t < taps; t++) best = vmax(best, load_part(x[t], channels));
+    store_part(y, best, channels);
   }
 }
 
@@ -84,16 +83,16 @@ static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *cons
       store(p, alone ? share : load(p) + share);
     }
   }
-  for (; c < channels; c++) {
-    real best = x[0][c];
-    int64_t which = 0;
-    for (int64_t t = 1; t < taps; t++) { /* no branch: half of them would be mispredicted */
-      const int take = is_larger(x[t][c], best);
-      which = take ? t : which;
-      best = take ? x[t][c] : best;
-    }
-    for (int64_t t = 0; t < taps && alone; t++) gx[t][c] = 0;
-    gx[which][c] += gy[c];
+  const int64_t rest = channels - c;
+  if (rest == 0)
+    return;
+  ivec which;
+  window_max(taps, x, c, rest, &which);
+  const vec g = load_part(gy + c, rest);
+  for (int64_t t = 0; t < taps; t++) {
+    real *p = gx[t] + c;
+    const vec share = select(which == (lane)t, g, (vec){0});
+    store_part(p, alone ? share : load_part(p, rest) + share, rest);
   }
 }
 
