@@ -1,7 +1,8 @@
 /* Direct convolution as indirect GEMM: forward, input gradient and transposed convolution are walks of the same form.
  *
  * Work is cut into units of a few pixel tiles x a range of weight panels. A unit writes the pointers of its pixels
- * once, then runs panel by panel over its tiles: the panel comes from L2, the tiles' input stays in L1 or L2. x is read
+ * once, then runs panel by panel over its tiles, or where all weights stay in L2 over a few of them at a time: the
+ * panel comes from L2, the tiles' input stays in L1 or L2, and what the next ones read is fetched meanwhile. x is read
  * in place where it is channels last; else, and where kernel rows are to be taps across padding, it is staged. */
 #include "internal.h"
 
