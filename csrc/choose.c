@@ -17,7 +17,7 @@ enum kind {
   VALUES,   /* staged, copied to patches, added from them, or transformed */
   PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
                weights that are packed where they are used, or of an input gradient by planes; pixels whose patches
-               are added in one call; kernel rows that are copied to patches */
+               are added in one call; vectors of kernel rows that are copied to patches */
   CALLS,
   KINDS
 };
@@ -57,7 +57,7 @@ static const struct work price_avx512[2][METHODS] =
                 [WINOGRAD] = {{1.57, 0.471, 268, 0, 45, 42.8, 341, 0}},
                 [SUM_DIRECT] = {{1.59, 0.864, 802, 38.8, 78.5, 35.3, 0, 19800}},
                 [SUM_PLANES] = {{2.3, 0, 8760, 45.9, 0, 66.2, 0, 149000}},
-                [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 230, 0}},
+                [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.42, 0, 260, 0, 60, 44.3, 411, 0}},
             },
         [FCV_CHANNELS_LAST] =
@@ -68,7 +68,7 @@ static const struct work price_avx512[2][METHODS] =
                 [TOEPLITZ] = {{1.35, 0.54, 725, 49, 71.8, 1.42, 972, 91200}},
                 [WINOGRAD] = {{1.49, 0.518, 183, 462, 35, 25, 341, 0}},
                 [SUM_DIRECT] = {{1.54, 0.767, 771, 97.4, 15.5, 0, 0, 18200}},
-                [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 230, 0}},
+                [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.29, 0.0743, 327, 0, 40, 23, 619, 0}},
             },
 };
@@ -88,7 +88,7 @@ static const struct work price[2][METHODS] =
                 [WINOGRAD] = {{1.44, 1.6, 156, 497, 40, 23, 249, 0}},
                 [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 25, 27, 0, 0}},
                 [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
-                [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 230, 0}},
+                [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
                 [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
             },
         [FCV_CHANNELS_LAST] =
@@ -99,7 +99,7 @@ static const struct work price[2][METHODS] =
                 [TOEPLITZ] = {{1.21, 0.59, 318, 96, 52, 3.7, 575, 0}},
                 [WINOGRAD] = {{1.38, 1.3, 163, 651, 40, 15, 151, 0}},
                 [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
-                [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 230, 0}},
+                [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
                 [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
             },
 };
@@ -258,7 +258,8 @@ static void count_sum_planes(const struct shape *s, struct work *work) {
 static void count_sum_im2col(const struct shape *s, struct work *work) {
   count_sums(work, s, s->outputs, 1, s->taps * s->kc);
   if (fcv_use_row_taps(s->walk)) {
-    work->of[PARTIAL] = s->outputs * s->taps / (double)s->walk->axis[2].taps;
+    const int64_t run = s->walk->axis[2].taps * s->walk->kc;
+    work->of[PARTIAL] = s->outputs * s->taps * s->kc / (double)run * (double)fcv_ceil_div(run, s->kernels->vl);
     return;
   }
   work->of[POINTERS] = s->outputs * s->taps;
