@@ -27,6 +27,7 @@ C_FLAGS = [
     *("-Wall", "-Wextra"),
 ]
 
+# Without prfchw GCC fetches lines that will be written as if they were read. A CPU that lacks it takes it for a no-op.
 AVX2 = ["-mavx2", "-mfma", "-mprfchw"]
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", *AVX2, "-mprefer-vector-width=512"]
 

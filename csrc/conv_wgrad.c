@@ -7,8 +7,8 @@
 
 enum {
   PIXELS = 128,         /* of a block: a panel of gy takes half of a 32 KiB L1 */
-  BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile; */
-  MORE_BYTES = 1 << 20, /* with weights of more than BOX_BYTES of so many, as they are read and written once a box */
+  BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
+  MORE_BYTES = 1 << 20, /* the same where weights take more than BOX_BYTES: they are read and written once a box */
   FEW_BYTES = 16 << 10, /* weights that stay in L1 */
   CONFLICT = 512        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };

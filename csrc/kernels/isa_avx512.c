@@ -1,5 +1,5 @@
-/* AVX-512 F, DQ, BW, VL: 14 x 2 accumulators and 2 of w fit into 32 registers, 14 row pointers into the general
- * ones; a is broadcast inside the FMA. */
+/* AVX-512 F, DQ, BW, VL: 14 x 2 accumulators and 2 of w fit into 32 registers. wgrad's tile is as large: with 8 rows
+ * blocks of 128 pixels in L1 ran at 73-92% of the peak, with 14 at 82-99%. */
 #define ISA avx512
 #define VECTOR_BYTES 64
 #define MR 14
