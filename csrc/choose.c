@@ -17,7 +17,8 @@ enum kind {
   VALUES,   /* staged, copied to patches, added from them, or transformed */
   PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
                weights that are packed where they are used, or of an input gradient by planes; pixels whose patches
-               are added in one call; vectors of kernel rows that are copied to patches */
+               are added in one call; vectors of kernel rows that are copied to patches; weights' sums that are
+               transposed in the end */
   CALLS,
   KINDS
 };
@@ -49,16 +50,17 @@ static const struct work price_avx512[2][METHODS] =
     {
         [FCV_CHANNELS_FIRST] =
             {
+                [DIRECT] = {{1.35, 0.356, 656, 81.6, 28.4, 35, 26.7, 0}},
                 [PLANES] = {{1.3, 0, 56.3, 200, 1.82, 42.1, 96, 0}},
                 [IM2COL] = {{1.3, 0, 1830, 231, 56.3, 25.7, 0, 213000}},
                 [COL2IM] = {{1.42, 0.736, 0, 922, 42.7, 24.3, 0, 463000}},
                 [COL2IM_PLANES] = {{1.46, 0, 201, 255, 0, 17.1, 666, 478000}},
                 [TOEPLITZ] = {{1.45, 0.261, 6590, 0, 194, 33, 231, 38400}},
                 [WINOGRAD] = {{1.57, 0.471, 268, 0, 45, 42.8, 341, 0}},
-                [SUM_DIRECT] = {{1.59, 0.864, 802, 38.8, 78.5, 35.3, 0, 19800}},
+                [SUM_DIRECT] = {{1.59, 0.864, 802, 38.8, 15.5, 35.3, 63, 19800}},
                 [SUM_PLANES] = {{2.3, 0, 8760, 45.9, 0, 66.2, 0, 149000}},
                 [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 300, 0}},
-                [SUM_WINOGRAD] = {{1.42, 0, 260, 0, 60, 44.3, 411, 0}},
+                [SUM_WINOGRAD] = {{1.42, 0, 260, 0, 45, 44.3, 411, 0}},
             },
         [FCV_CHANNELS_LAST] =
             {
@@ -80,13 +82,14 @@ static const struct work price[2][METHODS] =
     {
         [FCV_CHANNELS_FIRST] =
             {
+                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 27, 29, 0}},
                 [PLANES] = {{1.17, 0, 67, 60, 9.6, 24, 47, 156000}},
                 [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 0, 0}},
                 [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
                 [COL2IM_PLANES] = {{1.17, 0, 110, 309, 54, 12.6, 282, 0}},
                 [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
                 [WINOGRAD] = {{1.44, 1.6, 156, 497, 40, 23, 249, 0}},
-                [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 25, 27, 0, 0}},
+                [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 4.1, 27, 21, 0}},
                 [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
                 [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
                 [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
@@ -124,15 +127,19 @@ struct shape {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
+  struct fcv_weight_view view;
   double outputs, inputs, taps, kc;
 };
 
-static struct shape shape_of(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis;
+  struct fcv_weight_view view;
+  fcv_weight_view(conv, pass == FCV_GRAD_INPUT, &view);
   return (struct shape){
       .conv = conv,
       .kernels = fcv_kernels(conv->dtype),
       .walk = walk,
+      .view = view,
       .outputs = (double)(walk->n * axis[0].count * axis[1].count * axis[2].count),
       .inputs = (double)(walk->n * axis[0].in * axis[1].in * axis[2].in),
       .taps = (double)fcv_walk_taps(walk),
@@ -166,7 +173,7 @@ static void count_direct(const struct shape *s, struct work *work) {
   work->of[STORES] = s->outputs * w.panels;
   work->of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
   work->of[VALUES] = row_taps || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
-  if (fcv_packs_pieces(s->conv, s->walk)) {
+  if (fcv_fits_pieces(s->conv, s->walk, &s->view)) {
     work->of[PARTIAL] = work->of[WEIGHTS];
     work->of[WEIGHTS] = 0;
   }
@@ -178,7 +185,8 @@ static void count_planes(const struct shape *s, fcv_pass pass, struct work *work
   const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
   work->of[PRODUCTS] = (double)fcv_round_up((int64_t)s->outputs, vl) * terms * nc;
   work->of[WEIGHTS] = terms * nc;
-  work->of[STORES] = s->outputs / (double)run * nc * (x->out_step > 1 ? (double)vl : 1);
+  const int merged = x->out_step > 1 && fcv_merges_planes(s->conv, &s->view);
+  work->of[STORES] = s->outputs / (double)run * nc * (merged ? 2 : x->out_step > 1 ? (double)vl : 1);
   work->of[POINTERS] = s->outputs / (double)run * terms;
   work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;
   work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
@@ -241,6 +249,8 @@ static void count_sum_direct(const struct shape *s, struct work *work) {
   count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
   work->of[POINTERS] = s->outputs * s->taps / span;
   work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
+  if (s->conv->weight_layout == FCV_CHANNELS_FIRST && !fcv_wgrad_turns(s->conv, s->walk))
+    work->of[PARTIAL] = work->of[WEIGHTS];
 }
 
 static void count_sum_planes(const struct shape *s, struct work *work) {
@@ -307,7 +317,7 @@ static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorith
   } else if (gradient) {
     method = SUM_DIRECT;
     count_sum_direct(s, &work);
-  } else if (fcv_use_planes(s->conv, s->walk)) {
+  } else if (fcv_use_planes(s->conv, s->walk, &s->view)) {
     method = PLANES;
     count_planes(s, pass, &work);
   } else {
@@ -328,13 +338,13 @@ static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_al
   *work = (struct work){0};
   if (pass == FCV_GRAD_INPUT && algorithm != FCV_IM2COL) {
     FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {
-      const struct shape s = shape_of(&by, &walk);
+      const struct shape s = shape_of(&by, pass, &walk);
       if (s.outputs * s.taps > 0)
         method = count_walk(&s, pass, algorithm, work);
     });
   } else {
     fcv_walk_forward(&conv->geometry, &walk);
-    const struct shape s = shape_of(&by, &walk);
+    const struct shape s = shape_of(&by, pass, &walk);
     method = count_walk(&s, pass, algorithm, work);
   }
   return method;

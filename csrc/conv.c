@@ -56,7 +56,7 @@ static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, con
   }
   if (c->algorithm == FCV_TOEPLITZ)
     return fcv_conv_toeplitz(c, walk, view, x, w, bias, y);
-  if (fcv_use_planes(c, walk))
+  if (fcv_use_planes(c, walk, view))
     return fcv_conv_planes(c, walk, view, x, w, bias, y);
   return fcv_conv_direct(c, walk, view, x, w, bias, y);
 }
@@ -92,15 +92,17 @@ fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const vo
 fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   struct fcv_conv c;
   struct fcv_walk walk;
+  struct fcv_weight_view view;
   FCV_TRY(settle(conv, FCV_FORWARD, &c));
   fcv_walk_forward(&c.geometry, &walk);
+  fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
     *bytes = fcv_winograd_packed_bytes(&c, &walk, tile_size(&c));
   else if (packs_plain(&c))
     *bytes = plain_layout(&c).bytes;
   else if (fcv_is_depthwise(&c))
     *bytes = fcv_depthwise_packed_bytes(&c);
-  else if (fcv_use_planes(&c, &walk))
+  else if (fcv_use_planes(&c, &walk, &view))
     *bytes = fcv_planes_packed_bytes(&c, &walk);
   else
     *bytes = fcv_direct_packed_bytes(&c, &walk);
@@ -110,10 +112,12 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
 int fcv_packed_form(const struct fcv_conv *conv) {
   struct fcv_conv c;
   struct fcv_walk walk;
+  struct fcv_weight_view view;
   if (settle(conv, FCV_FORWARD, &c) != FCV_OK)
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
-  return fcv_is_depthwise(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk);
+  fcv_weight_view(&c, 0, &view);
+  return fcv_is_depthwise(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk, &view);
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
@@ -135,7 +139,7 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
   }
   if (fcv_is_depthwise(&c))
     fcv_depthwise_pack(&c, w, bias, packed);
-  else if (fcv_use_planes(&c, &walk))
+  else if (fcv_use_planes(&c, &walk, &view))
     fcv_planes_pack(&c, &walk, &view, w, bias, packed);
   else
     fcv_direct_pack(&c, &walk, &view, w, bias, packed);
@@ -181,6 +185,8 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
     return fcv_conv_col2im(&c, &view, gy, w, bias, gx);
   if (fcv_is_depthwise(&c))
     return fcv_conv_depthwise(&c, 1, gy, w, bias, gx);
+  if (c.algorithm == FCV_DIRECT && fcv_merges_planes(&c, &view))
+    return fcv_conv_planes_merged(&c, &view, gy, w, bias, gx);
   const int64_t image = c.geometry.ci * fcv_product(c.geometry.in);
   const int clears = !bias && c.activation == FCV_LINEAR && !c.workspace && misses_elements(&c.geometry);
   if (clears)

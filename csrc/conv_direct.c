@@ -42,7 +42,7 @@ struct unit_memory {
   const void **a;  /* [tile][tap][mr] */
   int64_t *offset; /* in y */
   void **c;
-  char *tile;  /* channels first only: [pixel][width] before the transposed store */
+  char *tile;  /* channels first only: [pixel][width] of a panel before the transposed store, or of all in pieces */
   char *panel; /* of weights, where a unit packs them */
   const void **pointers;
   char *patches; /* im2col only: [group][pixel][kc], and what they are copied from */
@@ -55,7 +55,8 @@ static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *m
   const int64_t a = fcv_reserve(&bytes, pixels * d->taps * (int64_t)sizeof(void *));
   const int64_t offset = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
   const int64_t c = fcv_reserve(&bytes, pixels * (int64_t)sizeof(void *));
-  const int64_t tile = fcv_reserve(&bytes, first ? pixels * d->panels.width * d->kernels->size : 0);
+  const int64_t panels = d->piece > 0 ? fcv_ceil_div(d->walk->groups * d->panels.per_group, d->splits) : 1;
+  const int64_t tile = fcv_reserve(&bytes, first ? panels * pixels * d->panels.width * d->kernels->size : 0);
   const int64_t panel = fcv_reserve(&bytes, d->piece > 0 ? PIECE_BYTES : 0);
   const int64_t taps = d->patches ? fcv_walk_taps(d->walk) : 0;
   const int64_t pointers = fcv_reserve(&bytes, pixels * taps * (int64_t)sizeof(void *));
@@ -180,6 +181,7 @@ static void run_panels(const struct direct *d, int64_t begin, int64_t end, const
 static void run_pieces(const struct direct *d, int64_t first, int64_t last, const struct unit_memory *memory,
                        int64_t pixels) {
   const int64_t size = d->kernels->size, kc = d->walk->kc, taps = d->taps;
+  const int channels_first = d->conv->layout == FCV_CHANNELS_FIRST;
   for (int64_t tap = 0; tap < taps; tap++)
     for (int64_t k0 = 0; k0 < kc; k0 += d->piece) {
       const int64_t k1 = fcv_min(kc, k0 + d->piece);
@@ -194,7 +196,11 @@ static void run_pieces(const struct direct *d, int64_t first, int64_t last, cons
         job.tile.accumulate = !begins;
         job.tile.bias = begins ? job.tile.bias : NULL;
         job.tile.activation = ends ? job.tile.activation : FCV_LINEAR;
+        char *rows = memory->tile + (p - first) * pixels * d->panels.width * size;
+        for (int64_t q = 0; q < pixels && channels_first; q++) memory->c[q] = rows + q * job.width * size;
         run_tiles(d, &job, memory, 0, pixels, pixels, tap, ends);
+        if (channels_first && ends)
+          store_channels_first(d, rows, job.width, memory->offset, pixels, job.channel, job.tile.n);
       }
     }
 }
@@ -230,11 +236,11 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
 
 /* Then packing all of them beforehand takes as long as the products: AVX2, one thread, 1x7x7 512->2048 1x1 2.9 ms
  * and 1.8 in pieces, 512->512 3x3 6.8 and 5.9. */
-int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+int fcv_fits_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view) {
   const struct fcv_axis *axis = walk->axis;
   const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count, mr = fcv_kernels(conv->dtype)->mr;
   const int64_t pointers = fcv_walk_taps(walk) * mr * (int64_t)sizeof(void *);
-  return conv->layout == FCV_CHANNELS_LAST && !conv->packed && conv->algorithm != FCV_IM2COL && walk->groups == 1 &&
+  return (conv->layout == FCV_CHANNELS_LAST || view->j == 1) && conv->algorithm != FCV_IM2COL && walk->groups == 1 &&
          walk->kc >= PIECE_CHANNELS && pointers > 0 && pixels <= mr * fcv_min(TILES, POINTER_BYTES / pointers);
 }
 
@@ -247,7 +253,7 @@ static void cut(struct direct *d, int threads) {
   if (d->patches)
     most = PATCH_BYTES / fcv_max(1, mr * d->walk->groups * d->kc * d->kernels->size);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
-  if (d->one_box && all >= threads && fcv_packs_pieces(d->conv, d->walk)) {
+  if (d->one_box && all >= threads && !d->conv->packed && fcv_fits_pieces(d->conv, d->walk, &d->view)) {
     d->blocks = 1;
     d->splits = fcv_min(all, fcv_max(threads > 1 ? 2 * threads : 1, fcv_ceil_div(all, PIECE_PANELS)));
     const int64_t bytes = fcv_ceil_div(all, d->splits) * d->panels.width * d->kernels->size;

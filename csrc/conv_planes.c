@@ -191,12 +191,14 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
   }
 }
 
-int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+/* Where few pixels meet weights that stand as [term][channel] vectors along channels take them as they are: 1x7x7
+ * 512->2048 1x1, input gradient. */
+int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view) {
   const struct fcv_axis *axis = walk->axis;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count;
   return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && fcv_walk_taps(walk) > 0 &&
-         walk->kc > 0 && pixels >= 2 * k->vl;
+         walk->kc > 0 && pixels >= 2 * k->vl && !fcv_fits_pieces(conv, walk, view);
 }
 
 /* Whether w is [group][channel][term] as it stands. */

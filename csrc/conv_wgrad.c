@@ -1,16 +1,21 @@
 /* Weight gradient: gw[tap][k][j] = sum over pixels of x[pixel at tap][k] * gy[pixel][j].
  *
  * Tiles of mi x nr elements of gw are summed over blocks of PIXELS pixels. gy is packed into panels once a box of
- * pixels, x is read in place or staged as in conv_direct.c. A tile belongs to one unit, which adds up the sums of its
- * blocks in their order, and blocks depend on the shape alone: the same bits for every number of threads. */
+ * pixels, x is read in place or staged as in conv_direct.c. Sums stand in gw, or if its order is [j][k][tap] and there
+ * is more than one box in memory that is transposed in the end; with one box those of a few tiles and all taps stand in
+ * L1, and are transposed from there. A tile belongs to one unit, which adds up the sums of its blocks in their order,
+ * and blocks depend on the shape alone: the same bits for every number of threads. */
 #include "internal.h"
 
 enum {
-  PIXELS = 128,         /* of a block: a panel of gy takes half of a 32 KiB L1 */
-  BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
-  MORE_BYTES = 1 << 20, /* the same where weights take more than BOX_BYTES: they are read and written once a box */
-  FEW_BYTES = 16 << 10, /* weights that stay in L1 */
-  CONFLICT = 512        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
+  PIXELS = 128,          /* of a block: a panel of gy takes half of a 32 KiB L1 */
+  BOX_BYTES = 1 << 19,   /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
+  MORE_BYTES = 1 << 20,  /* the same where weights take more than BOX_BYTES: they are read and written once a box, */
+  ONE_BYTES = 6 << 20,   /* or not at all, if there is only one */
+  FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
+  UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
+  TAPS_BYTES = 64 << 10, /* or of as many taps as fit */
+  CONFLICT = 512         /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
 
 struct wgrad {
@@ -19,23 +24,35 @@ struct wgrad {
   const struct fcv_walk *walk;
   struct fcv_panels panels;
   int64_t taps, m, rows; /* taps as the kernel sees them; values of one; tiles over them */
+  int64_t splits, parts; /* units: parts of a panel's tiles, or 0, all tiles of all panels; and of the taps */
   int64_t channels;      /* over all groups' panels */
   struct fcv_box box;
   struct fcv_source source;
   int64_t pixels, blocks; /* of the box */
   int64_t units, thread_bytes;
+  int staged;               /* x is */
   int row_taps, patch_rows; /* the taps of a kernel row are one; patches are made of kernel rows */
   int summed;               /* gw holds the sums of earlier boxes */
   const char *next[2];      /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
   int64_t lines[2];         /* lines of 64 bytes */
   const char *gy;
-  char *gw; /* [tap][m][co] */
+  char *gw; /* [tap][m][co], or if turned [co][m][tap] */
+  int turned;
   char *packed, *thread_memory;
-  char *patches; /* im2col: [block][group][pixel][m], else NULL */
+  const void **a; /* where gw is turned: [block][tap][PIXELS] */
+  int patches;    /* are made: im2col */
+  char *patch;    /* [block][group][pixel][m] */
 };
 
 static char *block_patches(const struct wgrad *d, int64_t block) {
-  return d->patches + block * PIXELS * d->walk->groups * d->m * d->kernels->size;
+  return d->patch + block * PIXELS * d->walk->groups * d->m * d->kernels->size;
+}
+
+/* Where the kernel finds the pixels of a block at a tap. */
+static void point(const struct wgrad *d, int64_t block, int64_t tap, int64_t count, const void **a) {
+  if (!d->patches)
+    fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
+  for (int64_t q = 0; d->patches && q < count; q++) a[q] = block_patches(d, block) + q * d->m * d->kernels->size;
 }
 
 /* One block of gy: [group][panel][PIXELS][width], zero past the last channel. */
@@ -50,6 +67,8 @@ static void pack_block(const void *context, int64_t block, int thread) {
     fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, count, d->patch_rows, (const void **)offset,
                block_patches(d, block));
   fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, co, offset);
+  for (int64_t tap = 0; d->turned && tap < d->taps; tap++)
+    point(d, block, tap, count, d->a + (block * d->taps + tap) * PIXELS);
   for (int64_t group = 0; group < d->walk->groups; group++)
     for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
       const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
@@ -81,55 +100,103 @@ static void fetch(const struct wgrad *d, int64_t call, int64_t calls, struct fcv
   tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
 }
 
-/* Tiles from .. to - 1 of a tap, in the order panel, row, over a block. */
-static void sum_block(const struct wgrad *d, int64_t tap, int64_t block, int64_t from, int64_t to, const void **a) {
+/* What a unit sums: some tiles of each of some panels, over some taps. */
+struct part {
+  int64_t panel0, panel1, row0, row1, tap0, tap1;
+  int64_t m0; /* of the first tile */
+};
+
+/* Units that follow each other have neighbours in gw. */
+static struct part find_part(const struct wgrad *d, int64_t unit) {
+  const int64_t panels = d->walk->groups * d->panels.per_group, tiles = fcv_max(1, panels * d->splits);
+  const int64_t index = d->turned ? unit / d->parts : unit % tiles, part = d->turned ? unit % d->parts : unit / tiles;
+  struct part p = {.panel1 = panels, .row1 = d->rows};
+  if (d->splits > 0) {
+    p.panel0 = index / d->splits;
+    p.panel1 = p.panel0 + 1;
+    p.row0 = d->rows * (index % d->splits) / d->splits;
+    p.row1 = d->rows * (index % d->splits + 1) / d->splits;
+  }
+  p.m0 = d->m * p.row0 / d->rows;
+  p.tap0 = d->taps * part / d->parts;
+  p.tap1 = d->taps * (part + 1) / d->parts;
+  return p;
+}
+
+/* Where a panel lies among the channels. */
+struct place {
+  int64_t group, channel, before; /* the first in the group, and in all panels */
+  int64_t width, n;               /* channels with padding and without */
+};
+
+static struct place find_place(const struct wgrad *d, int64_t panel) {
+  const int64_t group = panel / d->panels.per_group, in_group = panel % d->panels.per_group;
+  const int64_t channel = in_group * d->panels.width, width = fcv_panel_width(&d->panels, in_group);
+  return (struct place){
+      .group = group,
+      .channel = channel,
+      .before = group * fcv_panels_channels(&d->panels) + channel,
+      .width = width,
+      .n = fcv_min(width, d->walk->nc - channel),
+  };
+}
+
+/* A part's tiles of a panel, at a tap, over a block whose pixels are a. call: counts the calls of the kernel. */
+static void sum_block(const struct wgrad *d, const struct part *part, int64_t panel, int64_t tap, int64_t block,
+                      const void **a, char *sums, int64_t call) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t size = k->size, panels = d->walk->groups * d->panels.per_group, co = d->walk->groups * d->walk->nc;
-  const int64_t count = fcv_min(PIXELS, d->pixels - block * PIXELS);
-  if (d->patches)
-    for (int64_t q = 0; q < count; q++) a[q] = block_patches(d, block) + q * d->m * size;
-  else
-    fcv_indirect_tap(d->walk, &d->source, &d->box, block * PIXELS, count, tap, d->row_taps, a);
-  const int64_t group_step = d->patches ? count * d->m : d->walk->kc;
-  for (int64_t t = from; t < to; t++) {
-    const int64_t panel = t / d->rows, row = t % d->rows, group = panel / d->panels.per_group;
-    const int64_t in_group = panel % d->panels.per_group, width = fcv_panel_width(&d->panels, in_group);
-    const int64_t j0 = in_group * d->panels.width, before = group * fcv_panels_channels(&d->panels) + j0;
-    const int64_t m0 = d->m * row / d->rows;
+  const struct place p = find_place(d, panel);
+  const int64_t size = k->size, count = fcv_min(PIXELS, d->pixels - block * PIXELS), taps = part->tap1 - part->tap0;
+  const int64_t co = d->walk->groups * d->walk->nc, group = p.group * (d->patches ? count * d->m : d->walk->kc);
+  const int64_t gw_pitch = d->turned ? taps * p.width : co, calls = d->units * d->blocks * taps;
+  char *gw = d->turned ? sums + (tap - part->tap0) * p.width * size
+                       : d->gw + ((tap * d->m + part->m0) * co + p.group * d->walk->nc + p.channel) * size;
+  for (int64_t row = part->row0, m = part->m0, end; row < part->row1; row++, m = end) {
+    end = d->m * (row + 1) / d->rows;
     struct fcv_wgrad_tile tile = {
         .pixels = count,
         .a = a,
-        .a_bytes = (group * group_step + m0) * size,
-        .b = d->packed + (block * d->channels + before) * PIXELS * size,
-        .b_pitch = width,
-        .gw = d->gw + ((tap * d->m + m0) * co + group * d->walk->nc + j0) * size,
-        .gw_pitch = co,
-        .m = (int)(d->m * (row + 1) / d->rows - m0),
-        .n = (int)fcv_min(width, d->walk->nc - j0),
+        .a_bytes = (group + m) * size,
+        .b = d->packed + (block * d->channels + p.before) * PIXELS * size,
+        .b_pitch = p.width,
+        .gw = gw + (m - part->m0) * gw_pitch * size,
+        .gw_pitch = gw_pitch,
+        .m = (int)(end - m),
+        .n = (int)(d->turned ? p.width : p.n),
         .accumulate = d->summed || block > 0,
     };
-    fetch(d, (tap * d->blocks + block) * panels * d->rows + t, d->taps * d->blocks * panels * d->rows, &tile);
-    k->wgrad[width / k->vl - 1](&tile);
+    fetch(d, call++, calls * (part->panel1 - part->panel0) * (part->row1 - part->row0), &tile);
+    k->wgrad[p.width / k->vl - 1](&tile);
   }
 }
 
-/* Tiles first .. last - 1 of all, in the order tap, panel, row; over all blocks of the box. Few weights stay in L1, so
- * that a block of gy meets all taps while it is there; of many, those of one tap meet all blocks. */
-static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, const void **a) {
-  const int64_t tiles = d->walk->groups * d->panels.per_group * d->rows; /* of a tap */
-  const int64_t begin = first / tiles, end = fcv_ceil_div(last, tiles), taps = end - begin;
-  const int few = d->taps * d->m * d->walk->groups * d->walk->nc * d->kernels->size <= FEW_BYTES;
-  for (int64_t i = 0; i < taps * d->blocks; i++) {
-    const int64_t tap = begin + (few ? i % taps : i / d->blocks), block = few ? i / taps : i % d->blocks;
-    sum_block(d, tap, block, fcv_max(first - tap * tiles, 0), fcv_min(last - tap * tiles, tiles), a);
-  }
+/* Sums, [m][tap][width], to gw. */
+static void put(const struct wgrad *d, const struct part *part, const char *sums) {
+  const struct place p = find_place(d, part->panel0);
+  const int64_t size = d->kernels->size, taps = part->tap1 - part->tap0, pitch = d->m * d->taps;
+  const int64_t m1 = d->m * part->row1 / d->rows;
+  const int64_t whole = taps == d->taps ? m1 - part->m0 : 1; /* values that are neighbours with their taps */
+  char *gw = d->gw + ((p.group * d->walk->nc + p.channel) * pitch + part->tap0) * size;
+  for (int64_t m = part->m0; m < m1; m += whole, sums += whole * taps * p.width * size)
+    d->kernels->transpose(whole * taps, p.n, sums, p.width, gw + m * d->taps * size, pitch);
 }
 
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct wgrad *d = context;
-  const int64_t tiles = d->taps * d->walk->groups * d->panels.per_group * d->rows;
-  sum_tiles(d, tiles * unit / d->units, tiles * (unit + 1) / d->units,
-            (const void **)(d->thread_memory + thread * d->thread_bytes));
+  const struct part part = find_part(d, unit);
+  const int64_t taps = part.tap1 - part.tap0, rows = part.row1 - part.row0;
+  char *memory = d->thread_memory + thread * d->thread_bytes;
+  int64_t call = unit * d->blocks * taps * (part.panel1 - part.panel0) * rows;
+  for (int64_t block = 0; block < d->blocks; block++)
+    for (int64_t tap = part.tap0; tap < part.tap1; tap++) {
+      const void **a = d->turned ? d->a + (block * d->taps + tap) * PIXELS : (const void **)memory;
+      if (!d->turned)
+        point(d, block, tap, fcv_min(PIXELS, d->pixels - block * PIXELS), a);
+      for (int64_t panel = part.panel0; panel < part.panel1; panel++, call += rows)
+        sum_block(d, &part, panel, tap, block, a, memory, call);
+    }
+  if (d->turned)
+    put(d, &part, memory);
 }
 
 /* Channels last: a box's rows are neighbours in memory, or as good as. */
@@ -176,12 +243,60 @@ static void turn_unit(const void *context, int64_t unit, int thread) {
     t->kernels->transpose(taps, count, from + k * co * size, kc * co, to + k * taps * size, kc * taps);
 }
 
-void fcv_weights_to_first(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const void *last, void *gw,
-                          int threads) {
+/* A weight gradient in channels-last order, [tap][k][co], to gw in channels-first order, [co][k][tap]. */
+static void weights_to_first(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const void *last, void *gw,
+                             int threads) {
   const struct turn turn = {.kernels = kernels, .walk = walk, .last = last, .gw = gw};
   const int64_t co = walk->groups * walk->nc;
   const int wanted = fcv_threads_for((double)(fcv_walk_taps(walk) * walk->kc * co));
   fcv_parallel_for(fcv_ceil_div(co, TURNED), threads < wanted ? threads : wanted, turn_unit, &turn);
+}
+
+static int64_t weights_bytes(const struct fcv_kernels *kernels, const struct fcv_walk *walk) {
+  return fcv_walk_taps(walk) * walk->kc * walk->groups * walk->nc * kernels->size;
+}
+
+int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  int64_t met = walk->n, outputs = walk->n;
+  for (int i = 0; i < FCV_AXES; i++) {
+    const struct fcv_axis *axis = &walk->axis[i];
+    met *= (axis->count - 1) * axis->in_step + (axis->taps - 1) * axis->shift_step + 1;
+    outputs *= axis->count;
+  }
+  const int64_t channels = met * walk->groups * walk->kc + outputs * walk->groups * fcv_round_up(walk->nc, k->vl);
+  return conv->weight_layout == FCV_CHANNELS_FIRST && conv->algorithm != FCV_IM2COL && !fcv_use_row_taps(walk) &&
+         channels * k->size <= fcv_max(BOX_BYTES, fcv_min(weights_bytes(k, walk), ONE_BYTES));
+}
+
+/* Into boxes. */
+static void cut_pixels(struct wgrad *d, struct fcv_stage *stage) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t pixel = d->walk->groups * d->walk->kc * k->size, patch = d->patches ? d->walk->groups * d->m : 0;
+  const int conflicts = pixel % CONFLICT == 0;
+  const int in_place = d->patches ? !d->patch_rows : !conflicts && !(d->row_taps && fcv_pads_rows(d->walk));
+  const int64_t box = weights_bytes(k, d->walk) > BOX_BYTES ? MORE_BYTES : BOX_BYTES;
+  const int64_t pixels = d->turned ? INT64_MAX / 2 / pixel : box / (pixel + (patch + d->channels) * k->size);
+  d->staged = d->conv->layout == FCV_CHANNELS_FIRST || !in_place;
+  fcv_stage_plan(k, d->walk, pixel + (conflicts ? 64 : 0), pixels * pixel, 1, stage);
+}
+
+/* Into units, so that every thread has some. In gw few sums stay in L1 while a block of gy meets all taps; of many,
+ * those of one tap meet all blocks. Returns the bytes that a unit's sums take elsewhere. */
+static int64_t cut_sums(struct wgrad *d, int threads) {
+  const int64_t tile = d->kernels->mi * d->panels.width * d->kernels->size, wanted = threads > 1 ? 8 * threads : 1;
+  const int64_t panels = d->walk->groups * d->panels.per_group;
+  if (d->turned) {
+    const int64_t together = fcv_min(UNIT_BYTES / (tile * d->taps), d->rows * panels / wanted);
+    d->splits = fcv_ceil_div(d->rows, fcv_max(1, together));
+    d->parts = fcv_ceil_div(d->taps, fcv_max(1, TAPS_BYTES / tile));
+    d->parts = fcv_max(d->parts, fcv_min(d->taps, fcv_ceil_div(wanted, panels * d->splits)));
+  } else {
+    d->parts = weights_bytes(d->kernels, d->walk) <= FEW_BYTES && threads == 1 ? 1 : d->taps;
+    d->splits = d->parts >= wanted ? 0 : fcv_min(d->rows, fcv_ceil_div(wanted, d->parts * panels));
+  }
+  d->units = fcv_max(1, panels * d->splits) * d->parts;
+  return d->turned ? fcv_ceil_div(d->rows, d->splits) * tile * fcv_ceil_div(d->taps, d->parts) : 0;
 }
 
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
@@ -195,7 +310,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   if (fcv_is_depthwise(conv))
     return fcv_conv_wgrad_depthwise(conv, x, gy, gw);
   const int64_t outputs = walk.n * fcv_product(conv->geometry.out), taps = fcv_walk_taps(&walk);
-  const int64_t weights = taps * walk.kc * co * k->size;
+  const int64_t weights = weights_bytes(k, &walk);
   if (outputs == 0) {
     if (!conv->workspace)
       memset(gw, 0, (size_t)weights);
@@ -205,57 +320,51 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
 
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
-  const int patches = conv->algorithm == FCV_IM2COL;
-  d.row_taps = !patches && fcv_use_row_taps(&walk);
-  d.patch_rows = patches && fcv_use_row_taps(&walk);
-  const int64_t span = patches ? taps : d.row_taps ? axis[2].taps : 1;
+  d.patches = conv->algorithm == FCV_IM2COL;
+  d.row_taps = !d.patches && fcv_use_row_taps(&walk);
+  d.patch_rows = d.patches && fcv_use_row_taps(&walk);
+  d.turned = fcv_wgrad_turns(conv, &walk);
+  const int64_t span = d.patches ? taps : d.row_taps ? axis[2].taps : 1;
   fcv_panels(k, walk.nc, &d.panels);
   d.channels = walk.groups * fcv_panels_channels(&d.panels);
   d.taps = taps / span;
   d.m = span * walk.kc;
   d.rows = fcv_ceil_div(d.m, k->mi);
-  const int64_t tiles = d.taps * walk.groups * d.panels.per_group * d.rows;
-  const double products = (double)outputs * (double)tiles * k->mi * (double)d.panels.width;
+  const int64_t panels = walk.groups * d.panels.per_group, tile = k->mi * d.panels.width;
+  const double products = (double)outputs * (double)(d.taps * panels * d.rows * tile);
   const int threads = fcv_threads_for(products);
-  d.units = fcv_min(tiles, threads > 1 ? 8 * threads : 1);
-
-  const int64_t pixel = ci * k->size;
-  const int64_t zeros = fcv_max(pixel, d.m * k->size) + fcv_max(k->mi, k->vl) * k->size;
-  const int conflicts = pixel % CONFLICT == 0;
-  const int in_place = patches ? !d.patch_rows : !conflicts && !(d.row_taps && fcv_pads_rows(&walk));
-  const int staged = conv->layout == FCV_CHANNELS_FIRST || !in_place;
-  const int64_t patch = patches ? walk.groups * d.m * k->size : 0;
   struct fcv_stage stage;
-  const int64_t box = weights > BOX_BYTES ? MORE_BYTES : BOX_BYTES;
-  const int64_t share = box / (pixel + patch + d.channels * k->size) * pixel;
-  fcv_stage_plan(k, &walk, pixel + (conflicts ? 64 : 0), share, 1, &stage);
+  cut_pixels(&d, &stage);
+  const int64_t sums = cut_sums(&d, threads), boxes = fcv_stage_blocks(&stage, &walk);
   fcv_stage_box(&stage, &walk, 0, &d.box);
-  d.pixels = fcv_box_pixels(&walk, &d.box);
-  const int64_t most = fcv_round_up(d.pixels, PIXELS);
-  /* Offsets or pointers of a block; with patches a pointer for each tap. */
-  d.thread_bytes = fcv_round_up(PIXELS * (patches ? taps : 1) * (int64_t)sizeof(int64_t), 64);
+  const int64_t most = fcv_round_up(fcv_box_pixels(&walk, &d.box), PIXELS);
+  const int64_t zeros = fcv_max(ci * k->size, d.m * k->size) + fcv_max(k->mi, k->vl) * k->size;
+  const int64_t patch = d.patches ? walk.groups * d.m * k->size : 0;
+  /* Sums, or offsets or pointers of a block; with patches a pointer for each tap. */
+  d.thread_bytes = fcv_round_up(fcv_max(sums, PIXELS * (d.patches ? taps : 1) * (int64_t)sizeof(int64_t)), 64);
 
-  const int last = conv->weight_layout == FCV_CHANNELS_LAST;
+  const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.turned;
   int64_t bytes = 0;
-  const int64_t last_at = fcv_reserve(&bytes, last ? 0 : weights);
+  const int64_t last_at = fcv_reserve(&bytes, in_place ? 0 : weights);
+  const int64_t a_at = fcv_reserve(&bytes, d.turned ? most * d.taps * (int64_t)sizeof(void *) : 0);
   const int64_t packed_at = fcv_reserve(&bytes, most * d.channels * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
-  const int64_t stage_at = fcv_reserve(&bytes, staged ? stage.bytes : 0);
-  const int64_t patches_at = fcv_reserve(&bytes, patches ? most * patch + k->mi * k->size : 0);
+  const int64_t stage_at = fcv_reserve(&bytes, d.staged ? stage.bytes : 0);
+  const int64_t patches_at = fcv_reserve(&bytes, d.patches ? most * patch + k->mi * k->size : 0);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
   char *zero = memory + zero_at;
-  d.gw = last ? gw : memory + last_at;
+  d.gw = in_place ? gw : memory + last_at;
+  d.a = (const void **)(memory + a_at);
   d.packed = memory + packed_at;
   d.thread_memory = memory + threads_at;
-  d.patches = patches ? memory + patches_at : NULL;
+  d.patch = memory + patches_at;
 
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(&walk, x, zero, k->size);
-  const int64_t boxes = fcv_stage_blocks(&stage, &walk);
   for (int64_t b = 0; b < boxes; b++) {
     fcv_stage_box(&stage, &walk, b, &d.box);
     d.pixels = fcv_box_pixels(&walk, &d.box);
@@ -264,7 +373,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
       find_next(&d, &stage, b + 1, x);
     else
       d.lines[0] = d.lines[1] = 0;
-    if (staged) {
+    if (d.staged) {
       fcv_stage_fill(k, &stage, &walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
       d.source.zero = zero;
     }
@@ -272,8 +381,8 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     fcv_parallel_for(d.units, threads, sum_unit, &d);
     d.summed = 1;
   }
-  if (!last)
-    fcv_weights_to_first(k, &walk, d.gw, gw, threads);
+  if (!in_place)
+    weights_to_first(k, &walk, d.gw, gw, threads);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

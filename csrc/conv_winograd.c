@@ -23,7 +23,7 @@ struct winograd {
   struct fcv_panels panels;
   struct fcv_box box;
   struct fcv_source source, gy_source;
-  char *sums, *taps;            /* of the weight gradient: dU, [point][k][co], and gw, [tap][k][co] */
+  char *sums, *gw;              /* of the weight gradient: dU, [point][k][co], and gw */
   int summed;                   /* sums holds those of earlier blocks */
   int m, alpha, points, which;  /* which: 0 for m = 2, 1 for m = 4 */
   int64_t rows, columns, tiles; /* of tiles in an image of the box; tiles in the box */
@@ -441,24 +441,45 @@ static void sum_point(const void *context, int64_t unit, int thread) {
   }
 }
 
-/* gw = G^T dU G for a piece of the elements: [36][...] to [9][...]. */
-enum { GRADIENT_PIECE = 4096 };
-
-static void transform_grad_weights(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const int64_t size = d->kernels->size, elements = d->walk->kc * d->walk->nc;
-  void *u[POINTS], *tap[9];
-  (void)thread;
+/* gw = G^T dU G for some elements: [points][...] to rows[9]. */
+static void transform_sums(const struct winograd *d, int64_t first, int64_t count, void *const *rows,
+                           int64_t rows_bytes) {
+  void *u[POINTS];
   point_rows(d->sums, d->points, d->sums_point, u);
-  point_rows(d->taps, 9, elements * size, tap);
-  const struct fcv_winograd_tile tile = {
-      .channels = fcv_min(GRADIENT_PIECE, elements - unit * GRADIENT_PIECE),
+  d->kernels->winograd_grad_weight[d->which](&(struct fcv_winograd_tile){
+      .channels = count,
       .from = (const void *const *)u,
-      .from_bytes = unit * GRADIENT_PIECE * size,
-      .to = tap,
-      .to_bytes = unit * GRADIENT_PIECE * size,
-  };
-  d->kernels->winograd_grad_weight[d->which](&tile);
+      .from_bytes = first * d->kernels->size,
+      .to = rows,
+      .to_bytes = rows_bytes,
+  });
+}
+
+enum { PIECE = 4096 }; /* elements of a unit */
+
+/* To [tap][k][co]. */
+static void put_piece(const void *context, int64_t unit, int thread) {
+  const struct winograd *d = context;
+  const int64_t size = d->kernels->size, elements = d->walk->kc * d->walk->nc, first = unit * PIECE;
+  void *tap[9];
+  (void)thread;
+  point_rows(d->gw, 9, elements * size, tap);
+  transform_sums(d, first, fcv_min(PIECE, elements - first), tap, first * size);
+}
+
+enum { TURNED_ROWS = 8, TURNED_COLUMNS = 64 }; /* input and output channels of a unit */
+
+/* To [co][k][tap], by way of [k][tap][TURNED_COLUMNS]. */
+static void put_turned(const void *context, int64_t unit, int thread) {
+  const struct winograd *d = context;
+  const int64_t size = d->kernels->size, kc = d->walk->kc, nc = d->walk->nc, blocks = fcv_ceil_div(kc, TURNED_ROWS);
+  const int64_t k0 = unit % blocks * TURNED_ROWS, j0 = unit / blocks * TURNED_COLUMNS;
+  const int64_t rows = fcv_min(TURNED_ROWS, kc - k0), columns = fcv_min(TURNED_COLUMNS, nc - j0);
+  char *memory = d->thread_memory + thread * d->thread_bytes;
+  void *tap[9];
+  point_rows(memory, 9, TURNED_COLUMNS * size, tap);
+  for (int64_t k = 0; k < rows; k++) transform_sums(d, (k0 + k) * nc + j0, columns, tap, k * 9 * TURNED_COLUMNS * size);
+  d->kernels->transpose(rows * 9, columns, memory, TURNED_COLUMNS, d->gw + (j0 * kc + k0) * 9 * size, kc * 9);
 }
 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw) {
@@ -493,11 +514,11 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
   d.sums_point = point_bytes(weights);
   set_most(&d, fcv_min(d.tiles, fcv_max(WGRAD_BLOCK_BYTES / tile_bytes, 64)));
-  d.thread_bytes = fcv_round_up(d.most * (int64_t)sizeof(void *), 64);
+  const int64_t turned = last ? 0 : TURNED_ROWS * 9 * TURNED_COLUMNS * k->size;
+  d.thread_bytes = fcv_round_up(fcv_max(turned, d.most * (int64_t)sizeof(void *)), 64);
 
   int64_t bytes = 0;
   const int64_t sums_at = fcv_reserve(&bytes, d.points * d.sums_point);
-  const int64_t taps_at = fcv_reserve(&bytes, last ? 0 : 9 * weights);
   const int64_t v_at = fcv_reserve(&bytes, d.points * d.v_point);
   const int64_t m_at = fcv_reserve(&bytes, d.points * d.m_point);
   const int64_t zero_at = fcv_reserve(&bytes, fcv_max(pixel, gy_pixel));
@@ -509,7 +530,7 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   if (!memory)
     return FCV_OK;
   d.sums = memory + sums_at;
-  d.taps = last ? gw : memory + taps_at;
+  d.gw = gw;
   d.v = memory + v_at;
   d.mm = memory + m_at;
   d.thread_memory = memory + threads_at;
@@ -534,9 +555,11 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
       d.summed = 1;
     }
   }
-  fcv_parallel_for(fcv_ceil_div(weights / k->size, GRADIENT_PIECE), threads, transform_grad_weights, &d);
-  if (!last)
-    fcv_weights_to_first(k, &walk, d.taps, gw, threads);
+  if (last)
+    fcv_parallel_for(fcv_ceil_div(walk.kc * walk.nc, PIECE), threads, put_piece, &d);
+  else
+    fcv_parallel_for(fcv_ceil_div(walk.kc, TURNED_ROWS) * fcv_ceil_div(walk.nc, TURNED_COLUMNS), threads, put_turned,
+                     &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

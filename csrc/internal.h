@@ -208,7 +208,7 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
 fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
 /* Whether so few pixels meet the weights that each unit packs its own. */
-int fcv_packs_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk);
+int fcv_fits_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
@@ -320,12 +320,16 @@ void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *vi
 void fcv_join_rows(struct fcv_walk *walk);
 
 /* conv_planes.c: the same for channels first, where it applies. */
-int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
 int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* conv_planes_merged.c: the input gradient by planes, all its walks, where a stride parts the columns of a row. */
+int fcv_merges_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view);
+fcv_status fcv_conv_planes_merged(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                                  const void *w, const void *bias, void *gx);
 /* conv_im2col.c: the patches of some pixels, [group][pixel][tap][kc]; pointers: scratch for one of each pixel and tap.
  * row_taps: kernel rows lie side by side in the source, and a vector behind them is readable. */
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
@@ -350,10 +354,6 @@ int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
-/* conv_wgrad.c: a weight gradient in channels-last order, [tap][k][co], to gw in channels-first order, [co][k][tap]. */
-void fcv_weights_to_first(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const void *last, void *gw,
-                          int threads);
-
 /* conv_winograd.c: m = 2 or 4 */
 fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *x, const void *w, const void *bias,
@@ -363,6 +363,8 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
                              const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed);
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
+/* Whether the sums are transposed tile by tile, as gw is [co][k][tap] and x and gy stay at hand meanwhile. */
+int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 /* conv_wgrad_planes.c: the same for few input channels, channels first. */
 enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a tile stay in L1 */

@@ -46,6 +46,7 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(3, 1, 64, 1, 40, 41, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* more output gradient than that */
     FLAT(1, 1024, 20, 1, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0), /* pixels a power of two apart, in float */
     FLAT(1, 512, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
+    FLAT(1, 20, 33, 1, 13, 14, 9, 9, 1, 1, 1, 1, 4, 4, 4, 4), /* more taps than a unit of the weight gradient sums */
     FLAT(1, 3, 4, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* Winograd: one pixel */
     FLAT(2, 5, 17, 1, 13, 7, 3, 3, 1, 1, 1, 1, 0, 2, 3, 1),   /* parts of tiles, four paddings */
     FLAT(7, 40, 33, 1, 14, 14, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* blocks of tiles that span images */
