@@ -188,7 +188,7 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
   for (int64_t r = 0; r < rows; r++, x += x_pitch, y += y_pitch) {
     real *to = y + before;
     int64_t i = 0;
-    for (int64_t line = 0; line < lines; line++) __builtin_prefetch((const char *)(x + pad->ahead) + 64 * line);
+    for (int64_t line = 0; line < lines; line++) __builtin_prefetch((const char *)(x + pad->ahead) + 64 * line, 0, 2);
     zeros(y, before, zero);
     if (step == 1) {
       for (; i + VL <= count; i += VL) store(to + i, load(x + i));
@@ -216,7 +216,7 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
 #undef EVEN_ODD
 
 static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
-  const int64_t columns = merge->columns, parts = merge->parts, x_part = merge->x_part;
+  const int64_t columns = merge->columns, parts = merge->parts, x_part = merge->x_part, ahead = 4 * merge->y_pitch;
   const real *x = merge->x;
   real *y = merge->y;
   for (int64_t r = 0; r < merge->rows; r++, x += merge->x_pitch, y += merge->y_pitch) {
@@ -225,12 +225,15 @@ static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
       for (const int64_t last = columns / 2 - VL; i < columns / 2; i += VL) {
         i = i < last ? i : last;
         const vec even = load(x + i), odd = load(x + x_part + i);
+        __builtin_prefetch(y + ahead + 2 * i, 1);
+        __builtin_prefetch(y + ahead + 2 * i + VL, 1);
         store(y + 2 * i, low_lanes(even, odd));
         store(y + 2 * i + VL, high_lanes(even, odd));
       }
     else if (parts == 2 && columns >= VL)
       for (const int64_t last = columns / 2 - VL / 2; i < columns / 2; i += VL / 2) {
         i = i < last ? i : last;
+        __builtin_prefetch(y + ahead + 2 * i, 1);
         store(y + 2 * i, low_lanes(load(x + i), load(x + x_part + i)));
       }
     for (; parts == 1 && i + VL <= columns; i += VL) store(y + i, load(x + i));
