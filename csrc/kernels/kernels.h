@@ -49,24 +49,27 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
-/* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
+/* Depthwise convolution, and groups of some channels: lines of outputs, of which every element meets the input's
+ * elements of its group at each tap.
  *
- *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, t < taps of
- *                                    x[g][x_offset + i * x_step + t * x_tap + j] * w[g][w_offset + t * w_tap + j])
+ *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, k < inputs, t < taps of
+ *                                    x[g][x_offset + i * x_step + t * x_tap + j - j % inputs + k] *
+ *                                    w[g][w_offset + t * w_tap + k * w_input + j])
  *
  *                   x[g]:  i=0 t=0 --> j j j ... width                      i < count, j < width
  *                              t=1 -->     j j j ... width    (x_tap apart)
  *                          i=1 t=0 -->   j j j ... width      (x_step apart)
  *
- * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
- * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
- * order, starting from the bias. */
+ * depthwise_last: as above; lines are pixels, j is a channel. inputs is 1, 2, 4 or 8 and divides VL and width; but for
+ * 1, width is VL at least. depthwise_first: inputs is 1, w and bias are one number for all j; lines are rows. Where
+ * width is less than VL, whole vectors of x, w and bias are read. Summed over t inside k inside g, in order, starting
+ * from the bias. */
 struct fcv_depthwise {
-  int64_t groups, taps, count, width;
+  int64_t groups, inputs, taps, count, width;
   const void *const *x; /* [groups] */
   const void *const *w; /* [groups] */
   int64_t x_offset, w_offset;
-  int64_t x_step, x_tap, w_tap, y_step;
+  int64_t x_step, x_tap, w_tap, w_input, y_step;
   const void *bias; /* or NULL for zero */
   void *y;
   int activation; /* as in struct fcv_igemm_tile */
@@ -110,22 +113,24 @@ struct fcv_dots_tile {
 };
 typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
 
-/* Weight gradient of depthwise convolution, over a box of pixels: sums of vectors, held in registers.
+/* Weight gradient of depthwise convolution, and of groups of some channels, over a box of pixels: sums of vectors, held
+ * in registers.
  *
- *     last:  gw[t][gw_offset + j] += sum over r < rows, i < count of x[t][x_offset + r * x_row + i * x_step + j] *
- *                                                                  gy[r * gy_row + i * gy_step + j]
+ *     last:  gw[t][gw_offset + k * gw_output + j] += sum over r < rows, i < count of
+ *                x[t][x_offset + r * x_row + i * x_step + j] * gy[r * gy_row + i * gy_step + j - j % outputs + k]
  *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
  *                                                                       gy[r * gy_row + j]
  *
- * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
- * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
- * the order of r and i or j, then added: sums of sums, whose rounding errors stay small. */
+ * with t < taps, k < outputs, j < width. last: j is a channel, width a multiple of VL, outputs 1, 2, 4 or 8 and divides
+ * VL. first: j is a column; there are VL sums for each tap, and which j is in which depends on width alone. VL elements
+ * of x are read where width is less. Summed in the order of r and i or j, then added: sums of sums, whose rounding
+ * errors stay small. */
 struct fcv_depthwise_sums {
-  int64_t taps, rows, count, width;
+  int64_t taps, outputs, rows, count, width;
   const void *const *x; /* [taps] */
   const void *gy;
   void *const *gw; /* [taps] */
-  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset, gw_output;
 };
 typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 
