@@ -28,6 +28,8 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
         UNROLL(32)
         for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) UNROLL(2)
         for (int v = 0; v < nv; v++) {
+          if (inputs > 1 && k == 0)
+            __builtin_prefetch(x + lines * x_step + v * VL);
           const vec a = spread(load(x + v * VL), inputs, k);
           UNROLL(8)
           for (int l = 0; l < lines; l++)
