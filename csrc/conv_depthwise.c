@@ -15,10 +15,10 @@ struct depthwise {
   const struct fcv_kernels *kernels;
   struct fcv_axes axes;
   int64_t n, channels;
-  int64_t inputs; /* channels of a group */
-  int64_t parts, splits; /* units: parts of the rows, and of the channels */
+  int64_t inputs;         /* channels of a group */
+  int64_t parts, splits;  /* units: parts of the rows, and of the channels */
   int64_t w_tap, w_input; /* elements from one tap, and input channel, to the next */
-  int64_t merged;        /* less channels than a vector: so many pixels of a row count as one; else 0 */
+  int64_t merged;         /* less channels than a vector: so many pixels of a row count as one; else 0 */
   struct fcv_padded stage;
   int64_t turned; /* channels of a transposed pixel, or 0 */
   int64_t thread_bytes;
@@ -344,7 +344,8 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
 
   int64_t bytes = 0;
   const struct layout layout = packed_layout(conv);
-  const int packs = !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged || (transposed && d.inputs > 1));
+  const int packs =
+      !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged || (transposed && d.inputs > 1));
   const int64_t repeated = fcv_round_up(d.merged * d.channels, vl) + vl;
   const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
   const int64_t repeated_at = fcv_reserve(&bytes, d.merged ? (taps + 1) * repeated * k->size : 0);

@@ -23,13 +23,13 @@ struct depthwise {
   struct fcv_axes axes;
   struct fcv_padded stage;
   int64_t taps, channels;
-  int64_t outputs; /* channels of a group */
-  int64_t sums;    /* of a channel: taps * outputs */
+  int64_t outputs;       /* channels of a group */
+  int64_t sums;          /* of a channel: taps * outputs */
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
   int in_place; /* channels last: x as it lies */
-  int copies;   /* channels last, groups or less than a vector of channels: gy is copied too */
+  int thin;     /* channels last, less than a vector of them: gy is copied too */
   int planes;   /* channels first: vectors along rows */
   int turned;   /* channels first: some channels of an image are transposed */
   const char *x, *gy;
@@ -50,7 +50,7 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t stage = fcv_reserve(&bytes, d->in_place || d->turned ? 0 : d->stage.bytes);
-  const int64_t gy = fcv_reserve(&bytes, d->copies ? (d->stage.rows * d->stage.columns + 1) * d->block * size : 0);
+  const int64_t gy = fcv_reserve(&bytes, d->thin ? (d->stage.rows * d->stage.columns + 1) * vl * size : 0);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
   const int64_t turned = fcv_reserve(&bytes, lanes);
   const int64_t pixels_x = fcv_reserve(&bytes, fcv_product(d->axes.in) * pixel);
@@ -133,7 +133,7 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
       d->gy + ((((n * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * d->channels + first) * size;
   fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, n, d->channels, channels, d->block, box,
                          memory->stage);
-  for (int64_t r = 0; r < rows && d->copies; r++)
+  for (int64_t r = 0; r < rows && d->thin; r++)
     d->kernels->pad_rows(&(struct fcv_pad_rows){
         .rows = columns,
         .count = channels,
@@ -151,11 +151,11 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
       .count = columns,
       .width = d->block,
       .x = memory->x,
-      .gy = d->copies ? memory->gy : gy,
+      .gy = d->thin ? memory->gy : gy,
       .x_row = d->axes.axis[1]->in_step * d->stage.row * d->block,
       .x_step = d->axes.axis[2]->in_step * d->block,
-      .gy_row = d->copies ? columns * d->block : out[2] * d->channels,
-      .gy_step = d->copies ? d->block : d->channels,
+      .gy_row = d->thin ? columns * d->block : out[2] * d->channels,
+      .gy_step = d->thin ? d->block : d->channels,
       .gw = memory->gw,
       .gw_output = d->block,
   });
@@ -184,17 +184,18 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
         const int64_t iy = in_y->first + (ty - in_y->lo) * y->shift_step;
         const int64_t ix = in_x->first + (tx - in_x->lo) * x->shift_step;
         memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
-        memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->block * size;
+        memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->outputs * d->block * size;
       }
   d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
       .taps = taps,
-      .outputs = 1,
+      .outputs = d->outputs,
       .rows = y1 - y0,
       .count = x1 - x0,
       .width = d->block,
       .x = memory->x,
       .gy = d->gy + ((((n * out[0] + z) * out[1] + y0) * out[2] + x0) * d->channels + first) * size,
       .gw = memory->gw,
+      .gw_output = d->block,
       .x_row = y->in_step * in[2] * d->channels,
       .x_step = x->in_step * d->channels,
       .gy_row = out[2] * d->channels,
@@ -299,8 +300,8 @@ static void cut(struct depthwise *d) {
     d->block = fcv_min(fcv_max(1, d->channels / PARTS), d->stage.planes);
   } else {
     const int64_t vl = k->vl, most = d->channels / vl * vl;
-    d->copies = d->outputs > 1 || d->channels < vl;
-    d->in_place = !d->copies && d->channels * k->size % CONFLICT != 0;
+    d->thin = d->channels < vl;
+    d->in_place = !d->thin && d->channels * k->size % CONFLICT != 0;
     d->block = fcv_max(vl, fcv_min(2 * vl, most));
     if (d->in_place) { /* as few channels twice as can be */
       int64_t least = INT64_MAX;

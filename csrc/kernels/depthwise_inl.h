@@ -2,6 +2,8 @@
 
 /* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
 #define DEPTHWISE_LINES 4
+/* Sums of a weight gradient that are held, beside gy spread for 4 channels. */
+#define DEPTHWISE_SUMS (VECTOR_BYTES == 64 ? 24 : 12)
 
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
  * common, and each vector of x is loaded, and spread over its groups, once for all of them. The same order of sums in
@@ -155,6 +157,10 @@ INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap,
     } else {
       for (int64_t i = 0; i < s->count; i++, at += s->x_step) {
         vec g[8];
+        if (outputs > 1 && first == 0) {
+          __builtin_prefetch(x[taps - 1] + at + s->x_row, 0, 2);
+          __builtin_prefetch(gy + i * s->gy_step + s->gy_row, 0, 2);
+        }
         UNROLL(8)
         for (int k = 0; k < some; k++) g[k] = spread(load(gy + i * s->gy_step), outputs, first + k);
         UNROLL(16)
@@ -171,23 +177,23 @@ INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap,
   }
 }
 
-/* Output channels of a group, of which so many sums for each of some taps, and gy spread for them, are held. */
+/* All output channels of a group, as many at a time as the registers hold sums for. */
 #define depthwise_sum_group NAME(depthwise_sum_group)
 INLINE void depthwise_sum_group(const struct fcv_depthwise_sums *s, int64_t first_tap, int64_t j, const int taps,
                                 const int outputs, const int plane) {
-  const int most = (VECTOR_BYTES == 64 ? 24 : 12) / taps, fit = most < 2 ? 1 : most < 4 ? 2 : most < 8 ? 4 : 8;
-  const int some = fit < outputs ? fit : outputs;
-  UNROLL(8)
+  const int some = taps * outputs > DEPTHWISE_SUMS ? outputs / 2 : outputs;
+  UNROLL(2)
   for (int k = 0; k < outputs; k += some) depthwise_sum(s, first_tap, j, taps, outputs, k, some, plane);
 }
 
 #define depthwise_sum_taps NAME(depthwise_sum_taps)
 INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j, const int outputs, const int plane) {
   const struct fcv_depthwise_sums s = *sums;
+  const int rows = DEPTHWISE_SUMS / outputs / 3, many = rows < 2 ? 3 : rows < 3 ? 6 : 9; /* taps of kernel rows of 3 */
+  const int some = outputs == 1 ? 5 : 3;
   int64_t t = 0;
-  for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS)
-    depthwise_sum_group(&s, t, j, FCV_DEPTHWISE_TAPS, outputs, plane);
-  for (; t + 5 <= s.taps; t += 5) depthwise_sum_group(&s, t, j, 5, outputs, plane);
+  for (; t + many <= s.taps; t += many) depthwise_sum_group(&s, t, j, many, outputs, plane);
+  for (; t + some <= s.taps; t += some) depthwise_sum_group(&s, t, j, some, outputs, plane);
   for (; t + 2 <= s.taps; t += 2) depthwise_sum_group(&s, t, j, 2, outputs, plane);
   for (; t < s.taps; t++) depthwise_sum_group(&s, t, j, 1, outputs, plane);
 }

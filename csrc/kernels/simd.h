@@ -95,8 +95,7 @@ INLINE vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 4
 #define LANES(f, n, k) f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k)
 #elif VECTOR_BYTES * 8 == DTYPE_BITS * 8
-#define LANES(f, n, k)                                                                                                 \
-  f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k), f(4, n, k), f(5, n, k), f(6, n, k), f(7, n, k)
+#define LANES(f, n, k) f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k), f(4, n, k), f(5, n, k), f(6, n, k), f(7, n, k)
 #else
 #define LANES(f, n, k)                                                                                                 \
   f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k), f(4, n, k), f(5, n, k), f(6, n, k), f(7, n, k), f(8, n, k),          \
