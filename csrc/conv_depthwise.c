@@ -224,11 +224,11 @@ static void repeat(const struct depthwise *d, int64_t rows, const char *from, in
 
 int64_t fcv_small_groups(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
-  const int64_t inputs = g->ci / g->groups, vl = fcv_kernels(conv->dtype)->vl;
+  const int64_t width = g->ci / g->groups, vl = fcv_kernels(conv->dtype)->vl;
   if (conv->algorithm != FCV_DIRECT || g->groups == 1 || g->ci != g->co)
     return 0;
-  const int whole = conv->layout == FCV_CHANNELS_LAST && g->ci >= vl && inputs <= vl;
-  return inputs == 1 || (whole && (inputs == 2 || inputs == 4 || inputs == 8)) ? inputs : 0;
+  const int fits = conv->layout == FCV_CHANNELS_LAST && g->ci >= vl && width < vl;
+  return width == 1 || (fits && (width == 2 || width == 4 || width == 8)) ? width : 0;
 }
 
 /* Where the pieces of packed weights begin: [tap][input][padded], a bias. */
@@ -264,18 +264,19 @@ int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) {
   return fcv_depthwise_along_channels(conv) ? packed_layout(conv).bytes : fcv_depthwise_first_packed_bytes(conv);
 }
 
-#define MOVE_WEIGHTS(type, to, from)                                                                                   \
+/* own: in weights as they are; row: in rows. */
+#define MOVE_WEIGHTS(type, target, origin)                                                                             \
   for (int64_t t = 0; t < taps; t++)                                                                                   \
     for (int64_t k = 0; k < width; k++)                                                                                \
       for (int64_t i = 0; i < groups; i++)                                                                             \
         for (int64_t j = 0; j < width; j++) {                                                                          \
-          type *own = (type *)w + t * view.kernel[2] + k * view.k + (first + i) * view.group + j * view.j;             \
-          type *row = (type *)rows + (t * width + k) * pitch + i * width + j;                                          \
-          *to = *from;                                                                                                 \
+          const int64_t own = t * view.kernel[2] + k * view.k + (first + i) * view.group + j * view.j;                 \
+          const int64_t row = (t * width + k) * pitch + i * width + j;                                                 \
+          ((type *)to)[target] = ((const type *)from)[origin];                                                         \
         }
 
-void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, void *w,
-                       void *rows, int to_rows) {
+void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, int to_rows,
+                       const void *from, void *to) {
   const int64_t taps = fcv_product(conv->geometry.kernel), width = fcv_small_groups(conv);
   struct fcv_weight_view view;
   fcv_weight_view(conv, swap, &view);
@@ -300,7 +301,7 @@ void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void 
   const int64_t taps = fcv_product(conv->geometry.kernel), channels = conv->geometry.ci;
   memset(packed, 0, (size_t)layout.bytes);
   if (fcv_small_groups(conv) > 1)
-    fcv_group_weights(conv, transposed, 0, conv->geometry.groups, layout.padded, (void *)w, packed + layout.weights, 1);
+    fcv_group_weights(conv, transposed, 0, conv->geometry.groups, layout.padded, 1, w, packed + layout.weights);
   else if (conv->weight_layout == FCV_CHANNELS_LAST)
     for (int64_t t = 0; t < taps; t++)
       memcpy(packed + (layout.weights + t * layout.padded * k->size), (const char *)w + t * channels * k->size,

@@ -266,7 +266,7 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
   const int planes = d->planes;
   d->kernels->sum_rows(d->parts - 1, sums, sum + sums * size, sums, sum);
   if (d->outputs > 1) {
-    fcv_group_weights(d->conv, 1, first / d->outputs, channels / d->outputs, d->block, gw, sum, 0);
+    fcv_group_weights(d->conv, 1, first / d->outputs, channels / d->outputs, d->block, 0, sum, gw);
     return;
   }
   if (planes && view->kernel[2] == 1 && view->group == d->taps) {

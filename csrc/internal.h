@@ -250,13 +250,13 @@ void fcv_padded_fill_pixels(const struct fcv_kernels *k, const struct fcv_padded
 /* The element where the box's first output of two residues finds tap 0 of rows, and this tap of columns. */
 int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padded_box *box, int64_t slice,
                           const struct fcv_axis *y, const struct fcv_axis *x, int64_t tap);
-/* conv_depthwise.c: by direct convolution, channels of a group, in and out, that the kernels for depthwise convolution
- * take: 1, or channels last 2, 4 or 8 where they divide a vector; else 0. */
+/* conv_depthwise.c. By direct convolution, channels of a group, as many out as in, that the kernels for depthwise
+ * convolution take: 1, or channels last 2, 4 or 8 where a vector holds more; else 0. */
 int64_t fcv_small_groups(const struct fcv_conv *conv);
-/* Weights of some groups to rows, [tap][k][pitch], or back: k and the channels of a row are those of a walk, or where
- * swap is set the other way round. */
-void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, void *w,
-                       void *rows, int to_rows);
+/* Weights of some such groups, from the first on, to rows [tap][k][pitch], or back: k and the channels of a row are
+ * those of a walk, or where swap is set the other way round. */
+void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, int to_rows,
+                       const void *from, void *to);
 /* conv_depthwise.c and conv_depthwise_first.c: forward, or where transposed from gy to gx, where they apply. */
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                               const void *bias, void *y);

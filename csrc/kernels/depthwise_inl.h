@@ -30,7 +30,7 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
         UNROLL(32)
         for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) UNROLL(2)
         for (int v = 0; v < nv; v++) {
-          if (inputs > 1 && k == 0)
+          if (inputs > 1 && k == 0) /* for the next tile */
             __builtin_prefetch(x + lines * x_step + v * VL);
           const vec a = spread(load(x + v * VL), inputs, k);
           UNROLL(8)
@@ -105,19 +105,14 @@ INLINE void depthwise_any(const struct fcv_depthwise *d, const int inputs, const
 }
 
 static void NAME(depthwise_last)(const struct fcv_depthwise *d) {
-  switch (d->inputs) {
-  case 1:
+  if (d->inputs == 1)
     depthwise_any(d, 1, 0);
-    break;
-  case 2:
+  else if (VL > 2 && d->inputs == 2)
     depthwise_any(d, 2, 0);
-    break;
-  case 4:
+  else if (VL > 4 && d->inputs == 4)
     depthwise_any(d, 4, 0);
-    break;
-  default:
+  else if (VL > 8)
     depthwise_any(d, 8, 0);
-  }
 }
 
 static void NAME(depthwise_first)(const struct fcv_depthwise *d) { depthwise_any(d, 1, 1); }
@@ -157,7 +152,7 @@ INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap,
     } else {
       for (int64_t i = 0; i < s->count; i++, at += s->x_step) {
         vec g[8];
-        if (outputs > 1 && first == 0) {
+        if (outputs > 1 && first == 0) { /* for the next row */
           __builtin_prefetch(x[taps - 1] + at + s->x_row, 0, 2);
           __builtin_prefetch(gy + i * s->gy_step + s->gy_row, 0, 2);
         }
@@ -199,19 +194,15 @@ INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j,
 }
 
 static void NAME(depthwise_sums_last)(const struct fcv_depthwise_sums *sums) {
-  for (int64_t j = 0; j < sums->width; j += VL) switch (sums->outputs) {
-    case 1:
+  for (int64_t j = 0; j < sums->width; j += VL)
+    if (sums->outputs == 1)
       depthwise_sum_taps(sums, j, 1, 0);
-      break;
-    case 2:
+    else if (VL > 2 && sums->outputs == 2)
       depthwise_sum_taps(sums, j, 2, 0);
-      break;
-    case 4:
+    else if (VL > 4 && sums->outputs == 4)
       depthwise_sum_taps(sums, j, 4, 0);
-      break;
-    default:
+    else if (VL > 8)
       depthwise_sum_taps(sums, j, 8, 0);
-    }
 }
 
 static void NAME(depthwise_sums_first)(const struct fcv_depthwise_sums *sums) { depthwise_sum_taps(sums, 0, 1, 1); }

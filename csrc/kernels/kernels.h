@@ -60,10 +60,10 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
  *                              t=1 -->     j j j ... width    (x_tap apart)
  *                          i=1 t=0 -->   j j j ... width      (x_step apart)
  *
- * depthwise_last: as above; lines are pixels, j is a channel. inputs is 1, 2, 4 or 8 and divides VL and width; but for
- * 1, width is VL at least. depthwise_first: inputs is 1, w and bias are one number for all j; lines are rows. Where
- * width is less than VL, whole vectors of x, w and bias are read. Summed over t inside k inside g, in order, starting
- * from the bias. */
+ * depthwise_last: as above; lines are pixels, j is a channel. inputs is 1, 2, 4 or 8, less than VL, and divides width;
+ * but for 1, width is VL at least. depthwise_first: inputs is 1, w and bias are one number for all j; lines are rows.
+ * Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside k inside g, in order,
+ * starting from the bias. */
 struct fcv_depthwise {
   int64_t groups, inputs, taps, count, width;
   const void *const *x; /* [groups] */
@@ -121,7 +121,7 @@ typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
  *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
  *                                                                       gy[r * gy_row + j]
  *
- * with t < taps, k < outputs, j < width. last: j is a channel, width a multiple of VL, outputs 1, 2, 4 or 8 and divides
+ * with t < taps, k < outputs, j < width. last: j is a channel, width a multiple of VL, outputs 1, 2, 4 or 8, less than
  * VL. first: j is a column; there are VL sums for each tap, and which j is in which depends on width alone. VL elements
  * of x are read where width is less. Summed in the order of r and i or j, then added: sums of sums, whose rounding
  * errors stay small. */

@@ -105,7 +105,7 @@ INLINE vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~m
 #define SPREAD(n, k)                                                                                                   \
   case (n) + (k):                                                                                                      \
     return __builtin_shufflevector(v, v, LANES(IN_RUN, n, k));
-/* Lane k of each n neighbours in all of them; n is a power of two, at most 8 and VL. One instruction for constants. */
+/* Lane k of each n neighbours in all of them; n is 1, 2, 4 or 8, and less than VL. One instruction for constants. */
 #define spread NAME(spread)
 INLINE vec spread(vec v, const int n, const int k) {
   switch (n + k) {
