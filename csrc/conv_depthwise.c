@@ -61,7 +61,7 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
   lines->w_offset = (axis->kernel_start + met.lo * axis->kernel_step) * d->w_tap;
   lines->y = row + (axis->out_start + o0 * axis->out_step) * d->channels * d->kernels->size;
   lines->count = o1 - o0;
-  d->kernels->depthwise_last(lines);
+  (d->inputs > 1 ? d->kernels->grouped_last : d->kernels->depthwise_last)(lines);
 }
 
 static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
@@ -159,7 +159,6 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
   const int64_t size = d->kernels->size, *kernel = d->conv->geometry.kernel;
   const int64_t first = y / d->axes.residues[1] * ay->in_step + ay->shift - box->lo[1];
   struct fcv_depthwise lines = {
-      .inputs = 1,
       .x = memory->x,
       .w = memory->w,
       .bias = d->bias,

@@ -144,7 +144,7 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
         .x_pitch = d->channels,
         .y_pitch = d->block,
     });
-  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
+  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
       .taps = find_taps(d, box, d->block, gw, d->outputs * d->block, memory),
       .outputs = d->outputs,
       .rows = rows,
@@ -186,7 +186,7 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
         memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
         memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->outputs * d->block * size;
       }
-  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
+  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
       .taps = taps,
       .outputs = d->outputs,
       .rows = y1 - y0,

@@ -49,28 +49,30 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
-/* Depthwise convolution, and groups of some channels: lines of outputs, of which every element meets the input's
- * elements of its group at each tap.
+/* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
  *
- *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, k < inputs, t < taps of
- *                                    x[g][x_offset + i * x_step + t * x_tap + j - j % inputs + k] *
- *                                    w[g][w_offset + t * w_tap + k * w_input + j])
+ *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, t < taps of
+ *                                    x[g][x_offset + i * x_step + t * x_tap + j] * w[g][w_offset + t * w_tap + j])
  *
  *                   x[g]:  i=0 t=0 --> j j j ... width                      i < count, j < width
  *                              t=1 -->     j j j ... width    (x_tap apart)
  *                          i=1 t=0 -->   j j j ... width      (x_step apart)
  *
- * depthwise_last: as above; lines are pixels, j is a channel. inputs is 1, 2, 4 or 8, less than VL, and divides width;
- * but for 1, width is VL at least. depthwise_first: inputs is 1, w and bias are one number for all j; lines are rows.
- * Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside k inside g, in order,
- * starting from the bias. */
+ * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
+ * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
+ * order, starting from the bias.
+ *
+ * grouped_last: an element meets the inputs of its group at each tap, x[g][... + j - j % inputs + k] and
+ * w[g][... + k * w_input + j] for k < inputs. inputs is 2, 4 or 8, less than VL, and divides width, which is VL at
+ * least. Summed over t inside k inside g. */
 struct fcv_depthwise {
-  int64_t groups, inputs, taps, count, width;
+  int64_t groups, taps, count, width;
   const void *const *x; /* [groups] */
   const void *const *w; /* [groups] */
   int64_t x_offset, w_offset;
-  int64_t x_step, x_tap, w_tap, w_input, y_step;
-  const void *bias; /* or NULL for zero */
+  int64_t x_step, x_tap, w_tap, y_step;
+  int64_t inputs, w_input; /* grouped_last only */
+  const void *bias;        /* or NULL for zero */
   void *y;
   int activation; /* as in struct fcv_igemm_tile */
   double slope;
@@ -113,24 +115,26 @@ struct fcv_dots_tile {
 };
 typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
 
-/* Weight gradient of depthwise convolution, and of groups of some channels, over a box of pixels: sums of vectors, held
- * in registers.
+/* Weight gradient of depthwise convolution, over a box of pixels: sums of vectors, held in registers.
  *
- *     last:  gw[t][gw_offset + k * gw_output + j] += sum over r < rows, i < count of
- *                x[t][x_offset + r * x_row + i * x_step + j] * gy[r * gy_row + i * gy_step + j - j % outputs + k]
+ *     last:  gw[t][gw_offset + j] += sum over r < rows, i < count of x[t][x_offset + r * x_row + i * x_step + j] *
+ *                                                                  gy[r * gy_row + i * gy_step + j]
  *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
  *                                                                       gy[r * gy_row + j]
  *
- * with t < taps, k < outputs, j < width. last: j is a channel, width a multiple of VL, outputs 1, 2, 4 or 8, less than
- * VL. first: j is a column; there are VL sums for each tap, and which j is in which depends on width alone. VL elements
- * of x are read where width is less. Summed in the order of r and i or j, then added: sums of sums, whose rounding
- * errors stay small. */
+ * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
+ * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
+ * the order of r and i or j, then added: sums of sums, whose rounding errors stay small.
+ *
+ * grouped_sums_last: as last, with gw[t][gw_offset + k * gw_output + j] and gy[... + j - j % outputs + k] for
+ * k < outputs, which is 2, 4 or 8 and less than VL. */
 struct fcv_depthwise_sums {
-  int64_t taps, outputs, rows, count, width;
+  int64_t taps, rows, count, width;
   const void *const *x; /* [taps] */
   const void *gy;
   void *const *gw; /* [taps] */
-  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset, gw_output;
+  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+  int64_t outputs, gw_output; /* grouped_sums_last only */
 };
 typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 
@@ -357,6 +361,8 @@ struct fcv_kernels {
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
+  fcv_depthwise_fn *grouped_last;
+  fcv_depthwise_sums_fn *grouped_sums_last;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
   fcv_dots_fn *dots;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
