@@ -84,7 +84,7 @@ fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const vo
   fcv_weight_view(&c, 0, &view);
   if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
     return run_full(&c, 0, x, w, bias, y);
-  if (fcv_is_depthwise(&c))
+  if (fcv_small_groups(&c))
     return fcv_conv_depthwise(&c, 0, x, w, bias, y);
   return run(&c, &walk, &view, x, w, bias, y);
 }
@@ -100,7 +100,7 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
     *bytes = fcv_winograd_packed_bytes(&c, &walk, tile_size(&c));
   else if (packs_plain(&c))
     *bytes = plain_layout(&c).bytes;
-  else if (fcv_is_depthwise(&c))
+  else if (fcv_small_groups(&c))
     *bytes = fcv_depthwise_packed_bytes(&c);
   else if (fcv_use_planes(&c, &walk, &view))
     *bytes = fcv_planes_packed_bytes(&c, &walk);
@@ -117,7 +117,7 @@ int fcv_packed_form(const struct fcv_conv *conv) {
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
-  return fcv_is_depthwise(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk, &view);
+  return fcv_small_groups(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk, &view);
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
@@ -137,8 +137,8 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
       memcpy((char *)packed + plain.bias, bias, (size_t)(c.geometry.co * size));
     return FCV_OK;
   }
-  if (fcv_is_depthwise(&c))
-    fcv_depthwise_pack(&c, w, bias, packed);
+  if (fcv_small_groups(&c))
+    fcv_depthwise_pack(&c, 0, w, bias, packed);
   else if (fcv_use_planes(&c, &walk, &view))
     fcv_planes_pack(&c, &walk, &view, w, bias, packed);
   else
@@ -183,7 +183,7 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
     return run_full(&c, 1, gy, w, bias, gx);
   if (c.algorithm == FCV_IM2COL)
     return fcv_conv_col2im(&c, &view, gy, w, bias, gx);
-  if (fcv_is_depthwise(&c))
+  if (fcv_small_groups(&c))
     return fcv_conv_depthwise(&c, 1, gy, w, bias, gx);
   if (c.algorithm == FCV_DIRECT && fcv_merges_planes(&c, &view))
     return fcv_conv_planes_merged(&c, &view, gy, w, bias, gx);

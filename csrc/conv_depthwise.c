@@ -1,4 +1,5 @@
-/* Depthwise convolution, forward and input gradient: every channel meets itself only.
+/* Depthwise convolution, forward and input gradient: every channel meets itself only. Channels last also groups of so
+ * few channels that a vector holds several of them.
  *
  * There are few products for each element, so what counts is that each is loaded once. The kernel gets lines of outputs
  * that lie a step apart, and loads a vector of the input once for all lines of a tile that it meets. Channels last,
@@ -14,9 +15,10 @@ struct depthwise {
   const struct fcv_kernels *kernels;
   struct fcv_axes axes;
   int64_t n, channels;
-  int64_t parts, splits; /* units: parts of the rows, and of the channels */
-  int64_t w_pitch;       /* elements from one tap to the next */
-  int64_t merged;        /* less channels than a vector: so many pixels of a row count as one; else 0 */
+  int64_t inputs;         /* channels of a group */
+  int64_t parts, splits;  /* units: parts of the rows, and of the channels */
+  int64_t w_tap, w_input; /* elements from one tap, and input channel, to the next */
+  int64_t merged;         /* less channels than a vector: so many pixels of a row count as one; else 0 */
   struct fcv_padded stage;
   int64_t turned; /* channels of a transposed pixel, or 0 */
   int64_t thread_bytes;
@@ -56,10 +58,10 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
   const struct fcv_met met = fcv_taps_inside(axis, o0);
   lines->taps = met.hi - met.lo;
   lines->x_offset = met.first * d->channels;
-  lines->w_offset = (axis->kernel_start + met.lo * axis->kernel_step) * d->w_pitch;
+  lines->w_offset = (axis->kernel_start + met.lo * axis->kernel_step) * d->w_tap;
   lines->y = row + (axis->out_start + o0 * axis->out_step) * d->channels * d->kernels->size;
   lines->count = o1 - o0;
-  d->kernels->depthwise_last(lines);
+  (d->inputs > 1 ? d->kernels->grouped_last : d->kernels->depthwise_last)(lines);
 }
 
 static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
@@ -70,9 +72,11 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
                        in_y = fcv_taps_inside(ay, y / d->axes.residues[1]);
   const int64_t size = d->kernels->size;
   struct fcv_depthwise lines = {
+      .inputs = d->inputs,
       .width = c1 - c0,
       .x = memory->x,
       .w = memory->w,
+      .w_input = d->w_input,
       .bias = d->bias ? d->bias + c0 * size : NULL,
       .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
       .slope = d->conv->slope,
@@ -85,14 +89,14 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
       memory->x[lines.groups] =
           d->x + (((n * d->axes.in[0] + iz) * d->axes.in[1] + iy) * d->axes.in[2] * d->channels + c0) * size;
       memory->w[lines.groups] =
-          d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_pitch + c0) * size;
+          d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_tap + c0) * size;
     }
   char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
   for (int64_t r = 0; r < d->axes.residues[2]; r++) {
     const struct fcv_axis *ax = &d->axes.axis[2][r];
     lines.x_step = ax->in_step * d->channels;
     lines.x_tap = ax->shift_step * d->channels;
-    lines.w_tap = ax->kernel_step * d->w_pitch;
+    lines.w_tap = ax->kernel_step * d->w_tap;
     lines.y_step = ax->out_step * d->channels;
     /* Outputs from first to last - 1 have all taps inside. */
     const int64_t room = ax->in - ax->shift - (ax->taps - 1) * ax->shift_step;
@@ -166,7 +170,7 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
       const int64_t at = (tz - box->slices.lo) * d->stage.slice + (first + ty * ay->shift_step) * d->stage.row;
       const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
       memory->x[lines.groups] = memory->stage + at * d->channels * size;
-      memory->w[lines.groups] = d->w + (kz * kernel[1] + ky) * kernel[2] * d->w_pitch * size;
+      memory->w[lines.groups] = d->w + (kz * kernel[1] + ky) * kernel[2] * d->w_tap * size;
     }
   for (int64_t r = 0; r < d->axes.residues[2]; r++) {
     const struct fcv_axis *ax = &d->axes.axis[2][r];
@@ -174,8 +178,8 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
     const int64_t merged = ax->in_step == 1 && ax->out_step == 1 ? d->merged : 1;
     lines.taps = ax->taps;
     lines.x_tap = ax->shift_step * d->channels;
-    lines.w_tap = ax->kernel_step * d->w_pitch;
-    lines.w_offset = ax->kernel_start * d->w_pitch;
+    lines.w_tap = ax->kernel_step * d->w_tap;
+    lines.w_offset = ax->kernel_start * d->w_tap;
     lines.x_step = merged * ax->in_step * d->channels;
     lines.y_step = merged * ax->out_step * d->channels;
     for (int64_t o = 0; o < outputs; o += lines.count * (lines.width / d->channels)) {
@@ -213,19 +217,30 @@ static void merged_unit(const void *context, int64_t unit, int thread) {
 static void repeat(const struct depthwise *d, int64_t rows, const char *from, int64_t pitch, char *to) {
   const int64_t size = d->kernels->size;
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t j = 0; j < d->w_pitch; j++)
-      memcpy(to + (r * d->w_pitch + j) * size, from + (r * pitch + j % d->channels) * size, (size_t)size);
+    for (int64_t j = 0; j < d->w_tap; j++)
+      memcpy(to + (r * d->w_tap + j) * size, from + (r * pitch + j % d->channels) * size, (size_t)size);
 }
 
-/* Where the pieces of packed weights begin: [tap][padded], a bias. */
+int64_t fcv_small_groups(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t width = g->ci / g->groups, vl = fcv_kernels(conv->dtype)->vl;
+  if (conv->algorithm != FCV_DIRECT || g->groups == 1 || g->ci != g->co)
+    return 0;
+  const int fits = conv->layout == FCV_CHANNELS_LAST && g->ci >= vl && width < vl;
+  return width == 1 || (fits && (width == 2 || width == 4 || width == 8)) ? width : 0;
+}
+
+/* Where the pieces of packed weights begin: [tap][input][padded], a bias. */
 struct layout {
   int64_t padded, weights, bias, bytes;
 };
 
 static struct layout packed_layout(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct layout layout = {.padded = fcv_round_up(conv->geometry.groups, k->vl)};
-  layout.weights = fcv_reserve(&layout.bytes, fcv_product(conv->geometry.kernel) * layout.padded * k->size);
+  struct layout layout = {.padded = fcv_round_up(g->ci, k->vl)};
+  const int64_t rows = fcv_product(g->kernel) * g->ci / g->groups;
+  layout.weights = fcv_reserve(&layout.bytes, rows * layout.padded * k->size);
   layout.bias = fcv_reserve(&layout.bytes, layout.padded * k->size);
   return layout;
 }
@@ -248,16 +263,45 @@ int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) {
   return fcv_depthwise_along_channels(conv) ? packed_layout(conv).bytes : fcv_depthwise_first_packed_bytes(conv);
 }
 
-void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed) {
+/* own: in weights as they are; row: in rows. */
+#define MOVE_WEIGHTS(type, target, origin)                                                                             \
+  for (int64_t t = 0; t < taps; t++)                                                                                   \
+    for (int64_t k = 0; k < width; k++)                                                                                \
+      for (int64_t i = 0; i < groups; i++)                                                                             \
+        for (int64_t j = 0; j < width; j++) {                                                                          \
+          const int64_t own = t * view.kernel[2] + k * view.k + (first + i) * view.group + j * view.j;                 \
+          const int64_t row = (t * width + k) * pitch + i * width + j;                                                 \
+          ((type *)to)[target] = ((const type *)from)[origin];                                                         \
+        }
+
+void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, int to_rows,
+                       const void *from, void *to) {
+  const int64_t taps = fcv_product(conv->geometry.kernel), width = fcv_small_groups(conv);
+  struct fcv_weight_view view;
+  fcv_weight_view(conv, swap, &view);
+  if (conv->dtype == FCV_F32 && to_rows) {
+    MOVE_WEIGHTS(float, row, own)
+  } else if (conv->dtype == FCV_F32) {
+    MOVE_WEIGHTS(float, own, row)
+  } else if (to_rows) {
+    MOVE_WEIGHTS(double, row, own)
+  } else {
+    MOVE_WEIGHTS(double, own, row)
+  }
+}
+
+void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed) {
   if (!fcv_depthwise_along_channels(conv)) {
     fcv_depthwise_first_pack(conv, w, bias, packed);
     return;
   }
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const struct layout layout = packed_layout(conv);
-  const int64_t taps = fcv_product(conv->geometry.kernel), channels = conv->geometry.groups;
+  const int64_t taps = fcv_product(conv->geometry.kernel), channels = conv->geometry.ci;
   memset(packed, 0, (size_t)layout.bytes);
-  if (conv->weight_layout == FCV_CHANNELS_LAST)
+  if (fcv_small_groups(conv) > 1)
+    fcv_group_weights(conv, transposed, 0, conv->geometry.groups, layout.padded, 1, w, packed + layout.weights);
+  else if (conv->weight_layout == FCV_CHANNELS_LAST)
     for (int64_t t = 0; t < taps; t++)
       memcpy(packed + (layout.weights + t * layout.padded * k->size), (const char *)w + t * channels * k->size,
              (size_t)(channels * k->size));
@@ -271,7 +315,8 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
                               const void *bias, void *y) {
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->groups, .x = x, .y = y};
+  struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->ci, .x = x, .y = y};
+  d.inputs = fcv_small_groups(conv);
   const int64_t *out = transposed ? g->in : g->out;
   if (!fcv_depthwise_along_channels(conv) && fcv_product(out) > 0)
     return fcv_conv_depthwise_first(conv, transposed, x, w, bias, y);
@@ -279,7 +324,7 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
   if (rows * out[2] == 0)
     return FCV_OK;
   const int64_t taps = fcv_product(g->kernel), vl = k->vl;
-  const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d.channels));
+  const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d.inputs * d.channels));
   const int64_t wanted = threads > 1 ? 8 * threads : 1;
   d.parts = fcv_min(rows, wanted);
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, d.parts), d.channels / (4 * vl)));
@@ -299,7 +344,8 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
 
   int64_t bytes = 0;
   const struct layout layout = packed_layout(conv);
-  const int packs = !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged);
+  const int packs =
+      !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged || (transposed && d.inputs > 1));
   const int64_t repeated = fcv_round_up(d.merged * d.channels, vl) + vl;
   const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
   const int64_t repeated_at = fcv_reserve(&bytes, d.merged ? (taps + 1) * repeated * k->size : 0);
@@ -309,13 +355,14 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
   if (status == FCV_OK && memory) {
     d.thread_memory = memory + threads_at;
     if (packs)
-      fcv_depthwise_pack(conv, w, bias, memory + packed_at);
+      fcv_depthwise_pack(conv, transposed, w, bias, memory + packed_at);
     const char *packed = packs ? memory + packed_at : conv->packed;
     d.w = packed ? packed + layout.weights : w;
-    d.w_pitch = packed ? layout.padded : d.channels;
+    d.w_input = packed ? layout.padded : d.channels;
+    d.w_tap = d.inputs * d.w_input;
     d.bias = bias && packed ? packed + layout.bias : bias;
     if (d.merged) {
-      d.w_pitch = repeated;
+      d.w_tap = repeated;
       repeat(&d, taps, d.w, layout.padded, memory + repeated_at);
       if (bias)
         repeat(&d, 1, d.bias, layout.padded, memory + repeated_at + taps * repeated * k->size);

@@ -307,7 +307,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int64_t ci = walk.groups * walk.kc, co = walk.groups * walk.nc;
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
-  if (fcv_is_depthwise(conv))
+  if (fcv_small_groups(conv))
     return fcv_conv_wgrad_depthwise(conv, x, gy, gw);
   const int64_t outputs = walk.n * fcv_product(conv->geometry.out), taps = fcv_walk_taps(&walk);
   const int64_t weights = weights_bytes(k, &walk);

@@ -1,4 +1,5 @@
-/* Weight gradient of depthwise convolution: gw[tap][c] = sum over pixels of x[pixel at tap][c] * gy[pixel][c].
+/* Weight gradient of depthwise convolution: gw[tap][c] = sum over pixels of x[pixel at tap][c] * gy[pixel][c]. Channels
+ * last also of small groups: a sum for each output channel of the group.
  *
  * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded,
  * so that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are
@@ -22,6 +23,8 @@ struct depthwise {
   struct fcv_axes axes;
   struct fcv_padded stage;
   int64_t taps, channels;
+  int64_t outputs;       /* channels of a group */
+  int64_t sums;          /* of a channel: taps * outputs */
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
@@ -30,7 +33,7 @@ struct depthwise {
   int planes;   /* channels first: vectors along rows */
   int turned;   /* channels first: some channels of an image are transposed */
   const char *x, *gy;
-  char *sums, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][channel] */
+  char *sum, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][output][channel] */
 };
 
 struct unit_memory {
@@ -141,8 +144,9 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
         .x_pitch = d->channels,
         .y_pitch = d->block,
     });
-  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
-      .taps = find_taps(d, box, d->block, gw, d->block, memory),
+  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
+      .taps = find_taps(d, box, d->block, gw, d->outputs * d->block, memory),
+      .outputs = d->outputs,
       .rows = rows,
       .count = columns,
       .width = d->block,
@@ -153,6 +157,7 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
       .gy_row = d->thin ? columns * d->block : out[2] * d->channels,
       .gy_step = d->thin ? d->block : d->channels,
       .gw = memory->gw,
+      .gw_output = d->block,
   });
 }
 
@@ -179,16 +184,18 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
         const int64_t iy = in_y->first + (ty - in_y->lo) * y->shift_step;
         const int64_t ix = in_x->first + (tx - in_x->lo) * x->shift_step;
         memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
-        memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->block * size;
+        memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->outputs * d->block * size;
       }
-  d->kernels->depthwise_sums_last(&(struct fcv_depthwise_sums){
+  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
       .taps = taps,
+      .outputs = d->outputs,
       .rows = y1 - y0,
       .count = x1 - x0,
       .width = d->block,
       .x = memory->x,
       .gy = d->gy + ((((n * out[0] + z) * out[1] + y0) * out[2] + x0) * d->channels + first) * size,
       .gw = memory->gw,
+      .gw_output = d->block,
       .x_row = y->in_step * in[2] * d->channels,
       .x_step = x->in_step * d->channels,
       .gy_row = out[2] * d->channels,
@@ -224,10 +231,10 @@ static void sum_turned(const struct depthwise *d, int64_t first, const struct fc
 
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct depthwise *d = context;
-  const int64_t size = d->kernels->size, vl = d->kernels->vl, sums = d->block * d->taps;
+  const int64_t size = d->kernels->size, vl = d->kernels->vl, sums = d->block * d->sums;
   const int64_t part = unit % d->parts, first = first_channel(d, unit / d->parts);
   const int planes = d->planes;
-  char *gw = d->sums + unit * sums * size;
+  char *gw = d->sum + unit * sums * size;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   memset(planes ? memory.lanes : gw, 0, (size_t)(sums * (planes ? vl : 1) * size));
@@ -253,11 +260,15 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
 
 /* The parts of a block, added up in order and written to gw. */
 static void write_block(const struct depthwise *d, const struct fcv_weight_view *view, int64_t block, char *gw) {
-  const int64_t size = d->kernels->size, sums = d->block * d->taps, channels = fcv_min(d->block, d->channels);
+  const int64_t size = d->kernels->size, sums = d->block * d->sums, channels = fcv_min(d->block, d->channels);
   const int64_t first = first_channel(d, block), *kernel = d->conv->geometry.kernel;
-  char *sum = d->sums + block * d->parts * sums * size;
+  char *sum = d->sum + block * d->parts * sums * size;
   const int planes = d->planes;
   d->kernels->sum_rows(d->parts - 1, sums, sum + sums * size, sums, sum);
+  if (d->outputs > 1) {
+    fcv_group_weights(d->conv, 1, first / d->outputs, channels / d->outputs, d->block, 0, sum, gw);
+    return;
+  }
   if (planes && view->kernel[2] == 1 && view->group == d->taps) {
     memcpy(gw + first * view->group * size, sum, (size_t)(channels * d->taps * size));
     return;
@@ -320,24 +331,26 @@ fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, 
   fcv_axes(g, 0, axes, &d.axes);
   fcv_weight_view(conv, 0, &view);
   d.taps = fcv_product(g->kernel);
-  d.channels = g->groups;
+  d.channels = g->ci;
+  d.outputs = fcv_small_groups(conv);
+  d.sums = d.taps * d.outputs;
   if (fcv_product(g->out) * g->n == 0) {
     if (!conv->workspace)
-      memset(gw, 0, (size_t)(d.taps * d.channels * k->size));
+      memset(gw, 0, (size_t)(d.sums * d.channels * k->size));
     return FCV_OK;
   }
   cut(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
-  const int threads = fcv_threads_for((double)(g->n * d.taps * d.channels) * (double)fcv_product(g->out));
+  const int threads = fcv_threads_for((double)(g->n * d.sums * d.channels) * (double)fcv_product(g->out));
 
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.blocks * d.parts * d.block * d.taps * k->size);
+  const int64_t sums_at = fcv_reserve(&bytes, d.blocks * d.parts * d.block * d.sums * k->size);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  d.sums = memory + sums_at;
+  d.sum = memory + sums_at;
   d.thread_memory = memory + threads_at;
   fcv_parallel_for(d.blocks * d.parts, threads, sum_unit, &d);
   for (int64_t b = 0; b < d.blocks; b++) write_block(&d, &view, b, gw);

@@ -156,7 +156,7 @@ static void find_columns(const struct sums *d, int64_t *column) {
  * took 0.61 ms here, 0.51 there; 16x14x14 256->256 3x3 76 and 50 ms; 64x28x28 1->32 3x3 0.59 and 1.68 ms. */
 int fcv_use_wgrad_planes(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
-  return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && !fcv_is_depthwise(conv) &&
+  return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && !fcv_small_groups(conv) &&
          g->ci / g->groups <= FEW_CHANNELS && g->n * fcv_product(g->out) >= FEW_PIXELS;
 }
 

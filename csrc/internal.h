@@ -105,11 +105,6 @@ void fcv_walk_forward(const struct fcv_geometry *geometry, struct fcv_walk *walk
 int fcv_use_row_taps(const struct fcv_walk *walk);
 /* Whether a kernel row reaches past the ends of an input row. */
 int fcv_pads_rows(const struct fcv_walk *walk);
-/* Whether every channel meets itself only, by direct convolution. */
-static inline int fcv_is_depthwise(const struct fcv_conv *conv) {
-  const struct fcv_geometry *g = &conv->geometry;
-  return conv->algorithm == FCV_DIRECT && g->groups > 1 && g->ci == g->groups && g->co == g->groups;
-}
 /* gy itself, pixel by pixel. */
 void fcv_walk_grad_output(const struct fcv_geometry *geometry, struct fcv_walk *walk);
 void fcv_walk_grad_input(const struct fcv_geometry *geometry, const int64_t *residue, struct fcv_walk *walk);
@@ -255,6 +250,13 @@ void fcv_padded_fill_pixels(const struct fcv_kernels *k, const struct fcv_padded
 /* The element where the box's first output of two residues finds tap 0 of rows, and this tap of columns. */
 int64_t fcv_padded_offset(const struct fcv_padded *padded, const struct fcv_padded_box *box, int64_t slice,
                           const struct fcv_axis *y, const struct fcv_axis *x, int64_t tap);
+/* conv_depthwise.c. By direct convolution, channels of a group, as many out as in, that the kernels for depthwise
+ * convolution take: 1, or channels last 2, 4 or 8 where a vector holds more; else 0. */
+int64_t fcv_small_groups(const struct fcv_conv *conv);
+/* Weights of some such groups, from the first on, to rows [tap][k][pitch], or back: k and the channels of a row are
+ * those of a walk, or where swap is set the other way round. */
+void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, int to_rows,
+                       const void *from, void *to);
 /* conv_depthwise.c and conv_depthwise_first.c: forward, or where transposed from gy to gx, where they apply. */
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                               const void *bias, void *y);
@@ -263,7 +265,7 @@ int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns);
 /* Whether vectors run along channels: always where they are last. */
 int fcv_depthwise_along_channels(const struct fcv_conv *conv);
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
-void fcv_depthwise_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
+void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed);
 fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                     const void *bias, void *y);
 int64_t fcv_depthwise_first_packed_bytes(const struct fcv_conv *conv);

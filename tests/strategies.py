@@ -278,9 +278,12 @@ def _size(reach: int, pad: int | None, spare: int = 7) -> st.SearchStrategy[int]
 @st.composite
 def _channels(draw: st.DrawFn) -> tuple[int, int, int]:
     """Draw groups, and input and output channels of each."""
-    kind = draw(st.sampled_from(["one group", "one group", "two groups", "depthwise"]))
+    kind = draw(st.sampled_from(["one group", "one group", "two groups", "depthwise", "small groups"]))
     if kind == "depthwise":
         return draw(st.sampled_from(CHANNELS)), 1, draw(st.integers(1, 3))
+    if kind == "small groups":
+        width = draw(st.sampled_from((2, 4, 8)))
+        return draw(st.integers(2, 40 // width)), width, width
     return 1 if kind == "one group" else 2, draw(st.sampled_from(CHANNELS)), draw(st.sampled_from(CHANNELS))
 
 

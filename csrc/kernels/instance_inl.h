@@ -8,6 +8,7 @@
 #include "math_inl.h"
 #include "depthwise_inl.h"
 #include "elementwise_inl.h"
+#include "grouped_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
 #include "dots_inl.h"
@@ -44,6 +45,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .depthwise_first = NAME(depthwise_first),
     .depthwise_sums_last = NAME(depthwise_sums_last),
     .depthwise_sums_first = NAME(depthwise_sums_first),
+    .grouped_last = NAME(grouped_last),
+    .grouped_sums_last = NAME(grouped_sums_last),
     .wgrad = {PANELS(wgrad)},
     .dots = NAME(dots),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},

@@ -60,14 +60,19 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
  *
  * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
  * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
- * order, starting from the bias. */
+ * order, starting from the bias.
+ *
+ * grouped_last: an element meets the inputs of its group at each tap, x[g][... + j - j % inputs + k] and
+ * w[g][... + k * w_input + j] for k < inputs. inputs is 2, 4 or 8, less than VL, and divides width, which is VL at
+ * least. Summed over t inside k inside g. */
 struct fcv_depthwise {
   int64_t groups, taps, count, width;
   const void *const *x; /* [groups] */
   const void *const *w; /* [groups] */
   int64_t x_offset, w_offset;
   int64_t x_step, x_tap, w_tap, y_step;
-  const void *bias; /* or NULL for zero */
+  int64_t inputs, w_input; /* grouped_last only */
+  const void *bias;        /* or NULL for zero */
   void *y;
   int activation; /* as in struct fcv_igemm_tile */
   double slope;
@@ -119,13 +124,17 @@ typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
  *
  * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
  * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
- * the order of r and i or j, then added: sums of sums, whose rounding errors stay small. */
+ * the order of r and i or j, then added: sums of sums, whose rounding errors stay small.
+ *
+ * grouped_sums_last: as last, with gw[t][gw_offset + k * gw_output + j] and gy[... + j - j % outputs + k] for
+ * k < outputs, which is 2, 4 or 8 and less than VL. */
 struct fcv_depthwise_sums {
   int64_t taps, rows, count, width;
   const void *const *x; /* [taps] */
   const void *gy;
   void *const *gw; /* [taps] */
   int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+  int64_t outputs, gw_output; /* grouped_sums_last only */
 };
 typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 
@@ -352,6 +361,8 @@ struct fcv_kernels {
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
+  fcv_depthwise_fn *grouped_last;
+  fcv_depthwise_sums_fn *grouped_sums_last;
   fcv_wgrad_fn *wgrad[FCV_MAX_NV];
   fcv_dots_fn *dots;
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],

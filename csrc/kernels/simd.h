@@ -90,6 +90,47 @@ INLINE vec splat(real x) { return x - (vec){0}; }
 #define select NAME(select)
 INLINE vec select(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
+#if VECTOR_BYTES * 8 == DTYPE_BITS * 2
+#define LANES(f, n, k) f(0, n, k), f(1, n, k)
+#elif VECTOR_BYTES * 8 == DTYPE_BITS * 4
+#define LANES(f, n, k) f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k)
+#elif VECTOR_BYTES * 8 == DTYPE_BITS * 8
+#define LANES(f, n, k) f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k), f(4, n, k), f(5, n, k), f(6, n, k), f(7, n, k)
+#else
+#define LANES(f, n, k)                                                                                                 \
+  f(0, n, k), f(1, n, k), f(2, n, k), f(3, n, k), f(4, n, k), f(5, n, k), f(6, n, k), f(7, n, k), f(8, n, k),          \
+      f(9, n, k), f(10, n, k), f(11, n, k), f(12, n, k), f(13, n, k), f(14, n, k), f(15, n, k)
+#endif
+#define IN_RUN(i, n, k) ((i) / (n) * (n) + (k)) % VL
+#define SPREAD(n, k)                                                                                                   \
+  case (n) + (k):                                                                                                      \
+    return __builtin_shufflevector(v, v, LANES(IN_RUN, n, k));
+/* Lane k of each n neighbours in all of them; n is 1, 2, 4 or 8, and less than VL. One instruction for constants. */
+#define spread NAME(spread)
+INLINE vec spread(vec v, const int n, const int k) {
+  switch (n + k) {
+    SPREAD(2, 0)
+    SPREAD(2, 1)
+    SPREAD(4, 0)
+    SPREAD(4, 1)
+    SPREAD(4, 2)
+    SPREAD(4, 3)
+    SPREAD(8, 0)
+    SPREAD(8, 1)
+    SPREAD(8, 2)
+    SPREAD(8, 3)
+    SPREAD(8, 4)
+    SPREAD(8, 5)
+    SPREAD(8, 6)
+    SPREAD(8, 7)
+  default:
+    return v;
+  }
+}
+#undef SPREAD
+#undef IN_RUN
+#undef LANES
+
 #define vmax NAME(vmax) /* the larger; NaN where either is NaN */
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }
 

@@ -77,6 +77,22 @@ static const struct fcv_geometry depthwise_table[] = {
     {2, 18, 18, 18, {7, 6, 9}, {0}, {3, 2, 3}, {2, 2, 1}, {1, 2, 1}, {1, 1, 2}, {2, 0, 1}}, /* 3-D */
 };
 
+static const struct fcv_geometry group_table[] = {
+    FLAT(2, 16, 16, 8, 7, 13, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* groups of two channels, one vector in float */
+    FLAT(1, 38, 38, 19, 9, 12, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),    /* vectors and a rest, strided */
+    FLAT(2, 36, 36, 9, 8, 26, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* of four, a rest of one group */
+    FLAT(1, 64, 64, 16, 12, 19, 3, 3, 1, 1, 2, 2, 2, 2, 2, 2),   /* dilated */
+    FLAT(1, 20, 20, 5, 9, 21, 5, 2, 1, 2, 1, 1, 2, 1, 2, 0),     /* other kernels, strided along rows */
+    FLAT(1, 24, 24, 3, 9, 14, 3, 3, 2, 1, 1, 1, 0, 1, 2, 3),     /* of eight, four paddings */
+    FLAT(1, 40, 40, 5, 6, 11, 1, 5, 1, 1, 1, 1, 0, 2, 0, 2),     /* a row of five taps */
+    FLAT(2, 32, 32, 4, 5, 6, 1, 1, 2, 3, 1, 1, 0, 0, 0, 0),      /* unread pixels */
+    FLAT(1, 12, 12, 3, 6, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),      /* less channels than a vector may have */
+    FLAT(1, 36, 36, 9, 2, 3, 5, 5, 1, 1, 1, 1, 6, 5, 4, 5),      /* whole windows in the padding */
+    FLAT(1, 512, 512, 128, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* pixels a power of two apart */
+    FLAT(2, 128, 128, 32, 20, 21, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* enough work for two threads */
+    {1, 20, 20, 5, {5, 4, 9}, {0}, {2, 3, 3}, {1, 2, 2}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}}, /* 3-D */
+};
+
 static const struct fcv_geometry pool_table[] = {
     FLAT(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),
     FLAT(0, 3, 3, 3, 4, 4, 2, 2, 2, 2, 1, 1, 0, 0, 0, 0),      /* no image */
@@ -169,6 +185,7 @@ static const struct fcv_geometry point = {
 void for_conv_geometries(int random_cases, void (*run)(const struct fcv_geometry *)) {
   run_table(conv_table, COUNT(conv_table), run);
   run_table(depthwise_table, COUNT(depthwise_table), run);
+  run_table(group_table, COUNT(group_table), run);
   for (int i = 0; i < random_cases; i++) {
     struct fcv_geometry g = point;
     g.n = between(1, 3);
