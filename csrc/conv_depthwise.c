@@ -21,6 +21,7 @@ struct depthwise {
   int64_t merged;         /* less channels than a vector: so many pixels of a row count as one; else 0 */
   struct fcv_padded stage;
   int64_t turned; /* channels of a transposed pixel, or 0 */
+  int past_caches;
   int64_t thread_bytes;
   const char *x, *w, *bias;
   char *y, *thread_memory;
@@ -78,6 +79,9 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
       .w = memory->w,
       .w_input = d->w_input,
       .bias = d->bias ? d->bias + c0 * size : NULL,
+      .past_caches = d->past_caches,
+      .fresh = d->turned || ay->out_step > 1 ? 0 : ay->in_step,
+      .ahead = ay->in_step * d->axes.in[2] * d->channels,
       .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
       .slope = d->conv->slope,
   };
@@ -129,6 +133,8 @@ static void rows_unit(const void *context, int64_t unit, int thread) {
   for (int64_t row = rows * part / d->parts; row < rows * (part + 1) / d->parts; row++)
     run_row(d, row / d->axes.out[1] / d->axes.out[0], row / d->axes.out[1] % d->axes.out[0], row % d->axes.out[1], c0,
             c1, &memory);
+  if (d->past_caches)
+    fcv_fence();
 }
 
 /* Channels first: some channels of an image, there and back. */
@@ -340,6 +346,9 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
     d.merged = 2 * vl / (d.channels & -d.channels);
     fcv_padded_plan(k, &d.axes, STAGE_BYTES, COLUMNS, 1, d.channels, &d.stage);
   }
+  const int64_t vector = vl * k->size;
+  d.past_caches = !d.turned && d.channels % vl == 0 && (uintptr_t)y % (size_t)vector == 0 &&
+                  fcv_fused(conv->activation) && fcv_leaves_caches(rows * out[2] * d.channels * k->size);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;

@@ -23,11 +23,13 @@ struct planes {
   int64_t thread_bytes;
   const char *x, *w, *bias;
   char *y, *thread_memory;
+  int64_t past; /* elements of a band of a plane of results that is put together, then written past the caches; or 0 */
 };
 
 struct unit_memory {
   const void **x, **w; /* [groups] */
   char *stage, *tile;  /* tile: [plane][residue][row][tile_row], where a row of outputs has several residues */
+  char *band;          /* [plane][past] */
 };
 
 static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *memory) {
@@ -39,9 +41,16 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
   const int64_t residues = d->axes.residues[2];
   const int64_t tile = fcv_reserve(
       &bytes, residues > 1 ? (d->stage.planes * residues * d->tile + d->kernels->vl) * d->kernels->size : 0);
+  const int64_t band =
+      fcv_reserve(&bytes, d->past ? (d->stage.planes * d->past + d->kernels->vl) * d->kernels->size : 0);
   if (base)
     *memory = (struct unit_memory){
-        .x = (const void **)(base + x), .w = (const void **)(base + w), .stage = base + stage, .tile = base + tile};
+        .x = (const void **)(base + x),
+        .w = (const void **)(base + w),
+        .stage = base + stage,
+        .tile = base + tile,
+        .band = base + band,
+    };
   return bytes;
 }
 
@@ -85,10 +94,10 @@ static void run_residues(const struct planes *d, int64_t plane, int64_t planes, 
 
 /* The rows of one residue: of several residues of columns, each gets a tile, and they take turns in a row. */
 static void run_rows(const struct planes *d, int64_t plane, int64_t planes, const struct fcv_padded_box *box,
-                     const struct fcv_axis *ay, char *y, const struct unit_memory *memory) {
+                     const struct fcv_axis *ay, char *y, int64_t y_plane, const struct unit_memory *memory) {
   const int64_t size = d->kernels->size, parts = d->axes.residues[2], width = d->axes.out[2];
   const int64_t rows = fcv_min(box->o1[1], ay->count) - box->o0[1], step = ay->out_step * width;
-  const int64_t columns = fcv_min(width, box->o1[2] * parts) - box->o0[2] * parts, y_plane = fcv_product(d->axes.out);
+  const int64_t columns = fcv_min(width, box->o1[2] * parts) - box->o0[2] * parts;
   for (int64_t r = 0; r < parts && parts > 1; r++)
     run_residues(d, plane, planes, box, ay, &d->axes.axis[2][r], memory->tile + r * d->tile * size, parts * d->tile,
                  d->tile_row, memory);
@@ -121,15 +130,19 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
   struct fcv_padded_box box;
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_padded_box(&d->stage, &d->axes, z, band, block, &box);
-  const int64_t *out = d->axes.out, *residues = d->axes.residues, last = d->planes * (part + 1) / d->parts;
+  const int64_t size = d->kernels->size, *out = d->axes.out, *residues = d->axes.residues;
+  const int64_t last = d->planes * (part + 1) / d->parts;
   for (int64_t p = d->planes * part / d->parts, planes; p < last; p += planes) {
     planes = fcv_min(d->stage.planes, last - p);
     fcv_padded_fill(d->kernels, &d->stage, &d->axes, d->x, p, planes, &box, memory.stage);
-    for (int64_t r = 0; r < residues[1]; r++) {
-      const int64_t row = (p * out[0] + z) * out[1] + r + box.o0[1] * residues[1];
-      run_rows(d, p, planes, &box, &d->axes.axis[1][r],
-               d->y + (row * out[2] + box.o0[2] * residues[2]) * d->kernels->size, &memory);
-    }
+    const int64_t row = (p * out[0] + z) * out[1] + box.o0[1] * residues[1];
+    const int64_t rows = fcv_min(out[1], box.o1[1] * residues[1]) - box.o0[1] * residues[1];
+    char *y = d->y + (row * out[2] + box.o0[2] * residues[2]) * size, *to = d->past ? memory.band : y;
+    for (int64_t r = 0; r < residues[1]; r++)
+      run_rows(d, p, planes, &box, &d->axes.axis[1][r], to + r * out[2] * size, d->past ? d->past : fcv_product(out),
+               &memory);
+    for (int64_t i = 0; i < planes && d->past; i++)
+      d->kernels->copy_past_caches(rows * out[2], to + i * d->past * size, y + i * fcv_product(out) * size);
   }
 }
 
@@ -172,6 +185,8 @@ fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed,
   d.blocks = d.stage.blocks;
   d.tile_row = fcv_round_up(d.stage.columns, k->vl);
   d.tile = d.stage.rows * d.tile_row;
+  if (d.blocks == 1 && fcv_leaves_caches(d.planes * fcv_product(d.axes.out) * k->size))
+    d.past = d.stage.rows * d.axes.residues[1] * d.axes.out[2];
   const double work = (double)fcv_product(g->out) * (double)(d.planes * fcv_product(g->kernel));
   const int threads = fcv_threads_for(work);
   d.parts = (int64_t)fmax(1, fmin((double)d.planes, work / UNIT_WORK));

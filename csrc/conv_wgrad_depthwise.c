@@ -2,10 +2,10 @@
  * last also of small groups: a sum for each output channel of the group.
  *
  * A unit sums some channels over a part of the boxes of pixels. It copies what a box meets of x into a stage, padded,
- * so that all taps of all pixels lie at the same distances: channels last some channels of it, whose pixels are
- * neighbours there, channels first some planes; small planes are transposed, x and gy. Which boxes make a part depends
- * on the shape alone, and parts are added up in order: the same bits for every number of threads, and units enough for
- * all of them where there are few channels. */
+ * so that all taps of all pixels lie at the same distances: channels first some planes, channels last where there are
+ * less channels than a vector, else it reads x where it lies; small planes are transposed, x and gy. Which boxes make a
+ * part depends on the shape alone, and parts are added up in order: the same bits for every number of threads, and
+ * units enough for all of them where there are few channels. */
 #include "internal.h"
 
 enum {
@@ -13,8 +13,7 @@ enum {
   FIRST_BYTES = 32 << 10,
   LAST_BYTES = 96 << 10, /* a stage */
   COLUMNS = 2048,
-  CHANNELS = 256, /* of a unit that reads them where they lie */
-  CONFLICT = 2048 /* pixels this many bytes apart fall into the same few sets of L1 */
+  CHANNELS = 256 /* of a unit that reads them where they lie */
 };
 
 struct depthwise {
@@ -28,10 +27,9 @@ struct depthwise {
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
-  int in_place; /* channels last: x as it lies */
-  int thin;     /* channels last, less than a vector of them: gy is copied too */
-  int planes;   /* channels first: vectors along rows */
-  int turned;   /* channels first: some channels of an image are transposed */
+  int thin;   /* channels last, less than a vector of them: x and gy are copied */
+  int planes; /* channels first: vectors along rows */
+  int turned; /* channels first: some channels of an image are transposed */
   const char *x, *gy;
   char *sum, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][output][channel] */
 };
@@ -49,7 +47,7 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
-  const int64_t stage = fcv_reserve(&bytes, d->in_place || d->turned ? 0 : d->stage.bytes);
+  const int64_t stage = fcv_reserve(&bytes, d->thin || d->planes ? d->stage.bytes : 0);
   const int64_t gy = fcv_reserve(&bytes, d->thin ? (d->stage.rows * d->stage.columns + 1) * vl * size : 0);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
   const int64_t turned = fcv_reserve(&bytes, lanes);
@@ -125,15 +123,19 @@ static void sum_planes(const struct depthwise *d, int64_t first, const struct fc
   }
 }
 
-static void sum_channels(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
-                         int64_t z, char *gw, const struct unit_memory *memory) {
+static fcv_depthwise_sums_fn *sums_kernel(const struct depthwise *d) {
+  return d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last;
+}
+
+static void sum_thin(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
+                     char *gw, const struct unit_memory *memory) {
   const int64_t size = d->kernels->size, *out = d->axes.out, channels = fcv_min(d->block, d->channels);
   const int64_t rows = box->o1[1] - box->o0[1], columns = box->o1[2] - box->o0[2];
   const char *gy =
       d->gy + ((((n * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * d->channels + first) * size;
   fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, n, d->channels, channels, d->block, box,
                          memory->stage);
-  for (int64_t r = 0; r < rows && d->thin; r++)
+  for (int64_t r = 0; r < rows; r++)
     d->kernels->pad_rows(&(struct fcv_pad_rows){
         .rows = columns,
         .count = channels,
@@ -144,18 +146,20 @@ static void sum_channels(const struct depthwise *d, int64_t first, const struct 
         .x_pitch = d->channels,
         .y_pitch = d->block,
     });
-  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
+  sums_kernel(d)(&(struct fcv_depthwise_sums){
       .taps = find_taps(d, box, d->block, gw, d->outputs * d->block, memory),
+      .columns = d->axes.axis[2]->taps,
       .outputs = d->outputs,
       .rows = rows,
       .count = columns,
       .width = d->block,
       .x = memory->x,
-      .gy = d->thin ? memory->gy : gy,
+      .gy = memory->gy,
       .x_row = d->axes.axis[1]->in_step * d->stage.row * d->block,
       .x_step = d->axes.axis[2]->in_step * d->block,
-      .gy_row = d->thin ? columns * d->block : out[2] * d->channels,
-      .gy_step = d->thin ? d->block : d->channels,
+      .x_tap = d->axes.axis[2]->shift_step * d->block,
+      .gy_row = columns * d->block,
+      .gy_step = d->block,
       .gw = memory->gw,
       .gw_output = d->block,
   });
@@ -186,8 +190,9 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
         memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
         memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->outputs * d->block * size;
       }
-  (d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last)(&(struct fcv_depthwise_sums){
+  struct fcv_depthwise_sums sums = {
       .taps = taps,
+      .columns = in_x->hi - in_x->lo,
       .outputs = d->outputs,
       .rows = y1 - y0,
       .count = x1 - x0,
@@ -198,9 +203,18 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
       .gw_output = d->block,
       .x_row = y->in_step * in[2] * d->channels,
       .x_step = x->in_step * d->channels,
+      .x_tap = x->shift_step * d->channels,
       .gy_row = out[2] * d->channels,
       .gy_step = d->channels,
-  });
+  };
+  if (!d->turned && x1 - x0 > 1) { /* the rows below */
+    const int64_t iz = box->slices.first + (box->slices.hi - 1 - box->slices.lo) * box->axis_z->shift_step;
+    const int64_t iy = in_y->first + (in_y->hi - 1 - in_y->lo) * y->shift_step + (y1 - 1 - y0) * y->in_step + 1;
+    sums.x_ahead = d->x + (((n * in[0] + iz) * in[1] + iy) * in[2] * d->channels + first) * size;
+    sums.gy_ahead = d->gy + (((n * out[0] + z) * out[1] + y1) * out[2] * d->channels + first) * size;
+    sums.x_fetches = y->in_step * x->in_step;
+  }
+  sums_kernel(d)(&sums);
 }
 
 static void sum_in_place(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
@@ -246,10 +260,10 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
       sum_planes(d, first, &box, n, z, &memory);
     else if (d->turned)
       sum_turned(d, first, &box, n, gw, &memory);
-    else if (d->in_place)
-      sum_in_place(d, first, &box, n, z, gw, &memory);
+    else if (d->thin)
+      sum_thin(d, first, &box, n, z, gw, &memory);
     else
-      sum_channels(d, first, &box, n, z, gw, &memory);
+      sum_in_place(d, first, &box, n, z, gw, &memory);
   }
   if (!planes)
     return;
@@ -301,9 +315,8 @@ static void cut(struct depthwise *d) {
   } else {
     const int64_t vl = k->vl, most = d->channels / vl * vl;
     d->thin = d->channels < vl;
-    d->in_place = !d->thin && d->channels * k->size % CONFLICT != 0;
-    d->block = fcv_max(vl, fcv_min(2 * vl, most));
-    if (d->in_place) { /* as few channels twice as can be */
+    d->block = vl;
+    if (!d->thin) { /* as few channels twice as can be */
       int64_t least = INT64_MAX;
       const int64_t blocks = fcv_ceil_div(d->channels, CHANNELS);
       for (int64_t b = blocks; b < blocks + 4; b++) {
@@ -315,7 +328,7 @@ static void cut(struct depthwise *d) {
         }
       }
     }
-    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->in_place ? d->channels : d->block, &d->stage);
+    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->thin ? d->block : d->channels, &d->stage);
   }
   d->blocks = fcv_ceil_div(d->channels, d->block);
   d->boxes = d->conv->geometry.n * d->axes.out[0] * d->stage.bands * d->stage.blocks;

@@ -3,6 +3,21 @@
 /* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
 #define DEPTHWISE_LINES 4
 
+/* nv vectors of some lines into L2, to be read, */
+#define depthwise_fetch NAME(depthwise_fetch)
+INLINE void depthwise_fetch(const real *x, const int lines, int64_t pitch, const int nv) {
+  UNROLL(8)
+  for (int l = 0; l < lines; l++, x += pitch) UNROLL(2)
+  for (int byte = 0; byte < nv * VECTOR_BYTES; byte += 64) __builtin_prefetch((const char *)x + byte, 0, 2);
+}
+
+#define depthwise_claim NAME(depthwise_claim) /* and into the cache, to be written. */
+INLINE void depthwise_claim(const real *y, const int lines, int64_t pitch, const int nv) {
+  UNROLL(8)
+  for (int l = 0; l < lines; l++, y += pitch) UNROLL(2)
+  for (int byte = 0; byte < nv * VECTOR_BYTES; byte += 64) __builtin_prefetch((const char *)y + byte, 1);
+}
+
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
  * common, and each vector of x is loaded once for all of them. The same order of sums in any case. */
 #define depthwise_lines NAME(depthwise_lines)
@@ -17,6 +32,8 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
   for (int64_t g = 0; g < d->groups; g++) {
     const real *x = (const real *)d->x[g] + d->x_offset + i * x_step + j;
     const real *w = (const real *)d->w[g] + d->w_offset + (plane ? 0 : j);
+    if (!plane && g >= d->groups - d->fresh)
+      depthwise_fetch(x + d->ahead, step > 0 ? lines * step : lines, step > 0 ? x_tap : x_step, nv);
     if (taps > 0) {
       vec b[8][2];
       UNROLL(8)
@@ -25,7 +42,7 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
       UNROLL(16)
       for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) UNROLL(2)
       for (int v = 0; v < nv; v++) {
-        const vec a = load(x + v * VL);
+        const vec a = plane ? load(x + v * VL) : hold(load(x + v * VL));
         UNROLL(8)
         for (int l = 0; l < lines; l++)
           if (at >= l * step && at - l * step < taps)
@@ -47,6 +64,14 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
     for (int v = 0; v < nv; v++) acc[l][v] = d->activation == FCV_RELU ? relu(acc[l][v]) : leaky_relu(acc[l][v], slope);
   }
   real *y = (real *)d->y + i * d->y_step + j;
+  if (!plane && !d->past_caches)
+    depthwise_claim(y + DEPTHWISE_LINES * d->y_step, lines, d->y_step, nv);
+  if (!plane && d->past_caches) {
+    UNROLL(8)
+    for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)
+    for (int v = 0; v < nv; v++) stream(y + v * VL, acc[l][v]);
+    return;
+  }
   UNROLL(8)
   for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)
   for (int v = 0; v < nv; v++) /* What a short line writes behind its end is written over by the next ones. */
@@ -95,6 +120,16 @@ INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
 static void NAME(depthwise_last)(const struct fcv_depthwise *d) { depthwise_any(d, 0); }
 static void NAME(depthwise_first)(const struct fcv_depthwise *d) { depthwise_any(d, 1); }
 
+#define depthwise_add NAME(depthwise_add)
+INLINE void depthwise_add(const struct fcv_depthwise_sums *s, int64_t first_tap, int64_t j, const int taps,
+                          const vec *acc) {
+  UNROLL(16)
+  for (int t = 0; t < taps; t++) {
+    real *gw = (real *)s->gw[first_tap + t] + s->gw_offset + j;
+    store(gw, load(gw) + acc[t]);
+  }
+}
+
 /* The sums of some taps, as many as there are registers for. */
 #define depthwise_sum NAME(depthwise_sum)
 INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap, int64_t j, const int taps,
@@ -134,17 +169,112 @@ INLINE void depthwise_sum(const struct fcv_depthwise_sums *s, int64_t first_tap,
       }
     }
   }
-  UNROLL(16)
-  for (int t = 0; t < taps; t++) {
-    real *gw = (real *)s->gw[first_tap + t] + s->gw_offset + j;
-    store(gw, load(gw) + acc[t]);
+  depthwise_add(s, first_tap, j, taps, acc);
+}
+
+/* Pixels that a later call reads, a vector after the other: at is the next one, left those of its pixel. */
+#define trail NAME(trail)
+struct trail {
+  const real *at;
+  int64_t left, width, gap;
+};
+#define trail_start NAME(trail_start)
+INLINE struct trail trail_start(const struct fcv_depthwise_sums *s, const void *from, int64_t vectors) {
+  const int64_t width = s->width / VL, pixel = vectors / width, before = vectors % width;
+  return (struct trail){(const real *)from + pixel * s->gy_step + before * VL, width - before, width,
+                        s->gy_step - s->width};
+}
+
+#define trail_fetch NAME(trail_fetch)
+INLINE void trail_fetch(struct trail *t, int64_t vectors) {
+  for (int64_t v = 0; v < vectors; v++) {
+    __builtin_prefetch(t->at, 0, 2);
+    t->at += VL;
+    if (--t->left > 0)
+      continue;
+    t->at += t->gap;
+    t->left = t->width;
   }
+}
+
+/* What the pixels from x[row] + at on, as many as outputs are apart, add to the sums of the taps that meet them. g[k]
+ * is the k-th output before the one whose first tap is at, and exists for k = newest .. oldest. */
+#define depthwise_meet NAME(depthwise_meet)
+INLINE void depthwise_meet(const real *const *x, int64_t at, int64_t x_tap, const vec *g, const int newest,
+                           const int oldest, const int rows, const int columns, const int step, vec *acc) {
+  UNROLL(2)
+  for (int q = 0; q < step; q++, at += x_tap) UNROLL(4)
+  for (int row = 0; row < rows; row++) {
+    if (newest * step + q >= columns)
+      continue;
+    const vec a = hold(load(x[row] + at));
+    UNROLL(8)
+    for (int k = newest; k <= oldest; k++)
+      if (k * step + q < columns)
+        acc[row * columns + k * step + q] += a * g[k];
+  }
+}
+
+/* The sums of rows of taps that are neighbours, of outputs that are step taps apart, older + 1 at least: each vector is
+ * loaded once. Each sum in the same order as in depthwise_sum. */
+#define depthwise_sum_rows NAME(depthwise_sum_rows)
+INLINE void depthwise_sum_rows(const struct fcv_depthwise_sums *s, int64_t first_tap, int64_t j, const int rows,
+                               const int columns, const int step) {
+  const int older = (columns - 1) / step;
+  const int64_t x_step = s->x_step, x_tap = s->x_tap, gy_step = s->gy_step, count = s->count;
+  const int fetches = s->x_ahead && first_tap == 0;
+  const real *x[3], *gy = (const real *)s->gy + j;
+  vec acc[2 * 5], g[5];
+  UNROLL(16)
+  for (int t = 0; t < rows * columns; t++) acc[t] = (vec){0};
+  UNROLL(4)
+  for (int row = 0; row < rows; row++) x[row] = (const real *)s->x[first_tap + row * columns] + s->x_offset + j;
+  for (int64_t r = 0; r < s->rows; r++, gy += s->gy_row) {
+    struct trail x_trail = {0}, gy_trail = {0};
+    if (fetches) {
+      const int64_t before = (j / VL * s->rows + r) * count;
+      x_trail = trail_start(s, s->x_ahead, before * s->x_fetches);
+      gy_trail = trail_start(s, s->gy_ahead, before);
+    }
+    int64_t at = r * s->x_row;
+    UNROLL(8)
+    for (int i = 0; i < older; i++, at += x_step) {
+      UNROLL(8)
+      for (int k = i; k > 0; k--) g[k] = g[k - 1];
+      g[0] = load(gy + i * gy_step);
+      depthwise_meet(x, at, x_tap, g, 0, i, rows, columns, step, acc);
+    }
+    for (int64_t i = older; i < count; i++, at += x_step) {
+      if (fetches) {
+        trail_fetch(&x_trail, s->x_fetches);
+        trail_fetch(&gy_trail, 1);
+      }
+      UNROLL(8)
+      for (int k = older; k > 0; k--) g[k] = g[k - 1];
+      g[0] = load(gy + i * gy_step);
+      depthwise_meet(x, at, x_tap, g, 0, older, rows, columns, step, acc);
+    }
+    UNROLL(8)
+    for (int i = 1; i <= older; i++, at += x_step) {
+      UNROLL(8)
+      for (int k = older; k > 0; k--) g[k] = g[k - 1];
+      depthwise_meet(x, at, x_tap, g, i, older, rows, columns, step, acc);
+    }
+  }
+  depthwise_add(s, first_tap, j, rows * columns, acc);
 }
 
 #define depthwise_sum_taps NAME(depthwise_sum_taps)
 INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j, const int plane) {
   const struct fcv_depthwise_sums s = *sums;
   int64_t t = 0;
+  if (!plane && s.count >= s.columns) {
+    const int step = s.x_step == s.x_tap ? 1 : s.x_step == 2 * s.x_tap ? 2 : 0;
+    for (; s.columns == 3 && step == 1 && t + 9 <= s.taps; t += 9) depthwise_sum_rows(&s, t, j, 3, 3, 1);
+    for (; s.columns == 3 && step == 2 && t + 9 <= s.taps; t += 9) depthwise_sum_rows(&s, t, j, 3, 3, 2);
+    for (; s.columns == 5 && step == 1 && t + 10 <= s.taps; t += 10) depthwise_sum_rows(&s, t, j, 2, 5, 1);
+    for (; s.columns == 5 && step == 1 && t + 5 <= s.taps; t += 5) depthwise_sum_rows(&s, t, j, 1, 5, 1);
+  }
   for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS) depthwise_sum(&s, t, j, FCV_DEPTHWISE_TAPS, plane);
   for (; t + 5 <= s.taps; t += 5) depthwise_sum(&s, t, j, 5, plane);
   for (; t + 2 <= s.taps; t += 2) depthwise_sum(&s, t, j, 2, plane);

@@ -76,6 +76,9 @@ struct fcv_depthwise {
   void *y;
   int activation; /* as in struct fcv_igemm_tile */
   double slope;
+  int past_caches; /* y is aligned, width and y_step are whole vectors: y is written past the caches */
+  int64_t fresh;   /* groups at the end, of which each element's neighbour in a later call is fetched into L2, */
+  int64_t ahead;   /* so many elements on. Nothing there needs to be readable. Both are for depthwise_last */
 };
 typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 
@@ -122,18 +125,25 @@ typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
  *     first: gw[t][gw_offset + lane of j] += sum over r < rows and j of x[t][x_offset + r * x_row + j] *
  *                                                                       gy[r * gy_row + j]
  *
- * with t < taps, j < width. last: j is a channel, width a multiple of VL. first: j is a column; there are VL sums for
- * each tap, and which j is in which depends on width alone. VL elements of x are read where width is less. Summed in
- * the order of r and i or j, then added: sums of sums, whose rounding errors stay small.
+ * with t < taps, j < width. last: j is a channel, width a multiple of VL; taps come in rows of columns, x_tap apart.
+ * first: j is a column; there are VL sums for each tap, and which j is in which depends on width alone. VL elements of
+ * x are read where width is less. Summed in the order of r and i or j, then added: sums of sums, whose rounding errors
+ * stay small.
+ *
+ * last: what a later call reads is fetched into L2 where x_ahead is not NULL, in the order of memory, so that hardware
+ * follows: x_fetches pixels from x_ahead on for each of gy from gy_ahead on, gy_step apart, width channels of each.
+ * Nothing there needs to be readable.
  *
  * grouped_sums_last: as last, with gw[t][gw_offset + k * gw_output + j] and gy[... + j - j % outputs + k] for
  * k < outputs, which is 2, 4 or 8 and less than VL. */
 struct fcv_depthwise_sums {
-  int64_t taps, rows, count, width;
+  int64_t taps, columns, rows, count, width;
   const void *const *x; /* [taps] */
   const void *gy;
   void *const *gw; /* [taps] */
-  int64_t x_offset, x_row, x_step, gy_row, gy_step, gw_offset;
+  int64_t x_offset, x_row, x_step, x_tap, gy_row, gy_step, gw_offset;
+  const void *x_ahead, *gy_ahead;
+  int64_t x_fetches;
   int64_t outputs, gw_output; /* grouped_sums_last only */
 };
 typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);

@@ -34,6 +34,19 @@ typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(s
 #define load NAME(load)
 INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
 
+/* x in a register, for several uses: GCC would load it for each again, and a load that crosses a line counts twice. */
+#define hold NAME(hold)
+INLINE vec hold(vec x) {
+#if defined(__AVX512F__)
+  __asm__("" : "+v"(x));
+#elif defined(__x86_64__)
+  __asm__("" : "+x"(x));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(x));
+#endif
+  return x;
+}
+
 #define store NAME(store)
 INLINE void store(real *p, vec v) { *(NAME(unaligned) *)p = v; }
 
