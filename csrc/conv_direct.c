@@ -31,6 +31,7 @@ struct direct {
   int64_t taps, kc;      /* as the kernel sees them */
   int one_box;
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
+  int past_caches;                       /* results are written so */
   int64_t group;                         /* tiles that all panels of a unit pass over before the next ones */
   int64_t thread_bytes;
   const char *packed, *w, *bias; /* packed: NULL where a unit packs its panels from w; bias padded to panels, or NULL */
@@ -116,7 +117,8 @@ static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
                .n = (int)fcv_min(width, nc - j0),
                .bias = d->bias ? d->bias + padded * size : NULL,
                .activation = (int)d->conv->activation,
-               .slope = d->conv->slope},
+               .slope = d->conv->slope,
+               .past_caches = d->past_caches},
   };
 }
 
@@ -232,6 +234,8 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   else
     for (int64_t q = 0; q < pixels; q += group)
       run_panels(d, begin, end, &memory, q, fcv_min(pixels, q + group), pixels);
+  if (d->past_caches)
+    fcv_fence();
 }
 
 /* Then packing all of them beforehand takes as long as the products: AVX2, one thread, 1x7x7 512->2048 1x1 2.9 ms
@@ -274,6 +278,15 @@ static int64_t group_tiles(const struct direct *d) {
   if (d->conv->layout == FCV_CHANNELS_FIRST || d->patches || weights > fcv_l2_bytes() / 2)
     return d->tiles;
   return fcv_max(1, fcv_min(d->tiles, GROUP_BYTES / fcv_max(1, d->kernels->mr * term)));
+}
+
+static int leaves_caches(const struct direct *d) {
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t size = d->kernels->size, vl = d->kernels->vl, channels = d->walk->groups * d->walk->nc;
+  const int64_t bytes = d->walk->n * axis[0].out * axis[1].out * axis[2].out * channels * size;
+  const int aligned = (uintptr_t)d->y % (size_t)(vl * size) == 0 && d->walk->nc % vl == 0;
+  return fcv_leaves_caches(bytes) && aligned && d->conv->layout == FCV_CHANNELS_LAST && d->piece == 0 &&
+         fcv_fused(d->conv->activation);
 }
 
 static void run_box(struct direct *d, int threads) {
@@ -356,6 +369,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.one_box = blocks == 1;
   cut(&d, threads);
   d.group = group_tiles(&d);
+  d.past_caches = leaves_caches(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;

@@ -35,6 +35,7 @@ struct winograd {
   const char *u;                                 /* [point][panel][k][width] */
   const char *bias;
   char *y;
+  int past_caches; /* results are written so */
   char *thread_memory;
   int64_t thread_bytes;
 };
@@ -212,6 +213,7 @@ static void transform_output(const void *context, int64_t unit, int thread) {
       .bias = d->bias,
       .activation = d->conv->activation,
       .slope = d->conv->slope,
+      .past_caches = d->past_caches,
   };
   for (int64_t t = unit * d->unit, run; t < end; t += run) {
     const struct tile at = tile_of(d, t);
@@ -221,7 +223,8 @@ static void transform_output(const void *context, int64_t unit, int thread) {
     for (int64_t r = 0; r < run; r++) {
       if (d->conv->layout == FCV_CHANNELS_LAST) {
         output_pixels(d, at, pixel);
-        fetch_pixels(d, pixel);
+        if (!d->past_caches)
+          fetch_pixels(d, pixel);
       } else {
         for (int64_t i = 0; i < d->m * d->m; i++)
           pixel[i] = scratch + ((i / d->m * run + r) * d->m + i % d->m) * nc * size;
@@ -236,6 +239,18 @@ static void transform_output(const void *context, int64_t unit, int thread) {
     if (d->conv->layout == FCV_CHANNELS_FIRST)
       store_run(d, scratch, at, run);
   }
+  if (d->past_caches)
+    fcv_fence();
+}
+
+/* A vector is a line, since those of a pixel are not written one after the other. */
+static int leaves_caches(const struct winograd *d) {
+  const struct fcv_kernels *k = d->kernels;
+  const struct fcv_axis *axis = d->walk->axis;
+  const int64_t nc = d->walk->nc, line = k->vl * k->size;
+  return fcv_leaves_caches(d->walk->n * axis[1].count * axis[2].count * nc * k->size) && line == 64 &&
+         (uintptr_t)d->y % 64 == 0 && nc % k->vl == 0 && fcv_fused(d->conv->activation) &&
+         d->conv->layout == FCV_CHANNELS_LAST;
 }
 
 /* U = G g G^T of one panel, from weights packed [panel][tap][k][width]: all k at once, they are neighbours. */
@@ -350,6 +365,7 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
   d.y = y;
+  d.past_caches = leaves_caches(&d);
   const int64_t channels = fcv_panels_channels(&d.panels);
   const int threads = fcv_threads_for((double)outputs * (double)walk->kc * (double)channels * d.points / (m * m));
 

@@ -37,6 +37,8 @@ static inline int fcv_fused(fcv_activation activation) {
  * thread takes a unit is left to chance, so a unit's result must not depend on it. Subnormals are flushed inside. */
 typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
 void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
+/* For the end of a unit whose results went past the caches: another thread may read them after it. */
+void fcv_fence(void);
 /* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
 int fcv_threads_for(double work);
 /* How many pieces of some elements to take as one unit: handing out units of less than a few microseconds takes two
@@ -61,12 +63,6 @@ fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memo
 /* Whether a result is too large to be found in the caches by whoever reads it: it is then written past them, which on a
  * Sapphire Rapids takes 23 GB/s of memory, and 10 where each line is read first. */
 static inline int fcv_leaves_caches(int64_t bytes) { return bytes >= (int64_t)16 << 20; }
-/* After a unit's results went past the caches, before another thread reads them. */
-static inline void fcv_fence(void) {
-#if defined(__x86_64__)
-  __builtin_ia32_sfence();
-#endif
-}
 
 /* One block for several arrays: reserves bytes in it, 64-byte aligned, and returns where they begin. */
 static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {

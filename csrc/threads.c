@@ -87,3 +87,9 @@ void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void 
   }
 #endif
 }
+
+void fcv_fence(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}

@@ -1,5 +1,7 @@
 """Forward convolution."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import strategies
@@ -160,6 +162,49 @@ class TestMemory:
         expected = reference.conv2d(x, w, padding=1)
         F.conv2d(x, w, padding=1, out=x)
         np.testing.assert_array_equal(x, expected)
+
+
+class TestResultsPastTheCaches:
+    """A result of 16 MiB and more is written past the caches: the same bits as image by image, where it is not."""
+
+    CASES: ClassVar = {
+        "few channels": (3, 64, 3, 1, "direct"),
+        "1x1": (16, 128, 1, 1, "direct"),
+        "Winograd": (16, 64, 3, 1, "winograd_4x4"),
+        "im2col": (8, 64, 3, 1, "im2col"),
+        "depthwise": (64, 64, 3, 64, "direct"),
+        "groups of 4": (64, 64, 3, 16, "direct"),
+        "a channel too many": (16, 65, 1, 1, "direct"),
+    }
+
+    @staticmethod
+    def images(channels, dtype):
+        """How many images of 48x40 a result of 16 MiB has."""
+        return 2**24 // (channels * 48 * 40 * np.dtype(dtype).itemsize) + 1
+
+    @pytest.mark.parametrize("name", CASES)
+    def test_forward(self, name, isa, threads, dtype, data_format, rng):
+        ci, co, kernel, groups, algorithm = self.CASES[name]
+        if algorithm.startswith("winograd") and dtype == np.float64:
+            pytest.skip("Winograd's algorithm is for float32 here")
+        x = image_as(rng.standard_normal((self.images(co, dtype), 48, 40, ci)), data_format, dtype)
+        w = weight_as(rng.standard_normal((kernel, kernel, ci // groups, co)), data_format, dtype)
+        b = rng.standard_normal(co).astype(dtype)
+        given = {"padding": kernel // 2, "groups": groups, "algorithm": algorithm, "data_format": data_format}
+        each = [F.conv2d(x[[i]], w, b, activation="relu", **given) for i in range(len(x))]
+        assert_same_bits(F.conv2d(x, w, b, activation="relu", **given), np.concatenate(each))
+
+    @pytest.mark.parametrize("groups", [1, 16, 64])
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_input_gradient(self, groups, stride, isa, threads, dtype, data_format, rng):
+        images = self.images(64, dtype)
+        x = image_as(np.zeros((images, 48, 40, 64)), data_format, dtype)
+        gy = image_as(rng.standard_normal((images, 48 // stride, 40 // stride, 64)), data_format, dtype)
+        w = weight_as(rng.standard_normal((3, 3, 64 // groups, 64)), data_format, dtype)
+        given = {"padding": 1, "groups": groups, "stride": stride, "algorithm": "direct", "data_format": data_format}
+        given["needs"] = ("input",)
+        each = [F.conv2d_backward(gy[[i]], x[[i]], w, **given)[0] for i in range(images)]
+        assert_same_bits(F.conv2d_backward(gy, x, w, **given)[0], np.concatenate(each))
 
 
 class TestSpecialValues:

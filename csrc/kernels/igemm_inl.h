@@ -53,7 +53,9 @@ INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], cons
     UNROLL(4)
     for (int v = 0; v < nv; v++) {
       const int64_t left = n - v * VL;
-      if (left >= VL)
+      if (left >= VL && tile->past_caches)
+        stream(row + v * VL, acc[i][v]);
+      else if (left >= VL)
         store(row + v * VL, acc[i][v]);
       else if (left > 0)
         store_part(row + v * VL, acc[i][v], left);
@@ -82,7 +84,7 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
   const real *w = tile->w;
   const int64_t kc = tile->kc, a_bytes = tile->a_bytes, ahead_rows = tile->ahead.rows;
   vec acc[MR][NV];
-  if (tile->ahead.from)
+  if (tile->ahead.from && !tile->past_caches)
     tile_prefetch(tile, rows, nv);
   tile_start(tile, acc, rows, nv);
   for (int64_t t = 0; t < tile->taps; t++, a += MR) {

@@ -46,6 +46,7 @@ struct fcv_igemm_tile {
   int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
   int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
+  int past_caches;        /* c is aligned, and n whole vectors: c is written past the caches */
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
@@ -356,6 +357,7 @@ struct fcv_winograd_tile {
   const void *bias;
   int activation;
   double slope;
+  int past_caches; /* of the output transform: to is aligned, channels are whole vectors */
 };
 typedef void fcv_winograd_fn(const struct fcv_winograd_tile *tile);
 

@@ -146,7 +146,9 @@ INLINE void winograd_body(const struct fcv_winograd_tile *t, NAME(line) *const l
         y = relu(y);
       else if (t->activation == FCV_LEAKY_RELU)
         y = leaky_relu(y, (real)t->slope);
-      if (left >= VL)
+      if (t->past_caches)
+        stream(to, y);
+      else if (left >= VL)
         store(to, y);
       else
         store_part(to, y, left);
