@@ -18,7 +18,7 @@ enum kind {
   PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
                weights that are packed where they are used, or of an input gradient by planes; pixels whose patches
                are added in one call; vectors of kernel rows that are copied to patches; weights' sums that are
-               transposed in the end */
+               transposed in the end; weights that every unit of im2col reads from beyond L2 */
   CALLS,
   KINDS
 };
@@ -52,7 +52,7 @@ static const struct work price_avx512[2][METHODS] =
             {
                 [DIRECT] = {{1.35, 0.356, 656, 81.6, 28.4, 35, 26.7, 0}},
                 [PLANES] = {{1.3, 0, 56.3, 200, 1.82, 42.1, 96, 0}},
-                [IM2COL] = {{1.3, 0, 1830, 231, 56.3, 25.7, 0, 213000}},
+                [IM2COL] = {{1.3, 0, 1830, 231, 56.3, 25.7, 3, 213000}},
                 [COL2IM] = {{1.42, 0.736, 0, 922, 42.7, 24.3, 0, 463000}},
                 [COL2IM_PLANES] = {{1.46, 0, 201, 255, 0, 17.1, 666, 478000}},
                 [TOEPLITZ] = {{1.45, 0.261, 6590, 0, 194, 33, 231, 38400}},
@@ -65,7 +65,7 @@ static const struct work price_avx512[2][METHODS] =
         [FCV_CHANNELS_LAST] =
             {
                 [DIRECT] = {{1.35, 0.356, 656, 81.6, 28.4, 0, 26.7, 0}},
-                [IM2COL] = {{1.22, 0, 1150, 250, 28.3, 20.6, 0, 0}},
+                [IM2COL] = {{1.22, 0, 1150, 250, 28.3, 20.6, 3, 0}},
                 [COL2IM] = {{1.36, 0.788, 0, 956, 33, 18.2, 3410, 50400}},
                 [TOEPLITZ] = {{1.35, 0.54, 725, 49, 71.8, 1.42, 972, 91200}},
                 [WINOGRAD] = {{1.49, 0.518, 183, 462, 35, 25, 341, 0}},
@@ -84,7 +84,7 @@ static const struct work price[2][METHODS] =
             {
                 [DIRECT] = {{1.17, 0.49, 349, 58, 22, 27, 29, 0}},
                 [PLANES] = {{1.17, 0, 67, 60, 9.6, 24, 47, 156000}},
-                [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 0, 0}},
+                [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 3, 0}},
                 [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
                 [COL2IM_PLANES] = {{1.17, 0, 110, 309, 54, 12.6, 282, 0}},
                 [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
@@ -97,7 +97,7 @@ static const struct work price[2][METHODS] =
         [FCV_CHANNELS_LAST] =
             {
                 [DIRECT] = {{1.17, 0.49, 349, 58, 22, 7.2, 29, 0}},
-                [IM2COL] = {{1.16, 0.48, 435, 218, 21, 4, 0, 0}},
+                [IM2COL] = {{1.16, 0.48, 435, 218, 21, 4, 3, 0}},
                 [COL2IM] = {{1.21, 0.85, 0, 518, 26, 17, 1500, 0}},
                 [TOEPLITZ] = {{1.21, 0.59, 318, 96, 52, 3.7, 575, 0}},
                 [WINOGRAD] = {{1.38, 1.3, 163, 651, 40, 15, 151, 0}},
@@ -192,12 +192,17 @@ static void count_planes(const struct shape *s, fcv_pass pass, struct work *work
   work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
 }
 
+enum { FAR_BYTES = 2 << 20 }; /* weights that do not stay in L2 */
+
 static void count_im2col(const struct shape *s, struct work *work) {
   const struct width w = width_of(s->kernels, s->walk->nc);
   count_products(work, s->outputs, s->taps * s->kc, &w);
   work->of[STORES] = s->outputs * w.panels;
   work->of[POINTERS] = s->outputs * s->taps;
   work->of[VALUES] = s->outputs * s->taps * s->kc;
+  const double unit = (double)(s->kernels->mr * fcv_im2col_tiles(s->kernels, (int64_t)(s->taps * s->kc)));
+  if (work->of[WEIGHTS] * (double)s->kernels->size > FAR_BYTES)
+    work->of[PARTIAL] = work->of[WEIGHTS] * s->outputs / unit;
 }
 
 /* By the walk of the forward pass: from gy to patches of x. */

@@ -248,6 +248,10 @@ int fcv_fits_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk, co
          walk->kc >= PIECE_CHANNELS && pointers > 0 && pixels <= mr * fcv_min(TILES, POINTER_BYTES / pointers);
 }
 
+int64_t fcv_im2col_tiles(const struct fcv_kernels *kernels, int64_t values) {
+  return fcv_max(1, fcv_min(TILES, PATCH_BYTES / fcv_max(1, kernels->mr * values * kernels->size)));
+}
+
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
 static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
@@ -255,7 +259,7 @@ static void cut(struct direct *d, int threads) {
   const int64_t pointers = fcv_max(1, d->taps * mr * (int64_t)sizeof(void *));
   int64_t most = fcv_min(TILES, POINTER_BYTES / pointers);
   if (d->patches)
-    most = PATCH_BYTES / fcv_max(1, mr * d->walk->groups * d->kc * d->kernels->size);
+    most = fcv_im2col_tiles(d->kernels, d->walk->groups * d->kc);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
   if (d->one_box && all >= threads && !d->conv->packed && fcv_fits_pieces(d->conv, d->walk, &d->view)) {
     d->blocks = 1;

@@ -206,6 +206,8 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
                            const void *x, const void *w, const void *bias, void *y);
 /* Whether so few pixels meet the weights that each unit packs its own. */
 int fcv_fits_pieces(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
+/* Tiles of a unit by im2col, whose pixels' patches have so many values. */
+int64_t fcv_im2col_tiles(const struct fcv_kernels *kernels, int64_t values);
 int64_t fcv_direct_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
