@@ -5,21 +5,28 @@ static fcv_status check(const struct fcv_conv *conv) {
   return fcv_geometry_check(&conv->geometry, fcv_kernels(conv->dtype)->size);
 }
 
-/* With one pixel or one channel both layouts are the same, and channels last needs no transposition. */
+/* Where both layouts are the same channels last needs no transposition. */
 static void prefer_channels_last(struct fcv_conv *conv) {
-  const struct fcv_geometry *g = &conv->geometry;
-  if ((g->ci == 1 || fcv_product(g->in) == 1) && (g->co == 1 || fcv_product(g->out) == 1))
+  if (fcv_layouts_agree(&conv->geometry))
     conv->layout = FCV_CHANNELS_LAST;
 }
 
-/* Sizes checked, layout and algorithm settled. */
-static fcv_status settle(const struct fcv_conv *conv, fcv_pass pass, struct fcv_conv *settled) {
+/* Sizes checked, layout and algorithm settled; turned: the arrays are to be turned to that layout. */
+static fcv_status settle(const struct fcv_conv *conv, fcv_pass pass, struct fcv_conv *settled, int *turned) {
   *settled = *conv;
   FCV_TRY(check(conv));
   prefer_channels_last(settled);
   if (conv->workspace)
     *conv->workspace = 0;
-  return fcv_choose(conv, pass, &settled->algorithm);
+  *turned = 0;
+  if (conv->algorithm != FCV_AUTO)
+    return fcv_choose(conv, pass, &settled->algorithm);
+  fcv_algorithm chosen;
+  *turned = fcv_choose_layout(conv, pass, &chosen);
+  if (*turned)
+    *settled = fcv_turned(settled, pass);
+  settled->algorithm = chosen;
+  return FCV_OK;
 }
 
 static int tile_size(const struct fcv_conv *c) {
@@ -75,11 +82,114 @@ static fcv_status run_full(const struct fcv_conv *c, int transposed, const void 
   return fcv_conv_toeplitz_full(c, transposed, x, w, bias, y);
 }
 
+/* Arrays of images between the layouts: channels x pixels of each image. */
+struct turn {
+  const struct fcv_kernels *kernels;
+  int64_t rows, columns; /* of an image, as it is */
+  const char *from;
+  char *to;
+};
+
+static void turn_image(const void *context, int64_t image, int thread) {
+  const struct turn *t = context;
+  const int64_t bytes = image * t->rows * t->columns * t->kernels->size;
+  (void)thread;
+  t->kernels->transpose(t->rows, t->columns, t->from + bytes, t->columns, t->to + bytes, t->rows);
+}
+
+static void turn(const struct fcv_kernels *kernels, int64_t images, int64_t rows, int64_t columns, const void *from,
+                 void *to) {
+  const struct turn turn = {.kernels = kernels, .rows = rows, .columns = columns, .from = from, .to = to};
+  fcv_parallel_for(images, fcv_threads_for((double)(images * rows * columns)), turn_image, &turn);
+}
+
+/* Weights, [co][ci][tap], to or from [tap][ci][co]; of one group. */
+#define TURN_WEIGHTS(type)                                                                                             \
+  for (int64_t j = 0; j < g->co; j++)                                                                                  \
+    for (int64_t k = 0; k < g->ci; k++)                                                                                \
+      for (int64_t t = 0; t < taps; t++) {                                                                             \
+        const int64_t first = (j * g->ci + k) * taps + t, last = (t * g->ci + k) * g->co + j;                          \
+        ((type *)to)[to_last ? last : first] = ((const type *)from)[to_last ? first : last];                           \
+      }
+
+static void turn_weights(const struct fcv_conv *conv, int to_last, const void *from, void *to) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t taps = fcv_product(g->kernel);
+  if (conv->dtype == FCV_F32) {
+    TURN_WEIGHTS(float)
+  } else {
+    TURN_WEIGHTS(double)
+  }
+}
+
+/* The arrays of a pass, two of which it reads: those of the image's and the output's size, weights. */
+struct arrays {
+  const void *x, *y, *w, *bias;
+  void *result;
+};
+
+static fcv_status run_pass(const struct fcv_conv *conv, fcv_pass pass, const struct arrays *a) {
+  if (pass == FCV_FORWARD)
+    return fcv_conv_forward(conv, a->x, a->w, a->bias, a->result);
+  if (pass == FCV_GRAD_INPUT)
+    return fcv_conv_grad_input(conv, a->y, a->w, a->bias, a->result);
+  return fcv_conv_grad_weight(conv, a->x, a->y, a->result);
+}
+
+/* A pass whose arrays are turned first, to what last says, and its result back. */
+static fcv_status run_turned(const struct fcv_conv *conv, const struct fcv_conv *last, fcv_pass pass,
+                             const struct arrays *a) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  const int64_t in = fcv_product(g->in), out = fcv_product(g->out), slack = k->vl * k->size;
+  const int weights = last->weight_layout != conv->weight_layout;
+  int64_t bytes = 0;
+  const int64_t x_at = fcv_reserve(&bytes, g->n * g->ci * in * k->size + slack);
+  const int64_t y_at = fcv_reserve(&bytes, g->n * g->co * out * k->size + slack);
+  const int64_t w_at = fcv_reserve(&bytes, weights ? weights_of(g) * k->size : 0);
+  if (conv->workspace) {
+    FCV_TRY(run_pass(last, pass, a));
+    *conv->workspace += bytes;
+    return FCV_OK;
+  }
+  char *memory = fcv_scratch_take((size_t)bytes);
+  if (!memory)
+    return FCV_NO_MEMORY;
+  char *x = memory + x_at, *y = memory + y_at, *w = memory + w_at;
+  if (pass != FCV_GRAD_INPUT)
+    turn(k, g->n, g->ci, in, a->x, x);
+  if (pass != FCV_FORWARD)
+    turn(k, g->n, g->co, out, a->y, y);
+  if (pass != FCV_GRAD_WEIGHT && weights)
+    turn_weights(conv, 1, a->w, w);
+  const int there = pass == FCV_GRAD_WEIGHT && !weights; /* the result needs not be turned back */
+  const fcv_status status = run_pass(last, pass,
+                                     &(struct arrays){.x = x,
+                                                      .y = y,
+                                                      .w = weights ? w : a->w,
+                                                      .bias = a->bias,
+                                                      .result = there                    ? a->result
+                                                                : pass == FCV_FORWARD    ? y
+                                                                : pass == FCV_GRAD_INPUT ? x
+                                                                                         : w});
+  if (status == FCV_OK && pass == FCV_FORWARD)
+    turn(k, g->n, out, g->co, y, a->result);
+  else if (status == FCV_OK && pass == FCV_GRAD_INPUT)
+    turn(k, g->n, in, g->ci, x, a->result);
+  else if (status == FCV_OK && !there)
+    turn_weights(conv, 0, w, a->result);
+  fcv_scratch_give(memory);
+  return status;
+}
+
 fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const void *w, const void *bias, void *y) {
   struct fcv_conv c;
   struct fcv_walk walk;
   struct fcv_weight_view view;
-  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  int turned;
+  FCV_TRY(settle(conv, FCV_FORWARD, &c, &turned));
+  if (turned)
+    return run_turned(conv, &c, FCV_FORWARD, &(struct arrays){.x = x, .w = w, .bias = bias, .result = y});
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
   if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
@@ -91,9 +201,10 @@ fcv_status fcv_conv_forward(const struct fcv_conv *conv, const void *x, const vo
 
 fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   struct fcv_conv c;
+  int turned;
   struct fcv_walk walk;
   struct fcv_weight_view view;
-  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  FCV_TRY(settle(conv, FCV_FORWARD, &c, &turned));
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
@@ -111,9 +222,10 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
 
 int fcv_packed_form(const struct fcv_conv *conv) {
   struct fcv_conv c;
+  int turned;
   struct fcv_walk walk;
   struct fcv_weight_view view;
-  if (settle(conv, FCV_FORWARD, &c) != FCV_OK)
+  if (settle(conv, FCV_FORWARD, &c, &turned) != FCV_OK)
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
@@ -122,9 +234,10 @@ int fcv_packed_form(const struct fcv_conv *conv) {
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
   struct fcv_conv c;
+  int turned;
   struct fcv_walk walk;
   struct fcv_weight_view view;
-  FCV_TRY(settle(conv, FCV_FORWARD, &c));
+  FCV_TRY(settle(conv, FCV_FORWARD, &c, &turned));
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
@@ -177,7 +290,10 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   struct fcv_conv c;
   struct fcv_walk walk;
   struct fcv_weight_view view;
-  FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c));
+  int turned;
+  FCV_TRY(settle(conv, FCV_GRAD_INPUT, &c, &turned));
+  if (turned)
+    return run_turned(conv, &c, FCV_GRAD_INPUT, &(struct arrays){.y = gy, .w = w, .bias = bias, .result = gx});
   fcv_weight_view(&c, 1, &view);
   if (c.algorithm == FCV_TOEPLITZ_FULL && !is_empty(&c.geometry))
     return run_full(&c, 1, gy, w, bias, gx);
@@ -213,7 +329,10 @@ fcv_status fcv_multiplications_toeplitz(const struct fcv_conv *conv, fcv_pass pa
 
 fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
   struct fcv_conv c;
-  FCV_TRY(settle(conv, FCV_GRAD_WEIGHT, &c));
+  int turned;
+  FCV_TRY(settle(conv, FCV_GRAD_WEIGHT, &c, &turned));
+  if (turned)
+    return run_turned(conv, &c, FCV_GRAD_WEIGHT, &(struct arrays){.x = x, .y = gy, .result = gw});
   return tile_size(&c) ? fcv_conv_winograd_wgrad(&c, tile_size(&c), x, gy, gw) : fcv_conv_wgrad(&c, x, gy, gw);
 }
 

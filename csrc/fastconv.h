@@ -99,6 +99,8 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
 /* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry and
  * the instruction set. FCV_INVALID where it does not apply. */
 fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* Whether FCV_AUTO computes a pass of channels-first arrays on channels-last copies of them. */
+int fcv_turns(const struct fcv_conv *conv, fcv_pass pass);
 /* The time that a pass is expected to take by conv->algorithm, in multiply-adds at the kernels' full speed: what
  * FCV_AUTO compares. 0 where there is no estimate: FCV_TOEPLITZ_FULL, several groups, nothing to compute. */
 double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass);

@@ -38,6 +38,10 @@ fcv_status fcv_geometry_check(const struct fcv_geometry *g, int64_t element) {
   return multiply(&w, 4 * element); /* packing pads channels to a vector */
 }
 
+int fcv_layouts_agree(const struct fcv_geometry *g) {
+  return (g->ci == 1 || fcv_product(g->in) == 1) && (g->co == 1 || fcv_product(g->out) == 1);
+}
+
 void fcv_walk_forward(const struct fcv_geometry *g, struct fcv_walk *walk) {
   walk->n = g->n;
   walk->groups = g->groups;

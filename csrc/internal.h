@@ -82,7 +82,8 @@ static inline void fcv_zero_rows(int64_t rows, int64_t bytes, void *to, int64_t 
 /* unpool.c: the gradient of max pooling from its indices; FCV_INVALID where one is outside and not -1. */
 fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, const int64_t *indices, void *gx);
 
-/* geometry.c */
+/* geometry.c. Whether arrays of both layouts are the same: of one pixel or one channel. */
+int fcv_layouts_agree(const struct fcv_geometry *geometry);
 fcv_status fcv_geometry_check(const struct fcv_geometry *geometry, int64_t element);
 
 /* One axis of a walk: output o, o < count, is element out_start + o * out_step of an array of out elements, and meets
@@ -332,6 +333,10 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
 int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* choose.c: what FCV_AUTO takes, and whether for arrays that are turned to channels last, and back. */
+int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
+/* How they are turned: data, and weights of gradients where they are few, channels last. */
+struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass);
 /* conv_planes_merged.c: the input gradient by planes, all its walks, where a stride parts the columns of a row. */
 int fcv_merges_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view);
 fcv_status fcv_conv_planes_merged(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,

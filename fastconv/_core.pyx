@@ -80,6 +80,7 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
+    bint fcv_turns(const fcv_conv *, fcv_pass)
     double fcv_expected_cost(const fcv_conv *, fcv_pass)
     enum: FCV_WORK_KINDS
     int fcv_expected_work(const fcv_conv *, fcv_pass, double *)
@@ -567,6 +568,15 @@ def choose(geometry, bint float64, bint channels_last, int direction, int algori
     describe(&conv, channels_last, channels_last, algorithm)
     check_pass(direction)
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
+
+
+def turns(geometry, bint float64, bint channels_last, int direction, int algorithm):
+    cdef fcv_conv conv
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(&conv, channels_last, channels_last, algorithm)
+    check_pass(direction)
+    return fcv_turns(&conv, <fcv_pass>direction)
 
 
 def expected_cost(geometry, bint float64, bint channels_last, int direction, int algorithm):

@@ -225,6 +225,8 @@ def _summed_channels(geometry: Geometry, direction: int) -> int:
 def _reason(case: Case, chosen: str) -> str:
     if _algorithms.is_tuned(case):
         return "a tuning table was loaded that has this case"
+    if _algorithms.turns(case):
+        return "on copies of the arrays with channels last, and its result is copied back: these are few bytes"
     if chosen.startswith("winograd"):
         return "it saves more multiplications than its transforms cost"
     if chosen == "toeplitz":

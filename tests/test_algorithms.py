@@ -614,17 +614,30 @@ class TestChoice:
     @pytest.mark.parametrize("case", [WINOGRAD_LARGE[0], LARGE[2], LARGE[5], SMALL], ids=str)
     def test_auto_has_the_bits_of_the_algorithm_it_takes(self, case, isa, dtype, data_format):
         x, w, b, gy = normal_arrays(case, data_format, dtype)
-        geometry, last, how = geometry_of(case), data_format == "channels_last", case.options
-        names = [
-            _core.ALGORITHMS[_core.choose(geometry, dtype == np.float64, last, direction, 0)]
-            for direction in DIRECTIONS
-        ]
+        asked = geometry_of(case), dtype == np.float64, data_format == "channels_last"
         how = {**case.options, "data_format": data_format}
-        assert_same_bits(F.conv2d(x, w, b, **how), F.conv2d(x, w, b, **how, algorithm=names[FORWARD]))
-        gx, gw, _ = F.conv2d_backward(gy, x, w, b, **how)
-        for gradient, direction in ((gx, GRAD_INPUT), (gw, GRAD_WEIGHT)):
-            again = F.conv2d_backward(gy, x, w, b, **how, algorithm=names[direction])
-            assert_same_bits(gradient, again[direction - 1])
+        results = F.conv2d(x, w, b, **how), *F.conv2d_backward(gy, x, w, b, **how)[:2]
+        for result, direction in zip(results, DIRECTIONS, strict=True):
+            arrays, moved = (gy, x, w), how
+            turns = _core.turns(*asked, direction, 0)
+            if turns:
+                arrays = gy.transpose(0, 2, 3, 1), x.transpose(0, 2, 3, 1), w.transpose(2, 3, 1, 0)
+                moved = {**case.options, "data_format": "channels_last"}
+            moved = {**moved, "algorithm": _core.ALGORITHMS[_core.choose(*asked, direction, 0)]}
+            if direction == FORWARD:
+                again = F.conv2d(*arrays[1:], b, **moved)
+            else:
+                again = F.conv2d_backward(*arrays, b, **moved)[direction - 1]
+            if turns:
+                again = again.transpose((3, 2, 0, 1) if direction == GRAD_WEIGHT else (0, 3, 1, 2))
+            assert_same_bits(result, np.ascontiguousarray(again))
+
+    def test_small_images_of_channels_first_are_turned(self, dtype):
+        case = LargeConv2D(64, (14, 14), 32, 64, (3, 3), padding=(1, 1))
+        turned = [_core.turns(geometry_of(case), dtype == np.float64, False, d, 0) for d in DIRECTIONS]
+        assert any(turned)
+        assert not any(_core.turns(geometry_of(case), dtype == np.float64, True, d, 0) for d in DIRECTIONS)
+        assert not any(_core.turns(geometry_of(case), dtype == np.float64, False, d, 1) for d in DIRECTIONS)
 
     @pytest.mark.parametrize(
         "case",

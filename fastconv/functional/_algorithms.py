@@ -163,6 +163,11 @@ def choose(case: Case, algorithm: str) -> str:
     return NAMES[_core.choose(*case, _number(case, algorithm))]
 
 
+def turns(case: Case) -> bool:
+    """Whether "auto" computes a case of channels first on copies of its arrays with channels last."""
+    return _core.turns(*case, _number(case, "auto"))
+
+
 def expected_time(case: Case, algorithm: str) -> float | None:
     """Estimate the time of a call over that of "direct", as "auto" compares them; None where there is no estimate."""
     direct = _core.expected_cost(*case, DIRECT)

@@ -104,18 +104,19 @@ class PreparedConv2D:
         last, float64 = self._last, x.itemsize == 8
         geometry, shape = conv_geometry(_NAME, x.shape, self._weight.shape, **self._options, channels_last=last)
         asked = _algorithms.number(_NAME, self._algorithm, geometry, float64, last, FORWARD)
-        chosen = _core.choose(geometry, float64, last, FORWARD, asked) if asked == AUTO else asked
-        packed = self._packed_for(geometry, chosen, x.dtype)
+        packed = self._packed_for(geometry, asked, x.dtype)
         activation = activation_number(_NAME, self._activation)
-        plan = _core.PackedConvolution(geometry, shape, last, last, packed, self._bias is not None, activation, chosen)
+        plan = _core.PackedConvolution(geometry, shape, last, last, packed, self._bias is not None, activation, asked)
         self._plans.keep(plan, state, input)
         y = output_buffer(_NAME, "out", out, shape, dtype, (x,))
         plan.run(x, y)
         return deliver(y, out, dtype)
 
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
-        form = _core.packed_form(geometry, dtype.itemsize == 8, self._last, self._last, algorithm)
-        key = (algorithm, form, dtype, _core.isa())  # the width of panels is that of the instruction set
+        float64 = dtype.itemsize == 8
+        form = _core.packed_form(geometry, float64, self._last, self._last, algorithm)
+        chosen = _core.choose(geometry, float64, self._last, FORWARD, algorithm) if algorithm == AUTO else algorithm
+        key = (chosen, form, dtype, _core.isa())  # the width of panels is that of the instruction set
         packed = self._packed.get(key)
         if packed is None:
             packed = self._pack(geometry, algorithm, dtype)
