@@ -82,29 +82,36 @@ static fcv_status run_full(const struct fcv_conv *c, int transposed, const void 
   return fcv_conv_toeplitz_full(c, transposed, x, w, bias, y);
 }
 
-/* Arrays of images between the layouts: channels x pixels of each image. */
+/* Arrays of images between the layouts: channels x pixels of each image, in parts of some rows. */
 struct turn {
   const struct fcv_kernels *kernels;
-  int64_t rows, columns; /* of an image, as it is */
+  int64_t rows, columns, parts; /* rows and columns of an image, as it is */
   const char *from;
   char *to;
 };
 
-static void turn_image(const void *context, int64_t image, int thread) {
+enum { TURNED_ROWS = 32 };
+
+static void turn_part(const void *context, int64_t unit, int thread) {
   const struct turn *t = context;
-  const int64_t bytes = image * t->rows * t->columns * t->kernels->size;
+  const int64_t size = t->kernels->size, image = unit / t->parts * t->rows * t->columns;
+  const int64_t blocks = fcv_ceil_div(t->rows, TURNED_ROWS), part = unit % t->parts;
+  const int64_t row = blocks * part / t->parts * TURNED_ROWS;
+  const int64_t end = fcv_min(t->rows, blocks * (part + 1) / t->parts * TURNED_ROWS);
   (void)thread;
-  t->kernels->transpose(t->rows, t->columns, t->from + bytes, t->columns, t->to + bytes, t->rows);
+  t->kernels->transpose(end - row, t->columns, t->from + (image + row * t->columns) * size, t->columns,
+                        t->to + (image + row) * size, t->rows);
 }
 
 static void turn(const struct fcv_kernels *kernels, int64_t images, int64_t rows, int64_t columns, const void *from,
                  void *to) {
-  const struct turn turn = {.kernels = kernels, .rows = rows, .columns = columns, .from = from, .to = to};
-  fcv_parallel_for(images, fcv_threads_for((double)(images * rows * columns)), turn_image, &turn);
+  struct turn turn = {.kernels = kernels, .rows = rows, .columns = columns, .from = from, .to = to};
+  turn.parts = fcv_parts(images, fcv_ceil_div(rows, TURNED_ROWS));
+  fcv_parallel_for(images * turn.parts, fcv_threads_for((double)(images * rows * columns)), turn_part, &turn);
 }
 
 /* Weights, [co][ci][tap], to or from [tap][ci][co]; of one group. */
-#define TURN_WEIGHTS(type)                                                                                             \
+#define MOVE_WEIGHTS(type)                                                                                             \
   for (int64_t j = 0; j < g->co; j++)                                                                                  \
     for (int64_t k = 0; k < g->ci; k++)                                                                                \
       for (int64_t t = 0; t < taps; t++) {                                                                             \
@@ -116,13 +123,13 @@ static void turn_weights(const struct fcv_conv *conv, int to_last, const void *f
   const struct fcv_geometry *g = &conv->geometry;
   const int64_t taps = fcv_product(g->kernel);
   if (conv->dtype == FCV_F32) {
-    TURN_WEIGHTS(float)
+    MOVE_WEIGHTS(float)
   } else {
-    TURN_WEIGHTS(double)
+    MOVE_WEIGHTS(double)
   }
 }
 
-/* The arrays of a pass, two of which it reads: those of the image's and the output's size, weights. */
+/* The arrays of a pass: those of the images' and of the outputs' size, weights and bias, as far as it reads them. */
 struct arrays {
   const void *x, *y, *w, *bias;
   void *result;
@@ -162,21 +169,14 @@ static fcv_status run_turned(const struct fcv_conv *conv, const struct fcv_conv 
     turn(k, g->n, g->co, out, a->y, y);
   if (pass != FCV_GRAD_WEIGHT && weights)
     turn_weights(conv, 1, a->w, w);
-  const int there = pass == FCV_GRAD_WEIGHT && !weights; /* the result needs not be turned back */
-  const fcv_status status = run_pass(last, pass,
-                                     &(struct arrays){.x = x,
-                                                      .y = y,
-                                                      .w = weights ? w : a->w,
-                                                      .bias = a->bias,
-                                                      .result = there                    ? a->result
-                                                                : pass == FCV_FORWARD    ? y
-                                                                : pass == FCV_GRAD_INPUT ? x
-                                                                                         : w});
+  struct arrays turned = {.x = x, .y = y, .w = weights ? w : a->w, .bias = a->bias};
+  turned.result = pass == FCV_FORWARD ? y : pass == FCV_GRAD_INPUT ? x : weights ? w : a->result;
+  const fcv_status status = run_pass(last, pass, &turned);
   if (status == FCV_OK && pass == FCV_FORWARD)
     turn(k, g->n, out, g->co, y, a->result);
   else if (status == FCV_OK && pass == FCV_GRAD_INPUT)
     turn(k, g->n, in, g->ci, x, a->result);
-  else if (status == FCV_OK && !there)
+  else if (status == FCV_OK && weights)
     turn_weights(conv, 0, w, a->result);
   fcv_scratch_give(memory);
   return status;
