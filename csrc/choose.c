@@ -111,7 +111,7 @@ static const struct work price[2][METHODS] =
 static const double GAIN = 0.95;
 
 /* Arrays of channels first are turned to channels last, and back: their bytes at most, and the price of an element;
- * weights of gradients too, where they are few. */
+ * weights of gradients too, where they are few, else packing them costs more than channels last. */
 enum { TURN_BYTES = 12 << 20, TURN_PRICE = 32, TURN_WEIGHTS = 1 << 15 };
 
 static atomic_int strict;
@@ -426,12 +426,12 @@ struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass) {
   return last;
 }
 
-/* Where a pass's arrays of images are few bytes, and they differ by the layout: 64x14x14 32->64 3x3 took 3.1 ms by
- * planes, 2.5 there and back, its gradients 3.2 and 3.8, 2.5 and 3.1. */
+/* Where a pass's arrays of images are few bytes, they differ by the layout, and prices are those of the type: 64x14x14
+ * 32->64 3x3 took 3.1 ms by planes, 2.5 there and back, its gradients 3.2 and 3.8, 2.5 and 3.1. */
 static int can_turn(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
-  return conv->layout == FCV_CHANNELS_FIRST && !fcv_get_strict() && can_estimate(g) && !fcv_layouts_agree(g) &&
-         images_elements(g) * (double)fcv_kernels(conv->dtype)->size <= TURN_BYTES;
+  return conv->layout == FCV_CHANNELS_FIRST && conv->dtype == FCV_F32 && !fcv_get_strict() && can_estimate(g) &&
+         !fcv_layouts_agree(g) && images_elements(g) * (double)fcv_kernels(conv->dtype)->size <= TURN_BYTES;
 }
 
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen) {
@@ -441,7 +441,10 @@ int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
     return 0;
   const struct fcv_conv last = fcv_turned(conv, pass);
   const fcv_algorithm other = best(&last, pass, &there);
-  if (there + TURN_PRICE * images_elements(&conv->geometry) >= GAIN * here)
+  const struct fcv_geometry *g = &conv->geometry;
+  const double weights = (double)(g->ci * g->co * fcv_product(g->kernel));
+  there += TURN_PRICE * (images_elements(g) + (last.weight_layout == FCV_CHANNELS_LAST ? 0 : weights));
+  if (there >= GAIN * here)
     return 0;
   *chosen = other;
   return 1;
