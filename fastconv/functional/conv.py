@@ -278,7 +278,8 @@ def conv2d(
 
     The error grows with the number of products in an output. Winograd adds fewer of them up, so that 2x2 tiles tend to
     be more accurate than ``direct`` in the forward pass of layers with many channels. "auto" never takes Winograd for
-    float64 or after ``fastconv.set_precision("strict")``.
+    float64 or after ``fastconv.set_precision("strict")``. In float32 it may compute small channels-first images on
+    copies with channels last, with the bits that its algorithm has there, but not after ``set_precision("strict")``.
 
     The Toeplitz algorithms multiply with the zeros beside the band, and Winograd computes a tile of outputs from all
     the inputs that any of them meets. With these, NaN or infinity in one input makes NaN of outputs in its
