@@ -3,8 +3,12 @@
  * Tiles of mi x nr elements of gw are summed over blocks of PIXELS pixels. gy is packed into panels once a box of
  * pixels, x is read in place or staged as in conv_direct.c. Sums stand in gw, or if its order is [j][k][tap] and there
  * is more than one box in memory that is transposed in the end; with one box those of a few tiles and all taps stand in
- * L1, and are transposed from there. A tile belongs to one unit, which adds up the sums of its blocks in their order,
- * and blocks depend on the shape alone: the same bits for every number of threads. */
+ * L1, and are transposed from there.
+ *
+ * Boxes are dealt out to chunks with sums of their own, which are added up in the end. A thread that has chunks to
+ * itself finds what it packs and sums in its own caches; where chunks are few, all threads share the phases of a box,
+ * and a tile belongs to one unit. Blocks, boxes and chunks depend on the shape alone, and are summed in their order:
+ * the same bits for every number of threads. */
 #include "internal.h"
 
 enum {
@@ -15,6 +19,9 @@ enum {
   FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
   UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
   TAPS_BYTES = 64 << 10, /* or of as many taps as fit */
+  CHUNKS = 32,           /* at most, */
+  CHUNK_PIXELS = 32,     /* times their number: of as many pixels at least, or adding sums up would show, */
+  CHUNK_BYTES = 8 << 20, /* and all their sums */
   CONFLICT = 512         /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
 
@@ -26,6 +33,9 @@ struct wgrad {
   int64_t taps, m, rows; /* taps as the kernel sees them; values of one; tiles over them */
   int64_t splits, parts; /* units: parts of a panel's tiles, or 0, all tiles of all panels; and of the taps */
   int64_t channels;      /* over all groups' panels */
+  struct fcv_stage stage;
+  int64_t boxes, chunks;
+  int apart; /* a thread has chunks to itself */
   struct fcv_box box;
   struct fcv_source source;
   int64_t pixels, blocks; /* of the box */
@@ -35,10 +45,13 @@ struct wgrad {
   int summed;               /* gw holds the sums of earlier boxes */
   const char *next[2];      /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
   int64_t lines[2];         /* lines of 64 bytes */
-  const char *gy;
+  const char *x, *gy, *zero;
   char *gw; /* [tap][m][co], or if turned [co][m][tap] */
   int turned;
-  char *packed, *thread_memory;
+  char *sums;        /* of the chunks after the first, as gw */
+  char *team_memory; /* of threads that share the phases of a box: see lay_out */
+  int64_t team_bytes;
+  char *packed, *staged_x, *thread_memory;
   const void **a; /* where gw is turned: [block][tap][PIXELS] */
   int patches;    /* are made: im2col */
   char *patch;    /* [block][group][pixel][m] */
@@ -200,10 +213,10 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
 }
 
 /* Channels last: a box's rows are neighbours in memory, or as good as. */
-static void find_next(struct wgrad *d, const struct fcv_stage *stage, int64_t block, const char *x) {
+static void find_next(struct wgrad *d, int64_t block) {
   const struct fcv_axis *axis = d->walk->axis;
   struct fcv_box box;
-  fcv_stage_box(stage, d->walk, block, &box);
+  fcv_stage_box(&d->stage, d->walk, block, &box);
   int64_t first[2] = {box.lo[0], box.lo[0]}, rows[2] = {box.size[0], box.size[0]};
   for (int i = 0; i < 2; i++) {
     const int64_t from = fcv_max(0, box.lo[i + 1] * axis[i].in_step + axis[i].shift);
@@ -216,7 +229,7 @@ static void find_next(struct wgrad *d, const struct fcv_stage *stage, int64_t bl
   const int64_t row[2] = {axis[2].in * d->walk->groups * d->walk->kc * size,
                           axis[2].out * d->walk->groups * d->walk->nc * size};
   for (int i = 0; i < 2; i++) {
-    d->next[i] = (i ? d->gy : x) + first[i] * row[i];
+    d->next[i] = (i ? d->gy : d->x) + first[i] * row[i];
     d->lines[i] = rows[i] * row[i] / 64;
   }
 }
@@ -269,8 +282,18 @@ int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk) {
          channels * k->size <= fcv_max(BOX_BYTES, fcv_min(weights_bytes(k, walk), ONE_BYTES));
 }
 
+/* A power of two, so that threads get equal numbers. */
+static int64_t count_chunks(const struct wgrad *d, int64_t outputs) {
+  const int64_t weights = weights_bytes(d->kernels, d->walk);
+  int64_t chunks = 1;
+  for (int64_t more = 2; !d->turned && more <= CHUNKS; more *= 2)
+    if (more * more * CHUNK_PIXELS <= outputs && more * weights <= CHUNK_BYTES)
+      chunks = more;
+  return chunks;
+}
+
 /* Into boxes. */
-static void cut_pixels(struct wgrad *d, struct fcv_stage *stage) {
+static void cut_pixels(struct wgrad *d, int64_t outputs) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t pixel = d->walk->groups * d->walk->kc * k->size, patch = d->patches ? d->walk->groups * d->m : 0;
   const int conflicts = pixel % CONFLICT == 0;
@@ -282,7 +305,12 @@ static void cut_pixels(struct wgrad *d, struct fcv_stage *stage) {
    * dilation 4, took 32 ms, 23 since. */
   const int64_t above = (y->taps - 1) * (y->shift_step - 1) * x->in * pixel;
   d->staged = d->conv->layout == FCV_CHANNELS_FIRST || !in_place;
-  fcv_stage_plan(k, d->walk, pixel + (conflicts ? 64 : 0), pixels * pixel + fcv_min(above, 2 * box), 1, stage);
+  d->chunks = count_chunks(d, outputs);
+  const int64_t most = d->chunks > 1 ? outputs / d->chunks : pixels;
+  fcv_stage_plan(k, d->walk, pixel + (conflicts ? 64 : 0), fcv_min(pixels, most) * pixel + fcv_min(above, 2 * box), 1,
+                 &d->stage);
+  d->boxes = fcv_stage_blocks(&d->stage, d->walk);
+  d->chunks = fcv_min(d->chunks, d->boxes);
 }
 
 /* Into units, so that every thread has some. In gw few sums stay in L1 while a block of gy meets all taps; of many,
@@ -303,18 +331,128 @@ static int64_t cut_sums(struct wgrad *d, int threads) {
   return d->turned ? fcv_ceil_div(d->rows, d->splits) * tile * fcv_ceil_div(d->taps, d->parts) : 0;
 }
 
+/* The memory of a team, or without base its size. */
+static int64_t lay_out(struct wgrad *d, int threads, char *base) {
+  const int64_t size = d->kernels->size, taps = fcv_walk_taps(d->walk);
+  struct fcv_box box;
+  fcv_stage_box(&d->stage, d->walk, 0, &box);
+  const int64_t most = fcv_round_up(fcv_box_pixels(d->walk, &box), PIXELS);
+  const int64_t patch = d->patches ? d->walk->groups * d->m * size : 0, sums = cut_sums(d, threads);
+  const int64_t pointers = PIXELS * (d->patches ? taps : 1) * (int64_t)sizeof(void *);
+  int64_t bytes = 0;
+  d->thread_bytes = fcv_round_up(fcv_max(sums, pointers), 64);
+  const int64_t a = fcv_reserve(&bytes, d->turned ? most * d->taps * (int64_t)sizeof(void *) : 0);
+  const int64_t packed = fcv_reserve(&bytes, most * d->channels * size);
+  const int64_t staged_x = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
+  const int64_t patches = fcv_reserve(&bytes, d->patches ? most * patch + d->kernels->mi * size : 0);
+  const int64_t thread_memory = fcv_reserve(&bytes, threads * d->thread_bytes);
+  if (base) {
+    d->a = (const void **)(base + a);
+    d->packed = base + packed;
+    d->staged_x = base + staged_x;
+    d->patch = base + patches;
+    d->thread_memory = base + thread_memory;
+  }
+  return bytes;
+}
+
+/* A chunk's boxes, one after the other, to gw. */
+static void sum_chunk(struct wgrad *d, int64_t chunk, int threads) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t first = d->boxes * chunk / d->chunks, last = d->boxes * (chunk + 1) / d->chunks;
+  for (int64_t b = first; b < last; b++) {
+    fcv_stage_box(&d->stage, d->walk, b, &d->box);
+    d->pixels = fcv_box_pixels(d->walk, &d->box);
+    d->blocks = fcv_ceil_div(d->pixels, PIXELS);
+    d->summed = b > first;
+    if (d->conv->layout == FCV_CHANNELS_LAST && b + 1 < (d->apart ? last : d->boxes))
+      find_next(d, b + 1);
+    else
+      d->lines[0] = d->lines[1] = 0;
+    if (d->staged) {
+      fcv_stage_fill(k, &d->stage, d->walk, d->conv->layout, d->x, &d->box, d->staged_x, threads, &d->source);
+      d->source.zero = d->zero;
+    }
+    const double elements = (double)(d->pixels * d->walk->groups * d->walk->nc);
+    fcv_parallel_for(d->blocks, (int)fcv_min(threads, fcv_threads_for(elements)), pack_block, d);
+    fcv_parallel_for(d->units, threads, sum_unit, d);
+  }
+}
+
+/* By one thread. */
+static void sum_apart(const void *context, int64_t chunk, int thread) {
+  struct wgrad own = *(const struct wgrad *)context;
+  lay_out(&own, 1, own.team_memory + thread * own.team_bytes);
+  if (chunk > 0)
+    own.gw = own.sums + (chunk - 1) * weights_bytes(own.kernels, own.walk);
+  sum_chunk(&own, chunk, 1);
+}
+
+enum { ADDED = 4096 }; /* sums of a unit */
+
+struct added {
+  const struct wgrad *d;
+  int64_t chunks;
+};
+
+/* Sums of some chunks to those of the first. */
+static void add_unit(const void *context, int64_t unit, int thread) {
+  const struct added *added = context;
+  const struct wgrad *d = added->d;
+  const int64_t size = d->kernels->size, all = weights_bytes(d->kernels, d->walk) / size, first = unit * ADDED;
+  const int64_t count = fcv_min(ADDED, all - first);
+  (void)thread;
+  d->kernels->sum_rows(added->chunks, count, d->sums + first * size, all, d->gw + first * size);
+}
+
+static void add_chunks(const struct wgrad *d, int64_t chunks, int threads) {
+  const int64_t elements = weights_bytes(d->kernels, d->walk) / d->kernels->size;
+  const int worth = fcv_threads_for((double)(chunks * elements));
+  fcv_parallel_for(fcv_ceil_div(elements, ADDED), threads < worth ? threads : worth, add_unit,
+                   &(struct added){.d = d, .chunks = chunks});
+}
+
+/* By all threads; a chunk's sums are added as soon as they are there. */
+static void sum_together(const struct wgrad *d, int threads) {
+  struct wgrad own = *d;
+  lay_out(&own, threads, own.team_memory);
+  for (int64_t chunk = 0; chunk < d->chunks; chunk++) {
+    own.gw = chunk > 0 ? own.sums : d->gw;
+    sum_chunk(&own, chunk, threads);
+    if (chunk > 0)
+      add_chunks(d, 1, threads);
+  }
+}
+
+/* How sums are made; returns how many threads they are worth. */
+static int plan(struct wgrad *d, int64_t outputs) {
+  const struct fcv_kernels *k = d->kernels;
+  const struct fcv_walk *walk = d->walk;
+  const int64_t taps = fcv_walk_taps(walk);
+  d->patches = d->conv->algorithm == FCV_IM2COL;
+  d->row_taps = !d->patches && fcv_use_row_taps(walk);
+  d->patch_rows = d->patches && fcv_use_row_taps(walk);
+  d->turned = fcv_wgrad_turns(d->conv, walk);
+  const int64_t span = d->patches ? taps : d->row_taps ? walk->axis[2].taps : 1;
+  fcv_panels(k, walk->nc, &d->panels);
+  d->channels = walk->groups * fcv_panels_channels(&d->panels);
+  d->taps = taps / span;
+  d->m = span * walk->kc;
+  d->rows = fcv_ceil_div(d->m, k->mi);
+  cut_pixels(d, outputs);
+  const int64_t panels = walk->groups * d->panels.per_group, tile = k->mi * d->panels.width;
+  return fcv_threads_for((double)outputs * (double)(d->taps * panels * d->rows * tile));
+}
+
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct fcv_walk walk;
   fcv_walk_forward(&conv->geometry, &walk);
-  const struct fcv_axis *axis = walk.axis;
-  const int64_t ci = walk.groups * walk.kc, co = walk.groups * walk.nc;
   if (walk.kc == 0 || walk.nc == 0)
     return FCV_OK;
   if (fcv_small_groups(conv))
     return fcv_conv_wgrad_depthwise(conv, x, gy, gw);
-  const int64_t outputs = walk.n * fcv_product(conv->geometry.out), taps = fcv_walk_taps(&walk);
-  const int64_t weights = weights_bytes(k, &walk);
+  const int64_t outputs = walk.n * fcv_product(conv->geometry.out), weights = weights_bytes(k, &walk);
   if (outputs == 0) {
     if (!conv->workspace)
       memset(gw, 0, (size_t)weights);
@@ -323,67 +461,34 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   if (fcv_use_wgrad_planes(conv))
     return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
 
-  struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .gy = gy};
-  d.patches = conv->algorithm == FCV_IM2COL;
-  d.row_taps = !d.patches && fcv_use_row_taps(&walk);
-  d.patch_rows = d.patches && fcv_use_row_taps(&walk);
-  d.turned = fcv_wgrad_turns(conv, &walk);
-  const int64_t span = d.patches ? taps : d.row_taps ? axis[2].taps : 1;
-  fcv_panels(k, walk.nc, &d.panels);
-  d.channels = walk.groups * fcv_panels_channels(&d.panels);
-  d.taps = taps / span;
-  d.m = span * walk.kc;
-  d.rows = fcv_ceil_div(d.m, k->mi);
-  const int64_t panels = walk.groups * d.panels.per_group, tile = k->mi * d.panels.width;
-  const double products = (double)outputs * (double)(d.taps * panels * d.rows * tile);
-  const int threads = fcv_threads_for(products);
-  struct fcv_stage stage;
-  cut_pixels(&d, &stage);
-  const int64_t sums = cut_sums(&d, threads), boxes = fcv_stage_blocks(&stage, &walk);
-  fcv_stage_box(&stage, &walk, 0, &d.box);
-  const int64_t most = fcv_round_up(fcv_box_pixels(&walk, &d.box), PIXELS);
-  const int64_t zeros = fcv_max(ci * k->size, d.m * k->size) + fcv_max(k->mi, k->vl) * k->size;
-  const int64_t patch = d.patches ? walk.groups * d.m * k->size : 0;
-  /* Sums, or offsets or pointers of a block; with patches a pointer for each tap. */
-  d.thread_bytes = fcv_round_up(fcv_max(sums, PIXELS * (d.patches ? taps : 1) * (int64_t)sizeof(int64_t)), 64);
-
+  struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .x = x, .gy = gy};
+  const int threads = plan(&d, outputs);
+  d.apart = threads > 1 && (d.chunks >= 2 * threads || d.chunks == threads);
+  const int of_team = d.apart ? 1 : threads, teams = d.apart ? threads : 1;
   const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.turned;
+  const int64_t zeros = fcv_max(walk.groups * walk.kc, d.m) * k->size + fcv_max(k->mi, k->vl) * k->size;
+  d.team_bytes = lay_out(&d, of_team, NULL);
   int64_t bytes = 0;
   const int64_t last_at = fcv_reserve(&bytes, in_place ? 0 : weights);
-  const int64_t a_at = fcv_reserve(&bytes, d.turned ? most * d.taps * (int64_t)sizeof(void *) : 0);
-  const int64_t packed_at = fcv_reserve(&bytes, most * d.channels * k->size);
+  const int64_t sums_at = fcv_reserve(&bytes, (d.apart ? d.chunks - 1 : d.chunks > 1) * weights);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
-  const int64_t stage_at = fcv_reserve(&bytes, d.staged ? stage.bytes : 0);
-  const int64_t patches_at = fcv_reserve(&bytes, d.patches ? most * patch + k->mi * k->size : 0);
-  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  const int64_t teams_at = fcv_reserve(&bytes, teams * d.team_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  char *zero = memory + zero_at;
   d.gw = in_place ? gw : memory + last_at;
-  d.a = (const void **)(memory + a_at);
-  d.packed = memory + packed_at;
-  d.thread_memory = memory + threads_at;
-  d.patch = memory + patches_at;
+  d.sums = memory + sums_at;
+  d.zero = memory + zero_at;
+  d.team_memory = memory + teams_at;
+  memset(memory + zero_at, 0, (size_t)zeros);
+  d.source = fcv_source_in_place(&walk, x, d.zero, k->size);
 
-  memset(zero, 0, (size_t)zeros);
-  d.source = fcv_source_in_place(&walk, x, zero, k->size);
-  for (int64_t b = 0; b < boxes; b++) {
-    fcv_stage_box(&stage, &walk, b, &d.box);
-    d.pixels = fcv_box_pixels(&walk, &d.box);
-    d.blocks = fcv_ceil_div(d.pixels, PIXELS);
-    if (conv->layout == FCV_CHANNELS_LAST && b + 1 < boxes)
-      find_next(&d, &stage, b + 1, x);
-    else
-      d.lines[0] = d.lines[1] = 0;
-    if (d.staged) {
-      fcv_stage_fill(k, &stage, &walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
-      d.source.zero = zero;
-    }
-    fcv_parallel_for(d.blocks, (int)fcv_min(threads, fcv_threads_for((double)(d.pixels * co))), pack_block, &d);
-    fcv_parallel_for(d.units, threads, sum_unit, &d);
-    d.summed = 1;
+  if (d.apart) {
+    fcv_parallel_for(d.chunks, threads, sum_apart, &d);
+    add_chunks(&d, d.chunks - 1, threads);
+  } else {
+    sum_together(&d, threads);
   }
   if (!in_place)
     weights_to_first(k, &walk, d.gw, gw, threads);
