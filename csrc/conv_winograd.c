@@ -2,293 +2,258 @@
  *
  * The output is cut into tiles of m x m pixels, each from (m + 2)^2 pixels of input. A block of tiles is transformed,
  * V = B^T d B, multiplied point by point, M[e] = V[e] U[e] over channels for each of the (m + 2)^2 points e, by the
- * igemm kernel, and transformed back, Y = A^T M A. The input gradient is the same walk with turned weights; the weight
- * gradient stays in the domain: dU[e] = V[e]^T (A gy A^T)[e], gw = G^T dU G. */
-#include "internal.h"
+ * igemm kernel, and transformed back, Y = A^T M A. A unit of work is a piece, some tiles or with channels first a box
+ * of them, that one thread takes through all three steps; where tiles are few, a unit is a piece and some of its output
+ * channels. The input gradient is the same walk with turned weights. */
+#include "winograd.h"
 
 enum {
-  POINTS = 36,                 /* at most */
-  BLOCK_BYTES = 2 << 20,       /* V and M of a block */
-  WGRAD_BLOCK_BYTES = 8 << 20, /* the same; dU is added to once a block */
-  STAGE_BYTES = 4 << 20,       /* of channels-first input */
-  TILES_OF_UNIT = 8,           /* that a unit transforms, or whole rows of them */
-  TILES_OF_ROW = 16,           /* at most, then */
-  PIXELS = 16,                 /* of an output tile at most */
+  BLOCK_BYTES = 2 << 20, /* V and M of a block */
+  RUN = 8,               /* neighbouring tiles that are stored to channels first together, */
+  SHORT_ROW = 16,        /* or a row of as many */
+  PIXELS = 16,           /* of an output tile at most */
 };
 
 struct winograd {
-  const struct fcv_conv *conv;
-  const struct fcv_kernels *kernels;
-  const struct fcv_walk *walk;
-  struct fcv_panels panels;
-  struct fcv_box box;
-  struct fcv_source source, gy_source;
-  char *sums, *gw;              /* of the weight gradient: dU, [point][k][co], and gw */
-  int summed;                   /* sums holds those of earlier blocks */
-  int m, alpha, points, which;  /* which: 0 for m = 2, 1 for m = 4 */
-  int64_t rows, columns, tiles; /* of tiles in an image of the box; tiles in the box */
-  int64_t first, count, most;   /* the block: tiles first .. first + count - 1 of the box, count <= most */
-  int64_t unit;                 /* tiles of a unit of the output transform */
-  int64_t v_pitch, m_pitch;     /* elements of a tile's row */
-  int64_t v_point, m_point, u_point, sums_point; /* bytes from one point, or tap, to the next */
-  char *v, *mm;                                  /* [point][most][v_pitch], [point][most][m_pitch] */
-  const char *u;                                 /* [point][panel][k][width] */
-  const char *bias;
+  struct fcv_winograd w;
+  struct fcv_stage stage;
+  int staged;
+  int64_t pieces, splits; /* units: pieces of all tiles, ranges of the panels */
+  int64_t piece, most;    /* tiles of a piece that is not staged; of a block */
+  int64_t run;            /* neighbouring tiles that are stored together */
+  struct fcv_source source;
+  struct fcv_weight_view view;
+  const char *x, *weights, *u, *bias;
+  int own_u; /* each unit transforms the weights of its panels; else u has all of them */
   char *y;
   int past_caches; /* results are written so */
   char *thread_memory;
   int64_t thread_bytes;
 };
 
-struct tile {
-  int64_t image, y, x; /* of the tile's first output pixel */
+/* What a thread works on: a block of tiles, and panels first .. last - 1. */
+struct block {
+  struct fcv_tiles tiles;
+  struct fcv_source source;
+  int64_t first, last;
+  int64_t channel, channels; /* those of the panels */
+  const char *u;             /* [point][panel][k][width], */
+  int64_t u_point;           /* bytes from one point to the next */
+  struct fcv_factor v, m;
+  char *own_u, *taps;   /* of panels that are transformed */
+  char *stage, *pixels; /* pixels: [m][run * m][channels], before they are stored to channels first */
 };
-
-static struct tile tile_of(const struct winograd *d, int64_t number) {
-  const int64_t t = d->first + number;
-  return (struct tile){
-      .image = d->box.lo[0] + t / (d->rows * d->columns),
-      .y = d->box.lo[2] + t / d->columns % d->rows * d->m,
-      .x = t % d->columns * d->m,
-  };
-}
-
-/* Pointers to size x size pixels of a source from (y, x) on, with zeros outside. */
-static void window(const struct fcv_source *s, int64_t image, int64_t y, int64_t x, int size, const void **pixel) {
-  const int64_t base = (image - s->first_image) * s->image;
-  for (int64_t i = y; i < y + size; i++)
-    for (int64_t j = x; j < x + size; j++) {
-      const int in = i >= s->lo[1] && i < s->hi[1] && j >= s->lo[2] && j < s->hi[2];
-      *pixel++ = in ? s->data + base + (i - s->lo[1]) * s->step[1] + (j - s->lo[2]) * s->step[2] : s->zero;
-    }
-}
-
-/* From one point to the next, as many lines as no power of two divides: a transform writes one vector for each of 36
- * points, which in the same few sets of a cache push each other out before their lines are full. */
-static int64_t point_bytes(int64_t bytes) { return fcv_round_up(bytes, 64) | 64; }
-
-static void point_rows(char *base, int points, int64_t point_bytes, void **row) {
-  for (int e = 0; e < points; e++) row[e] = base + e * point_bytes;
-}
-
-/* One side of the products: windows of a source, transformed to rows of a point's matrix, [point][most][pitch]. */
-struct side {
-  const struct winograd *d;
-  const struct fcv_source *source;
-  int64_t y_shift, x_shift, channels, pitch, point;
-  int size; /* of a window */
-  char *to;
-  fcv_winograd_fn *transform;
-};
-
-static void transform_tiles(const void *context, int64_t unit, int thread) {
-  const struct side *s = context;
-  const struct winograd *d = s->d;
-  const int64_t row = s->pitch * d->kernels->size;
-  const void *pixel[POINTS];
-  void *to[POINTS];
-  (void)thread;
-  point_rows(s->to, d->points, s->point, to);
-  struct fcv_winograd_tile tile = {.channels = s->channels, .from = pixel, .to = to};
-  for (int64_t t = unit * TILES_OF_UNIT; t < fcv_min(d->count, (unit + 1) * TILES_OF_UNIT); t++) {
-    const struct tile at = tile_of(d, t);
-    window(s->source, at.image, at.y + s->y_shift, at.x + s->x_shift, s->size, pixel);
-    tile.to_bytes = t * row;
-    s->transform(&tile);
-  }
-}
-
-/* V = B^T d B */
-static struct side input_side(const struct winograd *d) {
-  return (struct side){
-      .d = d,
-      .source = &d->source,
-      .y_shift = d->walk->axis[1].shift,
-      .x_shift = d->walk->axis[2].shift,
-      .channels = d->walk->kc,
-      .pitch = d->v_pitch,
-      .point = d->v_point,
-      .size = d->alpha,
-      .to = d->v,
-      .transform = d->kernels->winograd_input[d->which],
-  };
-}
-
-/* The weight gradient's: M = A gy A^T in place of V U */
-static struct side grad_output_side(const struct winograd *d) {
-  return (struct side){
-      .d = d,
-      .source = &d->gy_source,
-      .channels = d->walk->nc,
-      .pitch = d->m_pitch,
-      .point = d->m_point,
-      .size = d->m,
-      .to = d->mm,
-      .transform = d->kernels->winograd_grad_output[d->which],
-  };
-}
 
 /* M[e] = V[e] U[e] for one point and panel. */
-static void multiply(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const struct fcv_kernels *k = d->kernels;
-  const int64_t point = unit / d->panels.per_group, panel = unit % d->panels.per_group, kc = d->walk->kc;
-  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
-  const char *v = d->v + point * d->v_point;
-  char *m = d->mm + point * d->m_point + j0 * k->size;
+static void multiply_point(const struct winograd *d, const struct block *b, int64_t point, int64_t panel) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const int64_t kc = d->w.walk->kc, width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
+  const char *v = b->v.data + point * b->v.point;
+  char *m = b->m.data + point * b->m.point + (j0 - b->channel) * k->size;
   const void *a[16];
   void *c[16];
-  (void)thread;
   struct fcv_igemm_tile tile = {
       .taps = 1,
       .kc = kc,
       .a = a,
-      .w = d->u + point * d->u_point + j0 * kc * k->size,
+      .w = b->u + point * b->u_point + (j0 - b->channel) * kc * k->size,
       .c = c,
       .n = (int)width,
   };
-  for (int64_t t = 0; t < d->count; t += k->mr) {
-    tile.m = (int)fcv_min(k->mr, d->count - t);
+  for (int64_t t = 0; t < b->tiles.count; t += k->mr) {
+    tile.m = (int)fcv_min(k->mr, b->tiles.count - t);
     for (int i = 0; i < k->mr; i++) {
       const int64_t row = t + fcv_min(i, tile.m - 1);
-      a[i] = v + row * d->v_pitch * k->size;
-      c[i] = m + row * d->m_pitch * k->size;
+      a[i] = v + row * b->v.pitch;
+      c[i] = m + row * b->m.pitch;
     }
     k->igemm[width / k->vl - 1](&tile);
   }
 }
 
-/* The m * m pixels of a tile in y, channels last; NULL outside. */
-static void output_pixels(const struct winograd *d, struct tile at, void **pixel) {
-  const struct fcv_axis *axis = d->walk->axis;
-  const int64_t bytes = d->walk->nc * d->kernels->size;
-  for (int64_t i = at.y; i < at.y + d->m; i++)
-    for (int64_t j = at.x; j < at.x + d->m; j++) {
+static void multiply(const struct winograd *d, const struct block *b) {
+  for (int64_t point = 0; point < d->w.points; point++)
+    for (int64_t panel = b->first; panel < b->last; panel++) multiply_point(d, b, point, panel);
+}
+
+/* The m * m pixels of a tile in y, channels last, from the block's first channel on; NULL outside. */
+static void output_pixels(const struct winograd *d, const struct block *b, struct fcv_tile at, void **pixel) {
+  const struct fcv_axis *axis = d->w.walk->axis;
+  const int64_t nc = d->w.walk->nc, size = d->w.kernels->size;
+  for (int64_t i = at.y; i < at.y + d->w.m; i++)
+    for (int64_t j = at.x; j < at.x + d->w.m; j++) {
       const int in = i < axis[1].count && j < axis[2].count;
-      *pixel++ = in ? d->y + ((at.image * axis[1].out + i) * axis[2].out + j) * bytes : NULL;
+      const int64_t offset = ((at.image * axis[1].out + i) * axis[2].out + j) * nc + b->channel;
+      *pixel++ = in ? d->y + offset * size : NULL;
     }
 }
 
-/* The m rows of pixels of a run of neighbouring tiles, [m][run * m][nc] in scratch, to channels first. */
-static void store_run(const struct winograd *d, const char *scratch, struct tile at, int64_t run) {
-  const struct fcv_axis *axis = d->walk->axis;
-  const int64_t size = d->kernels->size, nc = d->walk->nc, plane = axis[1].out * axis[2].out;
-  const int64_t pixels = fcv_min(run * d->m, axis[2].count - at.x);
-  for (int64_t i = 0; i < d->m && at.y + i < axis[1].count; i++)
-    d->kernels->transpose(pixels, nc, scratch + i * run * d->m * nc * size, nc,
-                          d->y + (at.image * nc * plane + (at.y + i) * axis[2].out + at.x) * size, plane);
+/* The m rows of pixels of a run of neighbouring tiles to channels first. */
+static void store_run(const struct winograd *d, const struct block *b, struct fcv_tile at, int64_t run) {
+  const struct fcv_axis *axis = d->w.walk->axis;
+  const int64_t size = d->w.kernels->size, plane = axis[1].out * axis[2].out, row = run * d->w.m;
+  const int64_t pixels = fcv_min(row, axis[2].count - at.x), first = at.image * d->w.walk->nc + b->channel;
+  for (int64_t i = 0; i < d->w.m && at.y + i < axis[1].count; i++)
+    d->w.kernels->transpose(pixels, b->channels, b->pixels + i * row * b->channels * size, b->channels,
+                            d->y + (first * plane + (at.y + i) * axis[2].out + at.x) * size, plane);
 }
 
-/* Fetches where store_run will write channels first .. last - 1: lines of as many pages, for which stores would wait.
- * GCC takes a function that only fetches for one without effect, and leaves calls of it out. */
-static inline __attribute__((always_inline)) void fetch_run(const struct winograd *d, struct tile at, int64_t run,
-                                                            int64_t first, int64_t last) {
-  const struct fcv_axis *axis = d->walk->axis;
-  const int64_t size = d->kernels->size, plane = axis[1].out * axis[2].out;
-  const int64_t bytes = fcv_min(run * d->m, axis[2].count - at.x) * size;
-  for (int64_t c = first; c < last; c++)
-    for (int64_t i = 0; i < d->m && at.y + i < axis[1].count; i++) {
-      const char *row = d->y + (((at.image * d->walk->nc + c) * plane) + (at.y + i) * axis[2].out + at.x) * size;
-      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(row + b, 1);
+/* Fetches where store_run will write channels first .. last - 1 of the block's: lines of as many pages, for which
+ * stores would wait. GCC takes a function that only fetches for one without effect, and leaves calls of it out. */
+static inline __attribute__((always_inline)) void fetch_run(const struct winograd *d, const struct block *b,
+                                                            struct fcv_tile at, int64_t run, int64_t first,
+                                                            int64_t last) {
+  const struct fcv_axis *axis = d->w.walk->axis;
+  const int64_t size = d->w.kernels->size, plane = axis[1].out * axis[2].out;
+  const int64_t bytes = fcv_min(run * d->w.m, axis[2].count - at.x) * size;
+  for (int64_t c = b->channel + first; c < b->channel + last; c++)
+    for (int64_t i = 0; i < d->w.m && at.y + i < axis[1].count; i++) {
+      const int64_t row = (at.image * d->w.walk->nc + c) * plane + (at.y + i) * axis[2].out + at.x;
+      for (int64_t byte = 0; byte < bytes; byte += 64) __builtin_prefetch(d->y + row * size + byte, 1);
     }
 }
 
-static inline __attribute__((always_inline)) void fetch_pixels(const struct winograd *d, void *const *pixel) {
-  const int64_t bytes = d->walk->nc * d->kernels->size;
-  for (int64_t i = 0; i < d->m * d->m; i++)
-    for (int64_t b = 0; b < bytes && pixel[i]; b += 64) __builtin_prefetch((char *)pixel[i] + b, 1);
+static inline __attribute__((always_inline)) void fetch_pixels(const struct winograd *d, const struct block *b,
+                                                               void *const *pixel) {
+  for (int64_t i = 0; i < d->w.m * d->w.m; i++)
+    for (int64_t byte = 0; byte < b->channels * d->w.kernels->size && pixel[i]; byte += 64)
+      __builtin_prefetch((char *)pixel[i] + byte, 1);
 }
 
-static void transform_output(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const struct fcv_kernels *k = d->kernels;
-  const int64_t nc = d->walk->nc, size = k->size, end = fcv_min(d->count, (unit + 1) * d->unit);
-  char *scratch = d->thread_memory + thread * d->thread_bytes;
-  void *m[POINTS], *pixel[PIXELS];
-  point_rows(d->mm, d->points, d->m_point, m);
+/* Y = A^T M A */
+static void transform_output(const struct winograd *d, const struct block *b) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const struct fcv_conv *conv = d->w.conv;
+  const int64_t channels = b->channels, mm = d->w.m * d->w.m;
+  const int channels_first = conv->layout == FCV_CHANNELS_FIRST;
+  void *m[FCV_POINTS], *pixel[PIXELS];
+  fcv_point_rows(b->m.data, d->w.points, b->m.point, m);
   struct fcv_winograd_tile tile = {
-      .channels = nc,
+      .channels = channels,
       .from = (const void *const *)m,
       .to = pixel,
-      .bias = d->bias,
-      .activation = d->conv->activation,
-      .slope = d->conv->slope,
+      .bias = d->bias ? d->bias + b->channel * k->size : NULL,
+      .activation = conv->activation,
+      .slope = conv->slope,
       .past_caches = d->past_caches,
   };
-  for (int64_t t = unit * d->unit, run; t < end; t += run) {
-    const struct tile at = tile_of(d, t);
+  for (int64_t t = 0, run; t < b->tiles.count; t += run) {
+    const struct fcv_tile at = fcv_tile(&d->w, &b->tiles, t);
     run = 1;
-    if (d->conv->layout == FCV_CHANNELS_FIRST)
-      run = fcv_min(end - t, d->columns - at.x / d->m);
+    if (channels_first)
+      run = fcv_min(fcv_min(d->run, b->tiles.count - t), b->tiles.columns - at.x / d->w.m);
     for (int64_t r = 0; r < run; r++) {
-      if (d->conv->layout == FCV_CHANNELS_LAST) {
-        output_pixels(d, at, pixel);
+      if (!channels_first) {
+        output_pixels(d, b, at, pixel);
         if (!d->past_caches)
-          fetch_pixels(d, pixel);
+          fetch_pixels(d, b, pixel);
       } else {
-        for (int64_t i = 0; i < d->m * d->m; i++)
-          pixel[i] = scratch + ((i / d->m * run + r) * d->m + i % d->m) * nc * size;
-        fetch_run(d, at, run, nc * r / run, nc * (r + 1) / run);
+        for (int64_t i = 0; i < mm; i++)
+          pixel[i] = b->pixels + ((i / d->w.m * run + r) * d->w.m + i % d->w.m) * channels * k->size;
+        fetch_run(d, b, at, run, channels * r / run, channels * (r + 1) / run);
       }
-      tile.from_bytes = (t + r) * d->m_pitch * size;
-      k->winograd_output[d->which](&tile);
-      for (int64_t i = 0; !fcv_fused(d->conv->activation) && i < d->m * d->m; i++)
+      tile.from_bytes = (t + r) * b->m.pitch;
+      k->winograd_output[d->w.which](&tile);
+      for (int64_t i = 0; !fcv_fused(conv->activation) && i < mm; i++)
         if (pixel[i])
-          k->activation(d->conv->activation, d->conv->slope, INFINITY, nc, pixel[i], pixel[i]);
+          k->activation(conv->activation, conv->slope, INFINITY, channels, pixel[i], pixel[i]);
     }
-    if (d->conv->layout == FCV_CHANNELS_FIRST)
-      store_run(d, scratch, at, run);
+    if (channels_first)
+      store_run(d, b, at, run);
   }
   if (d->past_caches)
     fcv_fence();
 }
 
+/* Of a panel's weights at one tap or point, [k][width]. */
+static int64_t panel_bytes(const struct winograd *d) { return d->w.walk->kc * d->w.panels.width * d->w.kernels->size; }
+
+/* From one point of some channels' transformed weights to the next. */
+static int64_t u_point(const struct winograd *d, int64_t channels) {
+  return fcv_point_bytes(fcv_round_up(channels, d->w.kernels->vl) * d->w.walk->kc * d->w.kernels->size);
+}
+
+static int64_t lay_out(const struct winograd *d, char *base, struct block *b) {
+  const int64_t panels = fcv_ceil_div(d->w.panels.per_group, d->splits), size = d->w.kernels->size;
+  const int64_t channels = fcv_min(panels * d->w.panels.width, fcv_panels_channels(&d->w.panels));
+  struct fcv_factor v = fcv_factor(d->w.kernels, d->w.walk->kc, d->most);
+  struct fcv_factor m = fcv_factor(d->w.kernels, channels, d->most);
+  int64_t bytes = 0;
+  const int64_t v_at = fcv_reserve(&bytes, d->w.points * v.point);
+  const int64_t m_at = fcv_reserve(&bytes, d->w.points * m.point);
+  const int64_t u = fcv_reserve(&bytes, d->own_u ? d->w.points * u_point(d, channels) : 0);
+  const int64_t taps = fcv_reserve(&bytes, d->own_u ? 9 * panel_bytes(d) : 0);
+  const int64_t stage = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
+  const int64_t pixels = fcv_reserve(&bytes, d->w.m * d->w.m * d->run * channels * size);
+  if (base) {
+    v.data = base + v_at;
+    m.data = base + m_at;
+    *b = (struct block){
+        .v = v,
+        .m = m,
+        .own_u = base + u,
+        .taps = base + taps,
+        .stage = base + stage,
+        .pixels = base + pixels,
+    };
+  }
+  return bytes;
+}
+
+/* U = G g G^T of a panel, to u, by way of taps: all k at once, they are neighbours. */
+static void transform_panel(const struct winograd *d, int64_t panel, char *taps, char *to, int64_t point) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const int64_t elements = d->w.walk->kc * fcv_panel_width(&d->w.panels, panel);
+  void *tap[9], *u[FCV_POINTS];
+  fcv_pack_panel(k, d->w.walk, &d->view, d->weights, panel, taps);
+  fcv_point_rows(taps, 9, elements * k->size, tap);
+  fcv_point_rows(to, d->w.points, point, u);
+  k->winograd_weight[d->w.which](
+      &(struct fcv_winograd_tile){.channels = elements, .from = (const void *const *)tap, .to = u});
+}
+
+static void convolve_unit(const void *context, int64_t unit, int thread) {
+  const struct winograd *d = context;
+  const struct fcv_walk *walk = d->w.walk;
+  const int64_t piece = unit / d->splits, split = unit % d->splits, panels = d->w.panels.per_group;
+  struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
+  struct block b = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
+  b.first = panels * split / d->splits;
+  b.last = panels * (split + 1) / d->splits;
+  b.channel = b.first * d->w.panels.width;
+  b.channels = fcv_min(b.last * d->w.panels.width, walk->nc) - b.channel;
+  const int64_t before = b.channel * walk->kc * d->w.kernels->size;
+  b.u_point = u_point(d, d->own_u ? b.channels : walk->nc);
+  b.u = d->own_u ? b.own_u : d->u + before;
+  for (int64_t panel = b.first; d->own_u && panel < b.last; panel++)
+    transform_panel(d, panel, b.taps, b.own_u + panel * panel_bytes(d) - before, b.u_point);
+  b.source = d->source;
+  if (d->staged) {
+    fcv_stage_box(&d->stage, walk, piece, &box);
+    fcv_stage_fill(d->w.kernels, &d->stage, walk, d->w.conv->layout, d->x, &box, b.stage, 1, &b.source);
+    b.source.zero = d->source.zero;
+  }
+  b.tiles = fcv_tiles(&d->w, &box);
+  const int64_t begin = d->staged ? 0 : piece * d->piece;
+  const int64_t end = d->staged ? b.tiles.all : fcv_min(b.tiles.all, begin + d->piece);
+  const struct fcv_windows windows = fcv_input_windows(&d->w, &b.source);
+  for (b.tiles.first = begin; b.tiles.first < end; b.tiles.first += d->most) {
+    b.tiles.count = fcv_min(d->most, end - b.tiles.first);
+    fcv_winograd_transform(&d->w, &b.tiles, &windows, &b.v);
+    multiply(d, &b);
+    transform_output(d, &b);
+  }
+}
+
 /* A vector is a line, since those of a pixel are not written one after the other. */
 static int leaves_caches(const struct winograd *d) {
-  const struct fcv_kernels *k = d->kernels;
-  const struct fcv_axis *axis = d->walk->axis;
-  const int64_t nc = d->walk->nc, line = k->vl * k->size;
-  return fcv_leaves_caches(d->walk->n * axis[1].count * axis[2].count * nc * k->size) && line == 64 &&
-         (uintptr_t)d->y % 64 == 0 && nc % k->vl == 0 && fcv_fused(d->conv->activation) &&
-         d->conv->layout == FCV_CHANNELS_LAST;
-}
-
-/* U = G g G^T of one panel, from weights packed [panel][tap][k][width]: all k at once, they are neighbours. */
-struct weights {
-  const struct winograd *d;
-  char *packed, *u;
-};
-
-static void transform_weights(const void *context, int64_t panel, int thread) {
-  const struct weights *weights = context;
-  const struct winograd *d = weights->d;
-  const int64_t size = d->kernels->size, kc = d->walk->kc, j0 = panel * d->panels.width;
-  const int64_t elements = kc * fcv_panel_width(&d->panels, panel);
-  void *tap[9], *u[POINTS];
-  (void)thread;
-  point_rows(weights->packed + j0 * 9 * kc * size, 9, elements * size, tap);
-  point_rows(weights->u + j0 * kc * size, d->points, d->u_point, u);
-  const struct fcv_winograd_tile tile = {.channels = elements, .from = (const void *const *)tap, .to = u};
-  d->kernels->winograd_weight[d->which](&tile);
-}
-
-static void start(struct winograd *d, const struct fcv_conv *conv, const struct fcv_walk *walk, int m) {
-  *d = (struct winograd){.conv = conv, .kernels = fcv_kernels(conv->dtype), .walk = walk, .m = m};
-  d->alpha = m + 2;
-  d->points = d->alpha * d->alpha;
-  d->which = m == 4;
-  fcv_panels(d->kernels, walk->nc, &d->panels);
-  /* A line more than whole vectors: tiles do not fall into the same sets of a cache. */
-  d->v_pitch = fcv_round_up(walk->kc, d->kernels->vl) + 64 / d->kernels->size;
-  d->m_pitch = fcv_panels_channels(&d->panels) + 64 / d->kernels->size;
-  d->u_point = point_bytes(fcv_panels_channels(&d->panels) * walk->kc * d->kernels->size);
-}
-
-/* Tiles of a block. */
-static void set_most(struct winograd *d, int64_t most) {
-  d->most = most;
-  d->v_point = point_bytes(most * d->v_pitch * d->kernels->size);
-  d->m_point = point_bytes(most * d->m_pitch * d->kernels->size);
+  const struct fcv_kernels *k = d->w.kernels;
+  const struct fcv_axis *axis = d->w.walk->axis;
+  const int64_t nc = d->w.walk->nc, line = k->vl * k->size;
+  return fcv_leaves_caches(d->w.walk->n * axis[1].count * axis[2].count * nc * k->size) && line == 64 &&
+         (uintptr_t)d->y % 64 == 0 && nc % k->vl == 0 && fcv_fused(d->w.conv->activation) &&
+         d->w.conv->layout == FCV_CHANNELS_LAST;
 }
 
 /* Where the pieces of packed weights begin. */
@@ -296,286 +261,121 @@ struct layout {
   int64_t u, bias, bytes;
 };
 
-static void set_box(struct winograd *d) {
-  d->rows = fcv_ceil_div(d->box.size[2], d->m);
-  d->columns = fcv_ceil_div(d->walk->axis[2].count, d->m);
-  d->tiles = d->box.size[0] * d->rows * d->columns;
-}
-
-/* Boxes of whole tile rows, so that the grid of tiles is the same whatever the boxes. */
-static int64_t plan_boxes(const struct winograd *d, int staged, int64_t pitch, struct fcv_stage *stage) {
-  *stage = (struct fcv_stage){0};
-  if (!staged)
-    return 1;
-  fcv_stage_plan(d->kernels, d->walk, pitch, STAGE_BYTES, d->m, stage);
-  return fcv_stage_blocks(stage, d->walk);
-}
-
 static struct layout packed_layout(const struct winograd *d) {
-  const int64_t size = d->kernels->size;
   struct layout layout = {0};
-  layout.u = fcv_reserve(&layout.bytes, d->points * d->u_point);
-  layout.bias = fcv_reserve(&layout.bytes, d->walk->nc * size);
+  layout.u = fcv_reserve(&layout.bytes, d->w.points * u_point(d, d->w.walk->nc));
+  layout.bias = fcv_reserve(&layout.bytes, d->w.walk->nc * d->w.kernels->size);
   return layout;
 }
 
-/* The weights before their transformation, in panels. */
-static int64_t taps_bytes(const struct winograd *d) {
-  return 9 * fcv_panels_channels(&d->panels) * d->walk->kc * d->kernels->size;
-}
-
 int64_t fcv_winograd_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk, int m) {
-  struct winograd d;
-  start(&d, conv, walk, m);
+  const struct winograd d = {.w = fcv_winograd(conv, walk, m)};
   return packed_layout(&d).bytes;
 }
 
-/* taps: scratch of taps_bytes. */
-static void pack_into(const struct winograd *d, const struct fcv_weight_view *view, const void *w, const void *bias,
-                      char *taps, char *packed) {
-  const struct layout layout = packed_layout(d);
-  const int threads = fcv_threads_for((double)(d->points * fcv_panels_channels(&d->panels) * d->walk->kc));
-  fcv_pack_weights(d->kernels, d->walk, view, w, taps, threads);
-  fcv_parallel_for(d->panels.per_group, threads, transform_weights,
-                   &(struct weights){.d = d, .packed = taps, .u = packed + layout.u});
-  if (bias)
-    memcpy(packed + layout.bias, bias, (size_t)(d->walk->nc * d->kernels->size));
+struct packing {
+  const struct winograd *d;
+  char *u, *taps; /* taps: of each thread */
+};
+
+static void pack_unit(const void *context, int64_t panel, int thread) {
+  const struct packing *p = context;
+  const struct winograd *d = p->d;
+  transform_panel(d, panel, p->taps + thread * 9 * panel_bytes(d), p->u + panel * panel_bytes(d),
+                  u_point(d, d->w.walk->nc));
+}
+
+/* taps: scratch of 9 panel_bytes for each thread. */
+static void pack_u(const struct winograd *d, int threads, char *taps, char *u) {
+  fcv_parallel_for(d->w.panels.per_group, threads, pack_unit, &(struct packing){.d = d, .u = u, .taps = taps});
+}
+
+static int pack_threads(const struct winograd *d) {
+  return fcv_threads_for((double)(d->w.points * fcv_panels_channels(&d->w.panels) * d->w.walk->kc));
 }
 
 fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed) {
-  struct winograd d;
-  start(&d, conv, walk, m);
-  char *taps = fcv_scratch_take((size_t)taps_bytes(&d));
+  const struct winograd d = {.w = fcv_winograd(conv, walk, m), .view = *view, .weights = w};
+  const struct layout layout = packed_layout(&d);
+  const int threads = pack_threads(&d);
+  char *taps = fcv_scratch_take((size_t)(threads * 9 * panel_bytes(&d)));
   if (!taps)
     return FCV_NO_MEMORY;
-  pack_into(&d, view, w, bias, taps, packed);
+  pack_u(&d, threads, taps, packed + layout.u);
+  if (bias)
+    memcpy(packed + layout.bias, bias, (size_t)(walk->nc * d.w.kernels->size));
   fcv_scratch_give(taps);
   return FCV_OK;
+}
+
+/* Into units: as many pieces as keep threads busy, unless products of so few tiles would leave rows of the kernel's
+ * tiles unused; then panels are divided, and each part of them transforms the same tiles. */
+static void cut(struct winograd *d, int threads) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const struct fcv_walk *walk = d->w.walk;
+  const struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
+  const struct fcv_tiles tiles = fcv_tiles(&d->w, &box);
+  const int64_t least = 2 * k->mr, channels = walk->kc + fcv_panels_channels(&d->w.panels);
+  const int64_t fit = BLOCK_BYTES / (d->w.points * channels * k->size);
+  d->most = fcv_min(tiles.all, fcv_round_up(fcv_max(fit, least), k->mr));
+  int64_t wanted = fcv_ceil_div(tiles.all, d->most);
+  if (wanted < 4 * threads && threads > 1)
+    wanted = fcv_max(1, fcv_min(fcv_round_up(wanted, threads), tiles.all / least));
+  const int channels_first = d->w.conv->layout == FCV_CHANNELS_FIRST;
+  if (channels_first)
+    d->run = tiles.columns <= SHORT_ROW ? tiles.columns : RUN;
+  d->staged = channels_first && walk->kc > 0;
+  if (d->staged) {
+    d->pieces =
+        fcv_winograd_boxes(&d->w, walk->kc * k->size, threads > 1 ? fcv_min(wanted, 4 * threads) : 1, &d->stage);
+    d->most = fcv_min(tiles.all, fcv_round_up(d->most, d->run));
+  } else {
+    d->piece = fcv_ceil_div(tiles.all, wanted);
+    d->pieces = fcv_ceil_div(tiles.all, d->piece);
+    d->most = fcv_min(d->most, d->piece);
+  }
+  const int64_t uneven = d->pieces < 4 * threads && d->pieces % threads != 0;
+  d->splits = uneven ? fcv_min(d->w.panels.per_group, fcv_ceil_div(threads, d->pieces)) : 1;
 }
 
 fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *x, const void *w, const void *bias,
                              void *y) {
   const struct fcv_axis *axis = walk->axis;
-  struct winograd d;
-  start(&d, conv, walk, m);
-  const struct fcv_kernels *k = d.kernels;
+  struct winograd d = {.w = fcv_winograd(conv, walk, m), .view = *view, .x = x, .weights = w, .y = y};
+  const struct fcv_kernels *k = d.w.kernels;
   const int64_t outputs = walk->n * axis[1].count * axis[2].count, pixel = walk->kc * k->size;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
-  d.y = y;
+  const int64_t channels = fcv_panels_channels(&d.w.panels);
+  const int threads = fcv_threads_for((double)outputs * (double)walk->kc * (double)channels * d.w.points / (m * m));
+  cut(&d, threads);
   d.past_caches = leaves_caches(&d);
-  const int64_t channels = fcv_panels_channels(&d.panels);
-  const int threads = fcv_threads_for((double)outputs * (double)walk->kc * (double)channels * d.points / (m * m));
 
-  const int staged = conv->layout == FCV_CHANNELS_FIRST && walk->kc > 0;
-  struct fcv_stage stage;
-  const int64_t boxes = plan_boxes(&d, staged, pixel, &stage);
-  d.box = (struct fcv_box){.size = {walk->n, 1, axis[1].count}};
-  if (staged)
-    fcv_stage_box(&stage, walk, 0, &d.box);
-  set_box(&d);
-  const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
-  int64_t most = fcv_round_up(fcv_max(BLOCK_BYTES / tile_bytes, 2 * k->mr), k->mr);
-  d.unit = TILES_OF_UNIT;
-  if (conv->layout == FCV_CHANNELS_FIRST) { /* long runs of neighbouring pixels are transposed fastest */
-    if (d.columns <= TILES_OF_ROW)
-      d.unit = d.columns * fcv_max(1, TILES_OF_UNIT / d.columns);
-    most = fcv_round_up(most, d.unit);
-    d.thread_bytes = fcv_round_up(m * m * d.unit * walk->nc * k->size, 64);
-  }
-  set_most(&d, fcv_min(d.tiles, most));
+  d.own_u = !conv->packed && d.pieces == 1;
+  d.thread_bytes = lay_out(&d, NULL, NULL);
 
-  int64_t bytes = 0;
   const struct layout layout = packed_layout(&d);
-  const int64_t packed_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes);
-  const int64_t taps_at = fcv_reserve(&bytes, conv->packed ? 0 : taps_bytes(&d));
-  const int64_t v_at = fcv_reserve(&bytes, d.points * d.v_point);
-  const int64_t m_at = fcv_reserve(&bytes, d.points * d.m_point);
+  const int packs = !conv->packed && !d.own_u, packing = pack_threads(&d);
+  int64_t bytes = 0;
+  const int64_t u_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
+  const int64_t taps_at = fcv_reserve(&bytes, packs ? packing * 9 * panel_bytes(&d) : 0);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
-  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  d.v = memory + v_at;
-  d.mm = memory + m_at;
   d.thread_memory = memory + threads_at;
-
-  if (!conv->packed)
-    pack_into(&d, view, w, bias, memory + taps_at, memory + packed_at);
-  const char *packed = conv->packed ? conv->packed : memory + packed_at;
-  d.u = packed + layout.u;
-  d.bias = bias ? packed + layout.bias : NULL;
+  if (packs)
+    pack_u(&d, packing, memory + taps_at, memory + u_at);
+  const char *packed = conv->packed;
+  d.u = packed ? packed + layout.u : memory + u_at;
+  d.bias = bias && packed ? packed + layout.bias : bias;
   memset(memory + zero_at, 0, (size_t)pixel);
   d.source = fcv_source_in_place(walk, x, memory + zero_at, k->size);
-  const struct side input = input_side(&d);
-  for (int64_t b = 0; b < boxes; b++) {
-    if (staged) {
-      fcv_stage_box(&stage, walk, b, &d.box);
-      fcv_stage_fill(k, &stage, walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
-      d.source.zero = memory + zero_at;
-      set_box(&d);
-    }
-    for (d.first = 0; d.first < d.tiles; d.first += d.most) {
-      d.count = fcv_min(d.most, d.tiles - d.first);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
-      fcv_parallel_for(d.points * d.panels.per_group, threads, multiply, &d);
-      fcv_parallel_for(fcv_ceil_div(d.count, d.unit), threads, transform_output, &d);
-    }
-  }
-  fcv_scratch_give(memory);
-  return FCV_OK;
-}
-
-/* dU[e] += V[e]^T M[e] for one point and panel. */
-static void sum_point(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const struct fcv_kernels *k = d->kernels;
-  const int64_t point = unit / d->panels.per_group, panel = unit % d->panels.per_group;
-  const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;
-  const int64_t kc = d->walk->kc, co = d->walk->nc, rows = fcv_ceil_div(kc, k->mi);
-  const void **a = (const void **)(d->thread_memory + thread * d->thread_bytes);
-  for (int64_t t = 0; t < d->count; t++) a[t] = d->v + point * d->v_point + t * d->v_pitch * k->size;
-  struct fcv_wgrad_tile tile = {
-      .pixels = d->count,
-      .a = a,
-      .b = d->mm + point * d->m_point + j0 * k->size,
-      .b_pitch = d->m_pitch,
-      .gw_pitch = co,
-      .n = (int)fcv_min(width, co - j0),
-      .accumulate = d->summed,
-  };
-  for (int64_t row = 0; row < rows; row++) {
-    const int64_t first = kc * row / rows;
-    tile.m = (int)(kc * (row + 1) / rows - first);
-    tile.a_bytes = first * k->size;
-    tile.gw = d->sums + point * d->sums_point + (first * co + j0) * k->size;
-    k->wgrad[width / k->vl - 1](&tile);
-  }
-}
-
-/* gw = G^T dU G for some elements: [points][...] to rows[9]. */
-static void transform_sums(const struct winograd *d, int64_t first, int64_t count, void *const *rows,
-                           int64_t rows_bytes) {
-  void *u[POINTS];
-  point_rows(d->sums, d->points, d->sums_point, u);
-  d->kernels->winograd_grad_weight[d->which](&(struct fcv_winograd_tile){
-      .channels = count,
-      .from = (const void *const *)u,
-      .from_bytes = first * d->kernels->size,
-      .to = rows,
-      .to_bytes = rows_bytes,
-  });
-}
-
-enum { PIECE = 4096 }; /* elements of a unit */
-
-/* To [tap][k][co]. */
-static void put_piece(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const int64_t size = d->kernels->size, elements = d->walk->kc * d->walk->nc, first = unit * PIECE;
-  void *tap[9];
-  (void)thread;
-  point_rows(d->gw, 9, elements * size, tap);
-  transform_sums(d, first, fcv_min(PIECE, elements - first), tap, first * size);
-}
-
-enum { TURNED_ROWS = 8, TURNED_COLUMNS = 64 }; /* input and output channels of a unit */
-
-/* To [co][k][tap], by way of [k][tap][TURNED_COLUMNS]. */
-static void put_turned(const void *context, int64_t unit, int thread) {
-  const struct winograd *d = context;
-  const int64_t size = d->kernels->size, kc = d->walk->kc, nc = d->walk->nc, blocks = fcv_ceil_div(kc, TURNED_ROWS);
-  const int64_t k0 = unit % blocks * TURNED_ROWS, j0 = unit / blocks * TURNED_COLUMNS;
-  const int64_t rows = fcv_min(TURNED_ROWS, kc - k0), columns = fcv_min(TURNED_COLUMNS, nc - j0);
-  char *memory = d->thread_memory + thread * d->thread_bytes;
-  void *tap[9];
-  point_rows(memory, 9, TURNED_COLUMNS * size, tap);
-  for (int64_t k = 0; k < rows; k++) transform_sums(d, (k0 + k) * nc + j0, columns, tap, k * 9 * TURNED_COLUMNS * size);
-  d->kernels->transpose(rows * 9, columns, memory, TURNED_COLUMNS, d->gw + (j0 * kc + k0) * 9 * size, kc * 9);
-}
-
-fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw) {
-  struct fcv_walk walk, gy_walk;
-  struct winograd d;
-  fcv_walk_forward(&conv->geometry, &walk);
-  fcv_walk_grad_output(&conv->geometry, &gy_walk);
-  start(&d, conv, &walk, m);
-  const struct fcv_kernels *k = d.kernels;
-  const struct fcv_axis *axis = walk.axis;
-  if (walk.kc == 0 || walk.nc == 0)
-    return FCV_OK;
-  const int64_t outputs = walk.n * axis[1].count * axis[2].count, weights = walk.kc * walk.nc * k->size;
-  const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.points / (m * m));
-  const int last = conv->weight_layout == FCV_CHANNELS_LAST;
-  if (outputs == 0) {
-    if (!conv->workspace)
-      memset(gw, 0, (size_t)(9 * weights));
-    return FCV_OK;
-  }
-
-  const int staged = conv->layout == FCV_CHANNELS_FIRST;
-  const int64_t pixel = walk.kc * k->size, gy_pixel = walk.nc * k->size;
-  struct fcv_stage stage, gy_stage = {0};
-  const int64_t boxes = plan_boxes(&d, staged, pixel, &stage);
-  d.box = (struct fcv_box){.size = {walk.n, 1, axis[1].count}};
-  if (staged) {
-    fcv_stage_like(&stage, k, &gy_walk, gy_pixel, &gy_stage);
-    fcv_stage_box(&stage, &walk, 0, &d.box);
-  }
-  set_box(&d);
-  const int64_t tile_bytes = d.points * (d.v_pitch + d.m_pitch) * k->size;
-  d.sums_point = point_bytes(weights);
-  set_most(&d, fcv_min(d.tiles, fcv_max(WGRAD_BLOCK_BYTES / tile_bytes, 64)));
-  const int64_t turned = last ? 0 : TURNED_ROWS * 9 * TURNED_COLUMNS * k->size;
-  d.thread_bytes = fcv_round_up(fcv_max(turned, d.most * (int64_t)sizeof(void *)), 64);
-
-  int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.points * d.sums_point);
-  const int64_t v_at = fcv_reserve(&bytes, d.points * d.v_point);
-  const int64_t m_at = fcv_reserve(&bytes, d.points * d.m_point);
-  const int64_t zero_at = fcv_reserve(&bytes, fcv_max(pixel, gy_pixel));
-  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
-  const int64_t gy_stage_at = fcv_reserve(&bytes, gy_stage.bytes);
-  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  char *memory;
-  FCV_TRY(fcv_workspace(conv, bytes, &memory));
-  if (!memory)
-    return FCV_OK;
-  d.sums = memory + sums_at;
-  d.gw = gw;
-  d.v = memory + v_at;
-  d.mm = memory + m_at;
-  d.thread_memory = memory + threads_at;
-
-  memset(memory + zero_at, 0, (size_t)fcv_max(pixel, gy_pixel));
-  d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
-  d.gy_source = fcv_source_in_place(&gy_walk, gy, memory + zero_at, k->size);
-  const struct side input = input_side(&d), grad_output = grad_output_side(&d);
-  for (int64_t b = 0; b < boxes; b++) {
-    if (staged) {
-      fcv_stage_box(&stage, &walk, b, &d.box);
-      fcv_stage_fill(k, &stage, &walk, conv->layout, x, &d.box, memory + stage_at, threads, &d.source);
-      fcv_stage_fill(k, &gy_stage, &gy_walk, conv->layout, gy, &d.box, memory + gy_stage_at, threads, &d.gy_source);
-      d.source.zero = d.gy_source.zero = memory + zero_at;
-      set_box(&d);
-    }
-    for (d.first = 0; d.first < d.tiles; d.first += d.most) {
-      d.count = fcv_min(d.most, d.tiles - d.first);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &input);
-      fcv_parallel_for(fcv_ceil_div(d.count, TILES_OF_UNIT), threads, transform_tiles, &grad_output);
-      fcv_parallel_for(d.points * d.panels.per_group, threads, sum_point, &d);
-      d.summed = 1;
-    }
-  }
-  if (last)
-    fcv_parallel_for(fcv_ceil_div(walk.kc * walk.nc, PIECE), threads, put_piece, &d);
-  else
-    fcv_parallel_for(fcv_ceil_div(walk.kc, TURNED_ROWS) * fcv_ceil_div(walk.nc, TURNED_COLUMNS), threads, put_turned,
-                     &d);
+  fcv_parallel_for(d.pieces * d.splits, threads, convolve_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -147,7 +147,10 @@ static inline int64_t fcv_panel_width(const struct fcv_panels *panels, int64_t p
 /* w to [group][panel][tap][k][width], zero past the last channel. */
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads);
-/* A piece of the first group's: a tap, k0 <= k < k1, panels first .. last - 1, [panel][k][width]. */
+/* A panel of the first group's: [tap][k][width]. */
+void fcv_pack_panel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                    const void *w, int64_t panel, char *to);
+/* A piece of them: a tap, k0 <= k < k1, panels first .. last - 1, [panel][k][width]. */
 void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                     const void *w, int64_t tap, int64_t k0, int64_t k1, int64_t first, int64_t last, char *to);
 
@@ -365,7 +368,7 @@ int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
-/* conv_winograd.c: m = 2 or 4 */
+/* conv_winograd.c, and the weight gradient in conv_winograd_wgrad.c: m = 2 or 4 */
 fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *x, const void *w, const void *bias,
                              void *y);

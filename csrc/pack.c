@@ -149,6 +149,13 @@ void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *wa
   }
 }
 
+void fcv_pack_panel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                    const void *w, int64_t panel, char *to) {
+  struct pack p = {.kernels = kernels, .walk = walk, .view = view, .w = w};
+  fcv_panels(kernels, walk->nc, &p.panels);
+  for (int64_t k = 0; k < walk->kc; k += BLOCK) pack_block(&p, 0, panel, k, fcv_min(k + BLOCK, walk->kc), to);
+}
+
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads) {
   struct pack pack = {.kernels = kernels, .walk = walk, .view = view, .w = w, .packed = packed};

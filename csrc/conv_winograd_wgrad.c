@@ -1,0 +1,266 @@
+/* The weight gradient by Winograd's algorithm stays in its domain: dU[e] = V[e]^T (A gy A^T)[e], summed over all tiles,
+ * then gw = G^T dU G. A unit of work sums some input channels x some output channels over all blocks of tiles, so that
+ * what a thread transforms and sums stays in its caches; a block that several units meet is transformed for each. */
+#include "winograd.h"
+
+enum {
+  BLOCK_BYTES = 8 << 20, /* V and M of a block; dU is added to once a block */
+  TRANSFORMED = 12,      /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
+  LEAST_TILES = 64,      /* of a block */
+  ROWS = 8,
+  COLUMNS = 64, /* input and output channels that are transposed together */
+};
+
+struct wgrad {
+  struct fcv_winograd w;
+  struct fcv_walk gy_walk;
+  struct fcv_stage stage, gy_stage;
+  int staged;
+  int64_t boxes, most;            /* tiles of a block */
+  int64_t row_parts, panel_parts; /* units: parts of the input channels x parts of the panels */
+  struct fcv_source source, gy_source;
+  const char *x, *gy;
+  char *sums, *gw; /* sums: dU, [point][k][co] */
+  int64_t sums_point;
+  char *thread_memory;
+  int64_t thread_bytes;
+};
+
+/* Some channels over a block of tiles. */
+struct block {
+  struct fcv_tiles tiles;
+  struct fcv_source source, gy_source;
+  struct fcv_windows input, grad_output;
+  int64_t k0, k1, j0, j1; /* input and output channels */
+  int64_t first, last;    /* panels */
+  struct fcv_factor v, m;
+  const void **a;
+  char *stage, *gy_stage, *taps; /* taps: [ROWS][tap][COLUMNS] */
+  int summed;                    /* sums holds those of earlier blocks */
+};
+
+static int64_t lay_out(const struct wgrad *d, char *base, struct block *b) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const int64_t rows = fcv_ceil_div(d->w.walk->kc, d->row_parts);
+  const int64_t columns = fcv_ceil_div(d->w.panels.per_group, d->panel_parts) * d->w.panels.width;
+  struct fcv_factor v = fcv_factor(k, rows, d->most), m = fcv_factor(k, columns, d->most);
+  int64_t bytes = 0;
+  const int64_t v_at = fcv_reserve(&bytes, d->w.points * v.point);
+  const int64_t m_at = fcv_reserve(&bytes, d->w.points * m.point);
+  const int64_t a = fcv_reserve(&bytes, d->most * (int64_t)sizeof(void *));
+  const int64_t stage = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
+  const int64_t gy_stage = fcv_reserve(&bytes, d->staged ? d->gy_stage.bytes : 0);
+  const int64_t taps = fcv_reserve(&bytes, ROWS * 9 * COLUMNS * k->size);
+  if (base) {
+    v.data = base + v_at;
+    m.data = base + m_at;
+    *b = (struct block){
+        .v = v,
+        .m = m,
+        .a = (const void **)(base + a),
+        .stage = base + stage,
+        .gy_stage = base + gy_stage,
+        .taps = base + taps,
+    };
+  }
+  return bytes;
+}
+
+/* dU[e] += V[e]^T M[e] for one point and panel. */
+static void sum_point(const struct wgrad *d, const struct block *b, int64_t point, int64_t panel) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const int64_t width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
+  const int64_t kc = b->k1 - b->k0, co = d->w.walk->nc, rows = fcv_ceil_div(kc, k->mi);
+  for (int64_t t = 0; t < b->tiles.count; t++) b->a[t] = b->v.data + point * b->v.point + t * b->v.pitch;
+  struct fcv_wgrad_tile tile = {
+      .pixels = b->tiles.count,
+      .a = b->a,
+      .b = b->m.data + point * b->m.point + (j0 - b->j0) * k->size,
+      .b_pitch = b->m.pitch / k->size,
+      .gw_pitch = co,
+      .n = (int)fcv_min(width, co - j0),
+      .accumulate = b->summed,
+  };
+  for (int64_t row = 0; row < rows; row++) {
+    const int64_t first = kc * row / rows;
+    tile.m = (int)(kc * (row + 1) / rows - first);
+    tile.a_bytes = first * k->size;
+    tile.gw = d->sums + point * d->sums_point + ((b->k0 + first) * co + j0) * k->size;
+    k->wgrad[width / k->vl - 1](&tile);
+  }
+}
+
+/* A box's tiles, block by block. */
+static void sum_box(const struct wgrad *d, const struct fcv_box *box, struct block *b) {
+  b->tiles = fcv_tiles(&d->w, box);
+  for (; b->tiles.first < b->tiles.all; b->tiles.first += d->most) {
+    b->tiles.count = fcv_min(d->most, b->tiles.all - b->tiles.first);
+    fcv_winograd_transform(&d->w, &b->tiles, &b->input, &b->v);
+    fcv_winograd_transform(&d->w, &b->tiles, &b->grad_output, &b->m);
+    for (int64_t point = 0; point < d->w.points; point++)
+      for (int64_t panel = b->first; panel < b->last; panel++) sum_point(d, b, point, panel);
+    b->summed = 1;
+  }
+}
+
+/* gw = G^T dU G for elements first .. first + count - 1 of dU's points, to taps. */
+static void transform_sums(const struct wgrad *d, int64_t first, int64_t count, void *const *taps, int64_t taps_bytes) {
+  void *u[FCV_POINTS];
+  fcv_point_rows(d->sums, d->w.points, d->sums_point, u);
+  d->w.kernels->winograd_grad_weight[d->w.which](&(struct fcv_winograd_tile){
+      .channels = count,
+      .from = (const void *const *)u,
+      .from_bytes = first * d->w.kernels->size,
+      .to = taps,
+      .to_bytes = taps_bytes,
+  });
+}
+
+/* To [tap][k][co]. */
+static void put_last(const struct wgrad *d, const struct block *b) {
+  const int64_t size = d->w.kernels->size, co = d->w.walk->nc;
+  void *tap[9];
+  fcv_point_rows(d->gw, 9, d->w.walk->kc * co * size, tap);
+  for (int64_t k = b->k0; k < b->k1; k++) {
+    const int64_t first = k * co + b->j0;
+    transform_sums(d, first, b->j1 - b->j0, tap, first * size);
+  }
+}
+
+/* To [co][k][tap], by way of [k][tap][COLUMNS]. */
+static void put_first(const struct wgrad *d, const struct block *b) {
+  const int64_t size = d->w.kernels->size, kc = d->w.walk->kc, co = d->w.walk->nc;
+  void *tap[9];
+  fcv_point_rows(b->taps, 9, COLUMNS * size, tap);
+  for (int64_t j = b->j0; j < b->j1; j += COLUMNS)
+    for (int64_t k = b->k0; k < b->k1; k += ROWS) {
+      const int64_t columns = fcv_min(COLUMNS, b->j1 - j), rows = fcv_min(ROWS, b->k1 - k);
+      for (int64_t row = 0; row < rows; row++)
+        transform_sums(d, (k + row) * co + j, columns, tap, row * 9 * COLUMNS * size);
+      d->w.kernels->transpose(rows * 9, columns, b->taps, COLUMNS, d->gw + (j * kc + k) * 9 * size, kc * 9);
+    }
+}
+
+/* A stage of some of the channels. */
+static struct fcv_stage some_channels(const struct wgrad *d, const struct fcv_walk *walk, int64_t first, int64_t last) {
+  struct fcv_stage stage;
+  fcv_stage_like(&d->stage, d->w.kernels, walk, (last - first) * d->w.kernels->size, &stage);
+  stage.first = first;
+  stage.channels = last - first;
+  return stage;
+}
+
+static void sum_unit(const void *context, int64_t unit, int thread) {
+  const struct wgrad *d = context;
+  const struct fcv_kernels *k = d->w.kernels;
+  const struct fcv_walk *walk = d->w.walk;
+  const int64_t row_part = unit / d->panel_parts, panel_part = unit % d->panel_parts, panels = d->w.panels.per_group;
+  struct block b = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
+  b.k0 = walk->kc * row_part / d->row_parts;
+  b.k1 = walk->kc * (row_part + 1) / d->row_parts;
+  b.first = panels * panel_part / d->panel_parts;
+  b.last = panels * (panel_part + 1) / d->panel_parts;
+  b.j0 = b.first * d->w.panels.width;
+  b.j1 = fcv_min(b.last * d->w.panels.width, walk->nc);
+  b.source = d->source;
+  b.gy_source = d->gy_source;
+  b.input = fcv_input_windows(&d->w, &b.source);
+  b.input.channels = b.k1 - b.k0;
+  b.input.first = d->staged ? 0 : b.k0 * k->size;
+  b.grad_output = fcv_grad_output_windows(&d->w, &b.gy_source);
+  b.grad_output.channels = b.j1 - b.j0;
+  b.grad_output.first = d->staged ? 0 : b.j0 * k->size;
+  const struct fcv_stage stage = some_channels(d, walk, b.k0, b.k1);
+  const struct fcv_stage gy_stage = some_channels(d, &d->gy_walk, b.j0, b.j1);
+  struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
+  for (int64_t i = 0; i < d->boxes; i++) {
+    if (d->staged) {
+      const fcv_layout layout = d->w.conv->layout;
+      fcv_stage_box(&stage, walk, i, &box);
+      fcv_stage_fill(k, &stage, walk, layout, d->x, &box, b.stage, 1, &b.source);
+      fcv_stage_fill(k, &gy_stage, &d->gy_walk, layout, d->gy, &box, b.gy_stage, 1, &b.gy_source);
+      b.source.zero = d->source.zero;
+      b.gy_source.zero = d->source.zero;
+    }
+    sum_box(d, &box, &b);
+  }
+  if (d->w.conv->weight_layout == FCV_CHANNELS_LAST)
+    put_last(d, &b);
+  else
+    put_first(d, &b);
+}
+
+/* Into parts of the channels: as many as threads, whose products and transformed tiles take least. */
+static void cut_channels(struct wgrad *d, int threads) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const int64_t rows = fcv_ceil_div(d->w.walk->kc, k->mi), panels = d->w.panels.per_group;
+  int64_t least = INT64_MAX;
+  for (int64_t panel_parts = 1; panel_parts <= fcv_min(panels, threads); panel_parts++) {
+    const int64_t row_parts = fcv_min(rows, fcv_ceil_div(threads, panel_parts));
+    const int64_t turns = fcv_ceil_div(row_parts * panel_parts, threads);
+    const int64_t height = fcv_ceil_div(rows, row_parts) * k->mi;
+    const int64_t width = fcv_ceil_div(panels, panel_parts) * d->w.panels.width;
+    const int64_t cost = turns * (height * width + TRANSFORMED * (height + width));
+    if (cost < least) {
+      least = cost;
+      d->row_parts = row_parts;
+      d->panel_parts = panel_parts;
+    }
+  }
+}
+
+/* Boxes and blocks depend on the shape alone: the same bits for every number of threads. */
+static void cut_tiles(struct wgrad *d) {
+  const struct fcv_kernels *k = d->w.kernels;
+  const struct fcv_walk *walk = d->w.walk;
+  struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
+  d->boxes = 1;
+  d->staged = d->w.conv->layout == FCV_CHANNELS_FIRST;
+  if (d->staged) {
+    d->boxes = fcv_winograd_boxes(&d->w, walk->kc * k->size, 1, &d->stage);
+    fcv_stage_like(&d->stage, k, &d->gy_walk, walk->nc * k->size, &d->gy_stage);
+    fcv_stage_box(&d->stage, walk, 0, &box);
+  }
+  const int64_t channels = walk->kc + fcv_panels_channels(&d->w.panels);
+  d->most = fcv_min(fcv_tiles(&d->w, &box).all, fcv_max(BLOCK_BYTES / (d->w.points * channels * k->size), LEAST_TILES));
+}
+
+fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw) {
+  struct fcv_walk walk;
+  fcv_walk_forward(&conv->geometry, &walk);
+  if (walk.kc == 0 || walk.nc == 0)
+    return FCV_OK;
+  struct wgrad d = {.w = fcv_winograd(conv, &walk, m), .x = x, .gy = gy, .gw = gw};
+  const struct fcv_kernels *k = d.w.kernels;
+  fcv_walk_grad_output(&conv->geometry, &d.gy_walk);
+  const int64_t outputs = walk.n * walk.axis[1].count * walk.axis[2].count, weights = walk.kc * walk.nc * k->size;
+  if (outputs == 0) {
+    if (!conv->workspace)
+      memset(gw, 0, (size_t)(9 * weights));
+    return FCV_OK;
+  }
+  const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.w.points / (m * m));
+  cut_tiles(&d);
+  cut_channels(&d, threads);
+  d.sums_point = fcv_point_bytes(weights);
+  d.thread_bytes = lay_out(&d, NULL, NULL);
+
+  const int64_t pixel = fcv_max(walk.kc, walk.nc) * k->size;
+  int64_t bytes = 0;
+  const int64_t sums_at = fcv_reserve(&bytes, d.w.points * d.sums_point);
+  const int64_t zero_at = fcv_reserve(&bytes, pixel);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
+  if (!memory)
+    return FCV_OK;
+  d.sums = memory + sums_at;
+  d.thread_memory = memory + threads_at;
+  memset(memory + zero_at, 0, (size_t)pixel);
+  d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
+  d.gy_source = fcv_source_in_place(&d.gy_walk, gy, memory + zero_at, k->size);
+  fcv_parallel_for(d.row_parts * d.panel_parts, threads, sum_unit, &d);
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}
