@@ -3,14 +3,16 @@
  * Work is cut into units of a few pixel tiles x a range of weight panels. A unit writes the pointers of its pixels
  * once, then runs panel by panel over its tiles, or where all weights stay in L2 over a few of them at a time: the
  * panel comes from L2, the tiles' input stays in L1 or L2, and what the next ones read is fetched meanwhile. x is read
- * in place where it is channels last; else, and where kernel rows are to be taps across padding, it is staged. */
+ * in place where it is channels last; else, and where kernel rows are to be taps across padding, it is staged, box by
+ * box: by all threads together where there are few boxes, else a thread has boxes to itself. */
 #include "internal.h"
 
 enum {
   TILES = 16,                /* pixel tiles of a unit at most */
   POINTER_BYTES = 128 << 10, /* and as many as keep its pointers in L2 */
   PATCH_BYTES = 256 << 10,   /* as many as keep its patches there */
-  STAGE_BYTES = 1 << 20,     /* a staged block per thread */
+  STAGE_BYTES = 1 << 20,     /* a staged block per thread, */
+  LEAST_TILES = 6,           /* of as many pixel tiles at least, where threads have blocks to themselves */
   PIECE_BYTES = 128 << 10,   /* weights that a unit packs at a time, */
   PIECE_PANELS = 8,          /* of as many panels at most, so that their rows are read in long pieces */
   PIECE_CHANNELS = 64,       /* and of as many input channels at least */
@@ -24,18 +26,20 @@ struct direct {
   const struct fcv_walk *walk;
   struct fcv_weight_view view;
   struct fcv_panels panels;
+  struct fcv_stage stage;
   struct fcv_box box;
   struct fcv_source source;
-  int row_taps, patches; /* patches: im2col, one tap that is copied */
-  int64_t piece;         /* input channels whose weights a unit packs at a time; 0: packed for all */
-  int64_t taps, kc;      /* as the kernel sees them */
-  int one_box;
+  int staged, apart; /* apart: a thread has boxes to itself */
+  int64_t boxes;
+  int row_taps, patches;                 /* patches: im2col, one tap that is copied */
+  int64_t piece;                         /* input channels whose weights a unit packs at a time; 0: packed for all */
+  int64_t taps, kc;                      /* as the kernel sees them */
   int64_t pixels, tiles, blocks, splits; /* of the box; tiles of a unit; units over pixels and over panels */
   int past_caches;                       /* results are written so */
   int64_t group;                         /* tiles that all panels of a unit pass over before the next ones */
   int64_t thread_bytes;
-  const char *packed, *w, *bias; /* packed: NULL where a unit packs its panels from w; bias padded to panels, or NULL */
-  char *y, *thread_memory;
+  const char *x, *packed, *w, *bias; /* packed: where no unit packs its panels from w; bias padded to panels, or NULL */
+  char *y, *thread_memory, *stage_memory;
 };
 
 /* A thread's memory, for the pixels of one unit. */
@@ -252,6 +256,32 @@ int64_t fcv_im2col_tiles(const struct fcv_kernels *kernels, int64_t values) {
   return fcv_max(1, fcv_min(TILES, PATCH_BYTES / fcv_max(1, kernels->mr * values * kernels->size)));
 }
 
+/* Into boxes that are staged. */
+static void cut_boxes(struct direct *d, int64_t pitch, int threads) {
+  const struct fcv_walk *walk = d->walk;
+  d->boxes = 1;
+  d->box = (struct fcv_box){.size = {walk->n, walk->axis[0].count, walk->axis[1].count}};
+  d->pixels = fcv_box_pixels(walk, &d->box);
+  if (!d->staged)
+    return;
+  const int64_t least = LEAST_TILES * d->kernels->mr, most = fcv_min(4 * threads, d->pixels / least);
+  const int in_pieces = !d->conv->packed && fcv_fits_pieces(d->conv, walk, &d->view);
+  const int64_t wanted = threads > 1 && !in_pieces ? most : 1;
+  int64_t budget = STAGE_BYTES;
+  do {
+    fcv_stage_plan(d->kernels, walk, pitch, budget, 1, &d->stage);
+    d->boxes = fcv_stage_blocks(&d->stage, walk);
+    budget /= 2;
+  } while (d->boxes < wanted && budget >= pitch);
+  d->apart = threads > 1 && (d->boxes >= 4 * threads || d->boxes % threads == 0);
+  if (!d->apart) {
+    fcv_stage_plan(d->kernels, walk, pitch, (int64_t)STAGE_BYTES * threads, 1, &d->stage);
+    d->boxes = fcv_stage_blocks(&d->stage, walk);
+  }
+  fcv_stage_box(&d->stage, walk, 0, &d->box);
+  d->pixels = fcv_box_pixels(walk, &d->box);
+}
+
 /* How the box is cut into units. Few pixels: the panels are split too, so that every thread finds work. */
 static void cut(struct direct *d, int threads) {
   const int mr = d->kernels->mr;
@@ -261,7 +291,7 @@ static void cut(struct direct *d, int threads) {
   if (d->patches)
     most = fcv_im2col_tiles(d->kernels, d->walk->groups * d->kc);
   d->tiles = fcv_max(1, fcv_min(most, tiles));
-  if (d->one_box && all >= threads && !d->conv->packed && fcv_fits_pieces(d->conv, d->walk, &d->view)) {
+  if (d->boxes == 1 && all >= threads && !d->conv->packed && fcv_fits_pieces(d->conv, d->walk, &d->view)) {
     d->blocks = 1;
     d->splits = fcv_min(all, fcv_max(threads > 1 ? 2 * threads : 1, fcv_ceil_div(all, PIECE_PANELS)));
     const int64_t bytes = fcv_ceil_div(all, d->splits) * d->panels.width * d->kernels->size;
@@ -293,10 +323,25 @@ static int leaves_caches(const struct direct *d) {
          fcv_fused(d->conv->activation);
 }
 
-static void run_box(struct direct *d, int threads) {
+static void run_box(struct direct *d, int64_t box, int threads) {
+  if (d->staged) {
+    const char *zero = d->source.zero;
+    const int copying = fcv_threads_for((double)(d->stage.bytes / d->kernels->size));
+    fcv_stage_box(&d->stage, d->walk, box, &d->box);
+    fcv_stage_fill(d->kernels, &d->stage, d->walk, d->conv->layout, d->x, &d->box, d->stage_memory,
+                   threads < copying ? threads : copying, &d->source);
+    d->source.zero = zero;
+  }
   d->pixels = fcv_box_pixels(d->walk, &d->box);
   d->blocks = fcv_ceil_div(d->pixels, d->tiles * d->kernels->mr);
   fcv_parallel_for(d->blocks * d->splits, threads, direct_unit, d);
+}
+
+static void run_apart(const void *context, int64_t box, int thread) {
+  struct direct own = *(const struct direct *)context;
+  own.stage_memory += thread * fcv_round_up(own.stage.bytes, 64);
+  own.thread_memory += thread * own.thread_bytes;
+  run_box(&own, box, 1);
 }
 
 /* Where the pieces of packed weights begin: panels, then bias a panel after the other as the weights are. */
@@ -346,7 +391,7 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
 
-  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .view = *view, .w = w, .y = y};
+  struct direct d = {.conv = conv, .kernels = k, .walk = walk, .view = *view, .x = x, .w = w, .y = y};
   fcv_panels(k, walk->nc, &d.panels);
   const int64_t weights = fcv_panels_channels(&d.panels) * fcv_walk_taps(walk) * walk->kc;
   const int threads = fcv_threads_for((double)outputs * (double)weights);
@@ -358,20 +403,10 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   d.kc = span * walk->kc;
   const int64_t zeros = fcv_max(pixel, d.kc * k->size) + k->vl * k->size;
   const int conflicts = pixel % CONFLICT == 0;
-  const int staged = fcv_walk_taps(walk) * channels > 0 &&
-                     (conv->layout == FCV_CHANNELS_FIRST || conflicts || (d.row_taps && fcv_pads_rows(walk)));
-  struct fcv_stage stage = {0};
-  if (staged)
-    fcv_stage_plan(k, walk, pixel + (conflicts ? 64 : 0), (int64_t)STAGE_BYTES * threads, 1, &stage);
-
-  const int64_t blocks = staged ? fcv_stage_blocks(&stage, walk) : 1;
-  if (staged)
-    fcv_stage_box(&stage, walk, 0, &d.box);
-  else
-    d.box = (struct fcv_box){.size = {walk->n, axis[0].count, axis[1].count}};
-  d.pixels = fcv_box_pixels(walk, &d.box);
-  d.one_box = blocks == 1;
-  cut(&d, threads);
+  d.staged = fcv_walk_taps(walk) * channels > 0 &&
+             (conv->layout == FCV_CHANNELS_FIRST || conflicts || (d.row_taps && fcv_pads_rows(walk)));
+  cut_boxes(&d, pixel + (conflicts ? 64 : 0), threads);
+  cut(&d, d.apart ? 1 : threads);
   d.group = group_tiles(&d);
   d.past_caches = leaves_caches(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
@@ -381,13 +416,14 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t packed_at = fcv_reserve(&bytes, conv->packed || d.piece > 0 ? 0 : layout.bias);
   const int64_t bias_at = fcv_reserve(&bytes, conv->packed ? 0 : layout.bytes - layout.bias);
   const int64_t zero_at = fcv_reserve(&bytes, zeros);
-  const int64_t stage_at = fcv_reserve(&bytes, stage.bytes);
+  const int64_t stage_at = fcv_reserve(&bytes, (d.apart ? threads : 1) * fcv_round_up(d.stage.bytes, 64));
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
   char *zero = memory + zero_at;
+  d.stage_memory = memory + stage_at;
   d.thread_memory = memory + threads_at;
 
   const char *packed = conv->packed;
@@ -399,16 +435,9 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
     pack_bias(k, walk, bias, memory + bias_at);
   memset(zero, 0, (size_t)zeros);
   d.source = fcv_source_in_place(walk, x, zero, k->size);
-  for (int64_t b = 0; b < blocks; b++) {
-    if (staged) {
-      fcv_stage_box(&stage, walk, b, &d.box);
-      const int64_t elements = stage.bytes / k->size;
-      fcv_stage_fill(k, &stage, walk, conv->layout, x, &d.box, memory + stage_at,
-                     fcv_min(threads, fcv_threads_for((double)elements)), &d.source);
-      d.source.zero = zero;
-    }
-    run_box(&d, threads);
-  }
+  if (d.apart)
+    fcv_parallel_for(d.boxes, threads, run_apart, &d);
+  for (int64_t box = 0; !d.apart && box < d.boxes; box++) run_box(&d, box, threads);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

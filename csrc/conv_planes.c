@@ -12,6 +12,7 @@ enum {
   PATCH_BYTES = 128 << 10, /* panels of a unit at a time */
   MOST_PANELS = 64,        /* and no more of them */
   STAGE_BYTES = 192 << 10, /* its padded rows */
+  MANY_CHANNELS = 512,     /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
 struct planes {
@@ -302,20 +303,19 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct planes d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .y = y};
   struct fcv_patcher *patcher = &d.patcher;
-  fcv_join_rows(&patcher->walk);
-  const struct fcv_axis *axis = patcher->walk.axis;
-  const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count, taps = fcv_walk_taps(walk);
+  const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
+  const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
-  const int64_t most = fcv_max(1, TERM_BYTES / k->size / taps);
-  patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
-  d.width = (int64_t)k->nv * k->vl;
-  d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, PATCH_BYTES / (patcher->channels * taps * d.width * k->size)));
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
-  fcv_patcher_plan(patcher, STAGE_BYTES, 4 * d.chunk, threads > 1 ? fcv_ceil_div(4 * threads, walk->groups) : 1,
-                   2 * d.width);
+  d.width = (int64_t)k->nv * k->vl;
+  fcv_join_rows(&patcher->walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
+  patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
+  d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, PATCH_BYTES / (patcher->channels * taps * d.width * k->size)));
+  fcv_patcher_plan(patcher, STAGE_BYTES, 4 * d.chunk, threads);
   const int64_t units = fcv_product(patcher->boxes) * walk->groups;
-  d.splits = threads > 1 ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;
+  const int uneven = units < 2 * threads && units % threads != 0;
+  d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   const int packs = !conv->packed && !is_packed(walk, view);

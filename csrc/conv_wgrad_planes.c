@@ -166,7 +166,7 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   struct sums d = {.kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .gy = gy, .gw = gw};
   struct fcv_patcher *patcher = &d.patcher;
   fcv_weight_view(conv, 0, &d.view);
-  fcv_join_rows(&patcher->walk);
+  fcv_join_rows(&patcher->walk, 1, k->vl);
   const int64_t taps = fcv_walk_taps(walk);
   d.blocks = fcv_ceil_div(walk->kc, fcv_max(1, TERMS / taps));
   patcher->channels = fcv_ceil_div(walk->kc, d.blocks);
@@ -174,7 +174,7 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   d.row = FCV_DOTS_ROW_BYTES / k->size;
   d.pitch = d.row + 64 / k->size; /* room for a vector, and no power of two */
   d.plane = fcv_product(conv->geometry.out);
-  fcv_patcher_plan(patcher, STAGE_BYTES, d.row, 1, 0);
+  fcv_patcher_plan(patcher, STAGE_BYTES, d.row, 1);
   const double products = (double)(walk->n * d.plane) * (double)(taps * walk->kc) * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   const int64_t units = walk->groups * d.blocks, wanted = threads > 1 ? 4 * threads : 1;

@@ -297,8 +297,8 @@ struct fcv_patcher {
   const struct fcv_phase *phase; /* [in_step of a row] */
 };
 /* Boxes of as many rows as fit into a stage of budget bytes, or where there is none have at most so many pixels, but
- * one row; no fewer boxes than wanted, as long as they have more than least pixels. */
-void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least);
+ * one row; for several threads as many boxes as keep them busy. */
+void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int threads);
 int64_t fcv_patcher_bytes(const struct fcv_patcher *p);
 void fcv_patcher_start(struct fcv_patcher *p, void *memory);
 /* What of the input a box reads, and where the input begins. */
@@ -326,8 +326,8 @@ int64_t fcv_patch_runs(const struct fcv_patcher *p, const struct fcv_patch_view 
 /* Their patches, [channel][tap][pitch]; VL - 1 elements behind each row are written. */
 void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t channels, int64_t runs,
                     const struct fcv_patch_run *run, char *to, int64_t pitch);
-/* A walk that maps images to images of the same size, pixel by pixel, gets one row. */
-void fcv_join_rows(struct fcv_walk *walk);
+/* A walk that maps images to images of the same size, pixel by pixel, gets one row, or for several threads some. */
+void fcv_join_rows(struct fcv_walk *walk, int threads, int vl);
 
 /* conv_planes.c: the same for channels first, where it applies. */
 int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);

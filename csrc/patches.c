@@ -155,8 +155,23 @@ static int fits_in_place(const struct fcv_walk *walk) {
   return walk->axis[2].in_step == 1;
 }
 
-/* A walk that maps images to images of the same size, pixel by pixel, has one row. */
-void fcv_join_rows(struct fcv_walk *walk) {
+/* Into how many parts, from least on, to cut each of some units of rows of pixels: those that let threads end soonest,
+ * since the lanes behind a part's last pixel are lost. No part is shorter than two vectors. */
+static int64_t count_parts(int64_t units, int64_t rows, int64_t row, int64_t least, int threads, int vl) {
+  int64_t best = least, least_time = INT64_MAX;
+  for (int64_t parts = least; parts <= fcv_min(rows, fcv_max(least, rows * row / (2 * vl))); parts++) {
+    const int64_t turns = fcv_ceil_div(units * parts, threads), part = fcv_ceil_div(rows, parts);
+    const int64_t time = turns * fcv_ceil_div(part * row, vl);
+    if (time < least_time) {
+      least_time = time;
+      best = parts;
+    }
+  }
+  return best;
+}
+
+/* A walk that maps images to images of the same size, pixel by pixel. */
+void fcv_join_rows(struct fcv_walk *walk, int threads, int vl) {
   int64_t pixels = 1;
   for (int i = 0; i < FCV_AXES; i++) {
     const struct fcv_axis *axis = &walk->axis[i];
@@ -166,12 +181,14 @@ void fcv_join_rows(struct fcv_walk *walk) {
     pixels *= axis->count;
   }
   walk->axis[0].in = walk->axis[0].out = walk->axis[0].count = 1;
-  walk->axis[1].in = walk->axis[1].out = walk->axis[1].count = 1;
-  walk->axis[2].in = walk->axis[2].out = walk->axis[2].count = pixels;
+  int64_t rows = threads > 1 ? count_parts(walk->n, pixels, 1, 1, threads, vl) : 1;
+  while (pixels % rows != 0) rows--;
+  walk->axis[1].in = walk->axis[1].out = walk->axis[1].count = rows;
+  walk->axis[2].in = walk->axis[2].out = walk->axis[2].count = pixels / rows;
 }
 
-/* The largest box that is allowed, but some boxes for each thread. */
-static void cut(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least) {
+/* The largest box that is allowed, but some boxes for each thread, or if they are small one. */
+static void cut(struct fcv_patcher *p, int64_t budget, int64_t pixels, int threads) {
   const struct fcv_axis *axis = p->walk.axis;
   const int64_t totals[FCV_AXES] = {p->walk.n, axis[0].count, axis[1].count};
   const int64_t line = fcv_max(1, p->row * axis[2].in_step * p->channels * p->kernels->size);
@@ -189,21 +206,26 @@ static void cut(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t w
   if (box[2] == totals[2] && box[1] == totals[1])
     box[0] = fcv_max(1, fcv_min(totals[0], fcv_min(lines / met, most / (box[1] * box[2]))));
   for (int i = 0; i < FCV_AXES; i++) p->boxes[i] = fcv_ceil_div(totals[i], box[i]);
-  for (int i = 0; i < FCV_AXES && fcv_product(p->boxes) < wanted; i++)
-    while (box[i] > 1 && fcv_product(p->boxes) < wanted && fcv_product(box) * row > least) {
+  const int64_t wanted = threads > 1 ? fcv_ceil_div(4 * threads, p->walk.groups) : 1;
+  for (int i = 0; i < 2; i++)
+    while (box[i] > 1 && fcv_product(p->boxes) < wanted) {
       box[i] = fcv_ceil_div(box[i], 2);
       p->boxes[i] = fcv_ceil_div(totals[i], box[i]);
     }
+  if (fcv_product(p->boxes) < wanted) {
+    const int64_t units = p->boxes[0] * p->boxes[1] * p->walk.groups;
+    p->boxes[2] = count_parts(units, totals[2], row, p->boxes[2], threads, p->kernels->vl);
+  }
   for (int i = 0; i < FCV_AXES; i++) box[i] = fcv_ceil_div(totals[i], p->boxes[i]); /* of about the same size */
 }
 
-void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int64_t wanted, int64_t least) {
+void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int threads) {
   const struct fcv_axis *axis = p->walk.axis;
   const int64_t size = p->kernels->size;
   p->taps = fcv_walk_taps(&p->walk);
   p->staged = !fits_in_place(&p->walk);
   p->row = fcv_ceil_div(reach(&axis[2], axis[2].count), axis[2].in_step);
-  cut(p, budget, pixels, wanted, least);
+  cut(p, budget, pixels, threads);
   if (p->staged) {
     p->phase_rows = reach(&axis[1], p->box[2]) * p->row;
     p->slice = axis[2].in_step * p->phase_rows;
