@@ -10,8 +10,8 @@ import fastconv as fc
 import fastconv.functional as F
 from fastconv import reference
 
-# Lines of one and of two rows of a vector, full and partly filled, blocks that overlap, blocks beside the last one; rows
-# that fill tiles of 7 and of 4, or none.
+# Vectors of one row and of two, full and partly filled, blocks that overlap, blocks beside the last one; rows that fill
+# tiles of 7 and of 4, or none.
 WIDTHS = [5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 18, 31, 32, 33, 34, 35, 47, 50]
 HEIGHTS = [1, 2, 3, 4, 7, 8, 14, 15]
 PADDING = {"same": (1, 1, 1, 1), "uneven": (0, 2, 2, 1), "none": (0, 0, 0, 0), "wide": (3, 1, 3, 2)}
