@@ -258,8 +258,8 @@ int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns) {
   return g->groups >= k->vl && g->out[2] <= columns && pixels * 2 * k->vl * k->size <= TURNED_BYTES;
 }
 
-/* 16x7x7x1024 3x3, channels first, took 1.3 ms along rows, 0.84 along channels; 16x28x28x256 with stride 2, input
- * gradient, 3.0 and 1.4; 16x14x14x512 1.2 and 1.3. */
+/* Where padded rows would be short: 16x28x28x256 with stride 2, input gradient, took 3.0 ms along rows, 1.4 along
+ * channels; 16x14x14x512 1.2 and 1.3. */
 int fcv_depthwise_along_channels(const struct fcv_conv *conv, int transposed) {
   const int64_t vl = fcv_kernels(conv->dtype)->vl, columns = conv->geometry.stride[2] > 1 ? vl : vl / 2;
   return conv->layout == FCV_CHANNELS_LAST ||

@@ -331,3 +331,67 @@ static void NAME(depthwise_plane_sums)(const struct fcv_depthwise_planes *d, con
   else
     planes_sums_of(d, gy, sums, 5, 2, 1);
 }
+
+/* The vectors of one row of outputs whose pixels come from two residues by turns. */
+#define spread_row NAME(spread_row)
+INLINE void spread_row(const struct fcv_depthwise_spread *d, struct plane_sides sides[2], const struct fcv_spread *rows,
+                       const real *x, const real *w, const vec bias, int64_t row, real *y, const real *end) {
+  const int64_t last = sides->last;
+  for (int64_t j = 0; j < last + VL; j += VL) {
+    vec acc[2] = {bias, bias};
+    const int64_t at = j < last ? j : last;
+    UNROLL(2)
+    for (int b = 0; b < 2; b++) {
+      const struct fcv_spread *columns = &d->column[b];
+      const struct plane_columns *side = plane_side(&sides[b], j);
+      for (int64_t k = 0; k < rows->taps; k++) {
+        const int64_t r = row + rows->shift + k;
+        if (r < 0 || r >= d->in_rows)
+          continue;
+        for (int64_t t = 0; t < columns->taps; t++) {
+          const vec a = load(x + r * d->in_width + at + columns->shift + t);
+          acc[b] +=
+              (vec)((ivec)a & side->mask[t]) * splat(w[rows->w + k * rows->w_tap + columns->w + t * columns->w_tap]);
+        }
+      }
+    }
+    if (d->activation != FCV_LINEAR) {
+      const real slope = (real)d->slope;
+      UNROLL(2)
+      for (int b = 0; b < 2; b++) acc[b] = d->activation == FCV_RELU ? relu(acc[b]) : leaky_relu(acc[b], slope);
+    }
+    real *to = y + 2 * at;
+    __builtin_prefetch(to + d->y_ahead, 1);
+    __builtin_prefetch(to + d->y_ahead + VL, 1);
+    UNROLL(2)
+    for (int half = 0; half < 2; half++, to += VL) {
+      const vec v = half ? high_lanes(acc[0], acc[1]) : low_lanes(acc[0], acc[1]);
+      if (end - to >= VL)
+        store(to, v);
+      else if (end > to)
+        store_part(to, v, end - to);
+    }
+  }
+}
+
+static void NAME(depthwise_spread)(const struct fcv_depthwise_spread *spread) {
+  const struct fcv_depthwise_spread d = *spread;
+  const real *x = d.x, *w = d.w, *bias = d.bias;
+  real *y = d.y;
+  const real *end = y + (d.planes - 1) * d.y_plane + d.rows * d.width;
+  struct plane_sides sides[2];
+  UNROLL(2)
+  for (int b = 0; b < 2; b++) {
+    const struct fcv_depthwise_planes columns = {
+        .in_width = d.in_width, .width = (d.width + 1) / 2, .before = -d.column[b].shift};
+    plane_sides_of(&columns, FCV_SPREAD_TAPS, 1, 1, &sides[b]);
+  }
+  for (int64_t p = 0; p < d.planes; p++, x += d.x_plane, w += d.w_plane) {
+    const vec b = bias ? splat(bias[p]) : (vec){0};
+    for (int64_t r = 0; r < d.rows; r++) {
+      if (d.ahead && r % 2 == 0)
+        __builtin_prefetch(x + d.ahead + r / 2 * d.in_width, 0, 2);
+      spread_row(&d, sides, &d.row[r % 2], x, w, b, r / 2, y + p * d.y_plane + r * d.width, end);
+    }
+  }
+}

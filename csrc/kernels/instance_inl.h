@@ -46,6 +46,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .depthwise_first = NAME(depthwise_first),
     .depthwise_planes = NAME(depthwise_planes),
     .depthwise_plane_sums = NAME(depthwise_plane_sums),
+    .depthwise_spread = NAME(depthwise_spread),
     .depthwise_sums_last = NAME(depthwise_sums_last),
     .depthwise_sums_first = NAME(depthwise_sums_first),
     .grouped_last = NAME(grouped_last),

@@ -116,6 +116,31 @@ typedef void fcv_depthwise_planes_fn(const struct fcv_depthwise_planes *planes);
  * activation do not matter. Summed by columns of vectors, in the order of r, then added. */
 typedef void fcv_depthwise_plane_sums_fn(const struct fcv_depthwise_planes *planes, const void *gy, void *sums);
 
+/* Depthwise convolution to every second row and column, in turn: the input gradient with stride 2. Planes as above.
+ *
+ *     y[p][2 * i + a][2 * j + b] = activation(bias[p] + sum over t < column[b].taps, k < row[a].taps of
+ *         x[p][i + row[a].shift + k][j + column[b].shift + t] *
+ *         w[p][row[a].w + k * row[a].w_tap + column[b].w + t * column[b].w_tap])
+ *
+ * for rows x width outputs; at most FCV_SPREAD_TAPS taps, and VL columns met on either side of a row. Summed over t
+ * inside k, in order, starting from the bias. */
+enum { FCV_SPREAD_TAPS = 3 };
+struct fcv_spread {
+  int64_t taps, shift, w, w_tap;
+};
+struct fcv_depthwise_spread {
+  int64_t planes, in_rows, in_width, rows, width;
+  struct fcv_spread row[2], column[2];
+  int64_t x_plane, y_plane, w_plane;
+  const void *x, *w;
+  const void *bias; /* [planes], or NULL for zero */
+  void *y;
+  int64_t ahead, y_ahead; /* as in struct fcv_depthwise_planes */
+  int activation;         /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_depthwise_spread_fn(const struct fcv_depthwise_spread *spread);
+
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels.
  *
  *     gw[i * gw_pitch + j] = sum over q of a[q][i] * b[q * b_pitch + j]          i < m <= mi, j < n <= nr
@@ -407,6 +432,7 @@ struct fcv_kernels {
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_planes_fn *depthwise_planes;
   fcv_depthwise_plane_sums_fn *depthwise_plane_sums;
+  fcv_depthwise_spread_fn *depthwise_spread;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_depthwise_fn *grouped_last;
   fcv_depthwise_sums_fn *grouped_sums_last;
