@@ -229,7 +229,7 @@ int fcv_packed_form(const struct fcv_conv *conv) {
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
-  return fcv_small_groups(&c) ? 2 + fcv_depthwise_along_channels(&c) : fcv_use_planes(&c, &walk, &view);
+  return fcv_small_groups(&c) ? 2 + fcv_depthwise_along_channels(&c, 0) : fcv_use_planes(&c, &walk, &view);
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {

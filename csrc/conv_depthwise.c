@@ -258,15 +258,16 @@ int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns) {
   return g->groups >= k->vl && g->out[2] <= columns && pixels * 2 * k->vl * k->size <= TURNED_BYTES;
 }
 
-/* 16x7x7x1024 3x3, channels first, took 1.3 ms along rows, 0.84 along channels; 16x28x28x256 with stride 2, input
- * gradient, 3.0 and 1.4; 16x14x14x512 1.2 and 1.3. */
-int fcv_depthwise_along_channels(const struct fcv_conv *conv) {
-  const int64_t vl = fcv_kernels(conv->dtype)->vl;
-  return conv->layout == FCV_CHANNELS_LAST || fcv_depthwise_is_small(conv, conv->geometry.stride[2] > 1 ? vl : vl / 2);
+/* Where padded rows would be short: 16x28x28x256 with stride 2, input gradient, took 3.0 ms along rows, 1.4 along
+ * channels; 16x14x14x512 1.2 and 1.3. */
+int fcv_depthwise_along_channels(const struct fcv_conv *conv, int transposed) {
+  const int64_t vl = fcv_kernels(conv->dtype)->vl, columns = conv->geometry.stride[2] > 1 ? vl : vl / 2;
+  return conv->layout == FCV_CHANNELS_LAST ||
+         (fcv_depthwise_is_small(conv, columns) && !fcv_depthwise_in_place(conv, transposed));
 }
 
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv) {
-  return fcv_depthwise_along_channels(conv) ? packed_layout(conv).bytes : fcv_depthwise_first_packed_bytes(conv);
+  return fcv_depthwise_along_channels(conv, 0) ? packed_layout(conv).bytes : fcv_depthwise_first_packed_bytes(conv);
 }
 
 /* own: in weights as they are; row: in rows. */
@@ -297,7 +298,7 @@ void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int
 }
 
 void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed) {
-  if (!fcv_depthwise_along_channels(conv)) {
+  if (!fcv_depthwise_along_channels(conv, transposed)) {
     fcv_depthwise_first_pack(conv, w, bias, packed);
     return;
   }
@@ -324,8 +325,9 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
   struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->ci, .x = x, .y = y};
   d.inputs = fcv_small_groups(conv);
   const int64_t *out = transposed ? g->in : g->out;
-  if (!fcv_depthwise_along_channels(conv) && fcv_product(out) > 0)
-    return fcv_conv_depthwise_first(conv, transposed, x, w, bias, y);
+  if (!fcv_depthwise_along_channels(conv, transposed) && fcv_product(out) > 0)
+    return (fcv_depthwise_in_place(conv, transposed) ? fcv_conv_depthwise_planes
+                                                     : fcv_conv_depthwise_first)(conv, transposed, x, w, bias, y);
   const int64_t rows = d.n * out[0] * out[1];
   if (rows * out[2] == 0)
     return FCV_OK;

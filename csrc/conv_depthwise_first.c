@@ -169,10 +169,20 @@ void fcv_depthwise_first_pack(const struct fcv_conv *conv, const void *w, const 
     memcpy(packed + layout.bias, bias, (size_t)(channels * size));
 }
 
+void fcv_depthwise_first_packed(const struct fcv_conv *conv, const void **w, const void **bias) {
+  const struct layout layout = packed_layout(conv);
+  if (!conv->packed)
+    return;
+  *w = (const char *)conv->packed + layout.weights;
+  if (*bias)
+    *bias = (const char *)conv->packed + layout.bias;
+}
+
 fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                     const void *bias, void *y) {
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  fcv_depthwise_first_packed(conv, &w, &bias);
   const int64_t axes_bytes = fcv_axes_bytes(g, transposed);
   char *axes = fcv_scratch_take((size_t)axes_bytes);
   if (!axes)
@@ -193,13 +203,12 @@ fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed,
   const int threads = fcv_threads_for(work);
   d.parts = (int64_t)fmax(1, fmin((double)d.planes, work / UNIT_WORK));
   d.thread_bytes = lay_out(&d, NULL, NULL);
-  const struct layout layout = packed_layout(conv);
   char *memory;
   const fcv_status status = fcv_workspace(conv, threads * d.thread_bytes, &memory);
   if (status == FCV_OK && memory) {
     d.thread_memory = memory;
-    d.w = conv->packed ? (const char *)conv->packed + layout.weights : w;
-    d.bias = bias && conv->packed ? (const char *)conv->packed + layout.bias : bias;
+    d.w = w;
+    d.bias = bias;
     fcv_parallel_for(d.parts * d.axes.out[0] * d.bands * d.blocks, threads, planes_unit, &d);
     fcv_scratch_give(memory);
   }

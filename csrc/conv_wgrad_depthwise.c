@@ -27,9 +27,11 @@ struct depthwise {
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
-  int thin;   /* channels last, less than a vector of them: x and gy are copied */
-  int planes; /* channels first: vectors along rows */
-  int turned; /* channels first: some channels of an image are transposed */
+  int thin;      /* channels last, less than a vector of them: x and gy are copied */
+  int planes;    /* channels first: vectors along rows */
+  int turned;    /* channels first: some channels of an image are transposed */
+  int in_place;  /* planes that are read where they lie, but for the first and last ones, */
+  int64_t slack; /* around which so many elements are read */
   const char *x, *gy;
   char *sum, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][output][channel] */
 };
@@ -47,8 +49,12 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
-  const int64_t stage = fcv_reserve(&bytes, d->thin || d->planes ? d->stage.bytes : 0);
-  const int64_t gy = fcv_reserve(&bytes, d->thin ? (d->stage.rows * d->stage.columns + 1) * vl * size : 0);
+  const struct fcv_axis *rows = d->axes.axis[1];
+  const int64_t reach = fcv_min(rows->in, d->stage.rows * rows->in_step + rows->taps);
+  const int64_t copy = (reach * d->axes.in[2] + 2 * d->slack) * size; /* of one plane */
+  const int64_t stage = fcv_reserve(&bytes, d->in_place ? copy : d->thin || d->planes ? d->stage.bytes : 0);
+  const int64_t gy_pixel = d->thin ? vl * size : d->in_place ? size : 0;
+  const int64_t gy = fcv_reserve(&bytes, (d->stage.rows * d->stage.columns + vl) * gy_pixel);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
   const int64_t turned = fcv_reserve(&bytes, lanes);
   const int64_t pixels_x = fcv_reserve(&bytes, fcv_product(d->axes.in) * pixel);
@@ -120,6 +126,29 @@ static void sum_planes(const struct depthwise *d, int64_t first, const struct fc
       sums.gw_offset = (c + p) * d->taps * vl;
       d->kernels->depthwise_sums_first(&sums);
     }
+  }
+}
+
+static void sum_in_place_planes(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
+                                const struct unit_memory *memory) {
+  const struct fcv_axis *rows = d->axes.axis[1], *columns = d->axes.axis[2];
+  const int64_t size = d->kernels->size, planes = d->conv->geometry.n * d->channels;
+  struct fcv_depthwise_planes p;
+  const int64_t row = fcv_planes_rows(rows, columns, box->o0[1], box->o1[1], &p);
+  const int64_t edge = fcv_ceil_div(d->slack, fcv_min(p.x_plane, p.y_plane));
+  p.ahead = d->channels * p.x_plane; /* the next image */
+  p.y_ahead = d->channels * p.y_plane;
+  for (int64_t c = 0; c < d->block; c += p.planes) {
+    const int64_t plane = n * d->channels + first + c;
+    const int copied = plane < edge || plane >= planes - edge;
+    const char *gy = d->gy + (plane * p.y_plane + box->o0[1] * columns->out) * size;
+    p.x = d->x + (plane * p.x_plane + row * columns->in) * size;
+    p.planes = copied ? 1 : fcv_min(d->block - c, planes - edge - plane);
+    if (copied) {
+      p.x = memcpy(memory->stage + d->slack * size, p.x, (size_t)(p.in_rows * p.in_width * size));
+      gy = memcpy(memory->gy, gy, (size_t)(p.rows * p.width * size));
+    }
+    d->kernels->depthwise_plane_sums(&p, gy, memory->lanes + c * d->taps * d->kernels->vl * size);
   }
 }
 
@@ -256,7 +285,9 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
     struct fcv_padded_box box;
     int64_t z;
     const int64_t n = box_of(d, b, &box, &z);
-    if (planes)
+    if (d->in_place)
+      sum_in_place_planes(d, first, &box, n, &memory);
+    else if (planes)
       sum_planes(d, first, &box, n, z, &memory);
     else if (d->turned)
       sum_turned(d, first, &box, n, gw, &memory);
@@ -304,7 +335,10 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
 static void cut(struct depthwise *d) {
   const struct fcv_kernels *k = d->kernels;
   const int first = d->conv->layout == FCV_CHANNELS_FIRST;
-  d->turned = first && d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, k->vl);
+  d->slack = FCV_PLANE_SLACK * k->vl;
+  d->in_place = first && fcv_depthwise_in_place(d->conv, 0) && d->axes.out[2] <= COLUMNS;
+  d->turned =
+      first && !d->in_place && d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, k->vl);
   d->planes = first && !d->turned;
   if (d->turned) {
     d->block = fcv_min(2 * k->vl, d->channels / k->vl * k->vl);

@@ -271,13 +271,21 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
 /* Channels first: whether rows of outputs have so few columns that some channels of an image are transposed. */
 int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns);
 /* Whether vectors run along channels: always where they are last. */
-int fcv_depthwise_along_channels(const struct fcv_conv *conv);
+int fcv_depthwise_along_channels(const struct fcv_conv *conv, int transposed);
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed);
 fcv_status fcv_conv_depthwise_first(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                     const void *bias, void *y);
 int64_t fcv_depthwise_first_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_first_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
+/* The weights and the bias that it packed, in place of others; nothing where there are none. */
+void fcv_depthwise_first_packed(const struct fcv_conv *conv, const void **w, const void **bias);
+/* conv_depthwise_planes.c: the same without padded copies, for small kernels. */
+int fcv_depthwise_in_place(const struct fcv_conv *conv, int transposed);
+int64_t fcv_planes_rows(const struct fcv_axis *rows, const struct fcv_axis *columns, int64_t r0, int64_t r1,
+                        struct fcv_depthwise_planes *planes);
+fcv_status fcv_conv_depthwise_planes(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                                     const void *bias, void *y);
 /* patches.c: patches of channels-first images, box of outputs by box, some channels at a time. */
 struct fcv_phase;
 struct fcv_patcher {

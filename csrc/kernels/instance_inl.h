@@ -11,6 +11,7 @@
 #include "grouped_inl.h"
 #include "igemm_inl.h"
 #include "layout_inl.h"
+#include "depthwise_planes_inl.h"
 #include "dots_inl.h"
 #include "normalize_inl.h"
 #include "peak_inl.h"
@@ -43,6 +44,9 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .igemm = {PANELS(igemm)},
     .depthwise_last = NAME(depthwise_last),
     .depthwise_first = NAME(depthwise_first),
+    .depthwise_planes = NAME(depthwise_planes),
+    .depthwise_plane_sums = NAME(depthwise_plane_sums),
+    .depthwise_spread = NAME(depthwise_spread),
     .depthwise_sums_last = NAME(depthwise_sums_last),
     .depthwise_sums_first = NAME(depthwise_sums_first),
     .grouped_last = NAME(grouped_last),

@@ -83,6 +83,64 @@ struct fcv_depthwise {
 };
 typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 
+/* Depthwise convolution of planes that lie without padding; what is outside of a plane counts as zero.
+ *
+ *     y[p][r][c] = activation(bias[p] + sum over i < taps, k < taps of
+ *                                       x[p][r * step + k - above][c * step + i - before] * w[p][k * w_row + i *
+ * w_column])
+ *
+ * for p < planes, r < rows, c < width; planes, of in_rows x in_width and rows x width, begin x_plane, y_plane and
+ * w_plane elements apart. taps is 3 or 5, step 1 or 2; of before, and of the columns that the last c meets behind a
+ * row, there are at most VL, of above and of rows below at most taps. Whole vectors are moved: FCV_PLANE_SLACK * VL
+ * elements before the first plane and behind the last one must be readable, and y is written in order and up to its
+ * end. Summed over k inside i, in order, starting from the bias. */
+enum { FCV_PLANE_TAPS = 5, FCV_PLANE_SLACK = 6 };
+struct fcv_depthwise_planes {
+  int64_t planes, taps, step;
+  int64_t in_rows, in_width, rows, width, above, before;
+  int64_t x_plane, y_plane, w_plane, w_row, w_column;
+  const void *x, *w;
+  const void *bias; /* [planes], or NULL for zero */
+  void *y;
+  int64_t ahead, y_ahead; /* elements from a vector to one that a later tile reads, or writes, which is fetched; or 0 */
+  int activation;         /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_depthwise_planes_fn(const struct fcv_depthwise_planes *planes);
+
+/* Its weight gradient, in VL sums for each plane and tap; which pixels are in which depends on width alone.
+ *
+ *     sums[p][k][i][a lane] += sum over r, c of x[p][r * step + k - above][c * step + i - before] * gy[p][r][c]
+ *
+ * gy lies as y; VL elements behind it must be readable, and it is fetched y_ahead elements ahead. w, bias, y and
+ * activation do not matter. Summed by columns of vectors, in the order of r, then added. */
+typedef void fcv_depthwise_plane_sums_fn(const struct fcv_depthwise_planes *planes, const void *gy, void *sums);
+
+/* Depthwise convolution to every second row and column, in turn: the input gradient with stride 2. Planes as above.
+ *
+ *     y[p][2 * i + a][2 * j + b] = activation(bias[p] + sum over t < column[b].taps, k < row[a].taps of
+ *         x[p][i + row[a].shift + k][j + column[b].shift + t] *
+ *         w[p][row[a].w + k * row[a].w_tap + column[b].w + t * column[b].w_tap])
+ *
+ * for rows x width outputs; at most FCV_SPREAD_TAPS taps, and VL columns met on either side of a row. Summed over t
+ * inside k, in order, starting from the bias. */
+enum { FCV_SPREAD_TAPS = 3 };
+struct fcv_spread {
+  int64_t taps, shift, w, w_tap;
+};
+struct fcv_depthwise_spread {
+  int64_t planes, in_rows, in_width, rows, width;
+  struct fcv_spread row[2], column[2];
+  int64_t x_plane, y_plane, w_plane;
+  const void *x, *w;
+  const void *bias; /* [planes], or NULL for zero */
+  void *y;
+  int64_t ahead, y_ahead; /* as in struct fcv_depthwise_planes */
+  int activation;         /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_depthwise_spread_fn(const struct fcv_depthwise_spread *spread);
+
 /* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels.
  *
  *     gw[i * gw_pitch + j] = sum over q of a[q][i] * b[q * b_pitch + j]          i < m <= mi, j < n <= nr
@@ -372,6 +430,9 @@ struct fcv_kernels {
   int da, db;                      /* dots tile */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
+  fcv_depthwise_planes_fn *depthwise_planes;
+  fcv_depthwise_plane_sums_fn *depthwise_plane_sums;
+  fcv_depthwise_spread_fn *depthwise_spread;
   fcv_depthwise_sums_fn *depthwise_sums_last, *depthwise_sums_first;
   fcv_depthwise_fn *grouped_last;
   fcv_depthwise_sums_fn *grouped_sums_last;

@@ -74,6 +74,11 @@ static const struct fcv_geometry depthwise_table[] = {
     FLAT(2, 11, 11, 11, 6, 7, 1, 1, 2, 3, 1, 1, 0, 0, 0, 0),    /* unread pixels */
     FLAT(1, 9, 9, 9, 2, 3, 5, 5, 1, 1, 1, 1, 6, 5, 4, 5),       /* whole windows in the padding */
     FLAT(3, 64, 64, 64, 30, 29, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* enough work for two threads */
+    FLAT(2, 5, 5, 5, 14, 14, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* planes in place: rows that do not fill a vector */
+    FLAT(1, 6, 6, 6, 12, 35, 3, 3, 2, 2, 1, 1, 0, 0, 0, 0),     /* strided, columns that no window meets */
+    FLAT(1, 3, 3, 3, 8, 8, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),       /* two rows a vector, five taps */
+    FLAT(1, 4, 4, 4, 9, 40, 3, 3, 1, 1, 1, 1, 3, 3, 3, 2),      /* padding as wide as the kernel */
+    FLAT(1, 2, 2, 2, 150, 300, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* bands of a plane */
     {2, 18, 18, 18, {7, 6, 9}, {0}, {3, 2, 3}, {2, 2, 1}, {1, 2, 1}, {1, 1, 2}, {2, 0, 1}}, /* 3-D */
 };
 
