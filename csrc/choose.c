@@ -194,6 +194,10 @@ static void count_planes(const struct shape *s, fcv_pass pass, struct work *work
   work->of[POINTERS] = s->outputs / (double)run * terms;
   work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;
   work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
+  if (fcv_use_runs(s->kernels, s->walk)) { /* no patches, but rows of whole vectors */
+    work->of[PRODUCTS] *= (double)fcv_round_up(x->count, vl) / (double)x->count;
+    work->of[POINTERS] = 0;
+  }
 }
 
 enum { FAR_BYTES = 2 << 20 }; /* weights that do not stay in L2 */
@@ -228,7 +232,6 @@ static void count_col2im_planes(const struct shape *s, struct work *work) {
   work->of[STORES] = panels * terms;
   work->of[POINTERS] = (double)s->walk->n * rows * terms;
   work->of[VALUES] = s->outputs * terms + s->inputs * s->kc;
-  work->of[PARTIAL] = panels * nc;
 }
 
 static void count_toeplitz(const struct shape *s, struct work *work) {
@@ -270,7 +273,7 @@ static void count_sum_planes(const struct shape *s, struct work *work) {
   work->of[PRODUCTS] = s->outputs * tiles * k->da * k->db;
   work->of[WEIGHTS] = terms * (double)s->walk->nc;
   work->of[STORES] = tiles * (1 + s->outputs * (double)k->size / FCV_DOTS_ROW_BYTES);
-  work->of[POINTERS] = s->outputs / (double)run * terms;
+  work->of[POINTERS] = fcv_fills_runs(k, s->walk) ? 0 : s->outputs / (double)run * terms;
   work->of[VALUES] = s->inputs * s->kc;
 }
 

@@ -398,3 +398,15 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
   fcv_scratch_give(s.sums);
   return FCV_OK;
 }
+
+fcv_status fcv_conv_grad_weight_bias(const struct fcv_conv *conv, const void *x, const void *gy, void *gw, void *gb) {
+  struct fcv_conv c;
+  struct fcv_walk walk;
+  int turned;
+  FCV_TRY(settle(conv, FCV_GRAD_WEIGHT, &c, &turned));
+  fcv_walk_forward(&c.geometry, &walk);
+  if (!turned && fcv_use_wgrad_planes(&c) && fcv_fills_runs(fcv_kernels(c.dtype), &walk))
+    return fcv_conv_wgrad_runs(&c, &walk, x, gy, gw, gb);
+  FCV_TRY(fcv_conv_grad_weight(conv, x, gy, gw));
+  return fcv_conv_grad_bias(conv, gy, gb);
+}

@@ -19,11 +19,10 @@ struct planes {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
   struct fcv_patcher patcher;
-  int64_t pitch;        /* of w: elements of an output channel's row */
+  struct fcv_weight_rows rows;
   int64_t width, chunk; /* pixels of a panel, and at a time */
   int64_t splits;       /* units of a box and group: ranges of output channels */
   int64_t thread_bytes;
-  const char *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
   char *y, *thread_memory;
 };
 
@@ -112,10 +111,10 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
     const int64_t j0 = group * d->patcher.walk.nc + first + (last - first) * t / tiles;
     const int64_t j1 = group * d->patcher.walk.nc + first + (last - first) * (t + 1) / tiles;
     tile.m = (int)(j1 - j0);
-    tile.row_bias = d->bias && channel == 0 ? d->bias + j0 * size : NULL;
+    tile.row_bias = d->rows.bias && channel == 0 ? d->rows.bias + j0 * size : NULL;
     for (int i = 0; i < k->mr; i++) {
       const int64_t j = fcv_min(j0 + i, j1 - 1);
-      a[i] = d->w + (j * d->pitch + channel * d->patcher.taps) * size;
+      a[i] = d->rows.w + (j * d->rows.pitch + channel * d->patcher.taps) * size;
       c[i] = d->y + j * plane * size;
     }
     for (int64_t p = 0; p < panels; p++) {
@@ -298,6 +297,30 @@ void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
     memcpy(packed + layout.bias, bias, (size_t)(walk->groups * walk->nc * k->size));
 }
 
+static int packs_rows(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view) {
+  return !conv->packed && !is_packed(walk, view);
+}
+
+int64_t fcv_weight_rows_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                              const struct fcv_weight_view *view) {
+  return packs_rows(conv, walk, view) ? fcv_planes_packed_bytes(conv, walk) : 0;
+}
+
+struct fcv_weight_rows fcv_weight_rows(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                       const struct fcv_weight_view *view, const void *w, const void *bias,
+                                       char *memory) {
+  const struct layout layout = packed_layout(fcv_kernels(conv->dtype), walk);
+  const int packs = packs_rows(conv, walk, view);
+  if (packs)
+    fcv_planes_pack(conv, walk, view, w, NULL, memory);
+  const char *packed = packs ? memory : conv->packed;
+  return (struct fcv_weight_rows){
+      .w = packed ? packed + layout.weights : w,
+      .bias = bias && conv->packed ? packed + layout.bias : bias,
+      .pitch = packed ? layout.pitch : fcv_walk_taps(walk) * walk->kc,
+  };
+}
+
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
@@ -307,6 +330,8 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
+  if (fcv_use_runs(k, walk))
+    return fcv_conv_runs(conv, walk, view, x, w, bias, y);
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
   d.width = (int64_t)k->nv * k->vl;
   fcv_join_rows(&patcher->walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
@@ -318,10 +343,8 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
-  const int packs = !conv->packed && !is_packed(walk, view);
-  const struct layout layout = packed_layout(k, walk);
   int64_t bytes = 0;
-  const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
+  const int64_t rows_at = fcv_reserve(&bytes, fcv_weight_rows_bytes(conv, walk, view));
   const int64_t patcher_at = fcv_reserve(&bytes, fcv_patcher_bytes(patcher));
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
@@ -330,12 +353,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
     return FCV_OK;
   d.thread_memory = memory + threads_at;
   fcv_patcher_start(patcher, memory + patcher_at);
-  if (packs)
-    fcv_planes_pack(conv, walk, view, w, NULL, memory + packed_at);
-  const char *packed = packs ? memory + packed_at : conv->packed;
-  d.w = packed ? packed + layout.weights : w;
-  d.pitch = packed ? layout.pitch : taps * walk->kc;
-  d.bias = bias && conv->packed ? packed + layout.bias : bias;
+  d.rows = fcv_weight_rows(conv, walk, view, w, bias, memory + rows_at);
   fcv_parallel_for(units * d.splits, threads, planes_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;

@@ -334,6 +334,14 @@ int64_t fcv_patch_runs(const struct fcv_patcher *p, const struct fcv_patch_view 
 /* Their patches, [channel][tap][pitch]; VL - 1 elements behind each row are written. */
 void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t channels, int64_t runs,
                     const struct fcv_patch_run *run, char *to, int64_t pitch);
+/* Where a box's terms find their pixels, from those of term 0: channel by channel, tap by tap. */
+void fcv_patch_offsets(const struct fcv_patcher *p, int64_t terms, int64_t *offset);
+/* All pixels of a box as runs of whole vectors, row by row; returns how many. The last one of a row ends with it, and
+ * may overlap the one before. Rows have a vector of pixels at least, and neighbours in the output. */
+int64_t fcv_patch_lines(const struct fcv_patcher *p, const struct fcv_patch_view *view, struct fcv_run *run);
+/* Whether rows of outputs, joined where they can be, are a vector long and neighbours, and mostly fill whole vectors.
+ */
+int fcv_fills_runs(const struct fcv_kernels *k, const struct fcv_walk *walk);
 /* A walk that maps images to images of the same size, pixel by pixel, gets one row, or for several threads some. */
 void fcv_join_rows(struct fcv_walk *walk, int threads, int vl);
 
@@ -344,6 +352,25 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
 int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
+/* Weights as rows of terms, and bias: packed, as they stand, or packed to memory of so many bytes. */
+struct fcv_weight_rows {
+  const char *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */
+  int64_t pitch;
+};
+int64_t fcv_weight_rows_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                              const struct fcv_weight_view *view);
+struct fcv_weight_rows fcv_weight_rows(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                       const struct fcv_weight_view *view, const void *w, const void *bias,
+                                       char *memory);
+/* conv_runs.c: planes without patches, for few terms, where it applies. */
+int fcv_use_runs(const struct fcv_kernels *k, const struct fcv_walk *walk);
+fcv_status fcv_conv_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                         const void *x, const void *w, const void *bias, void *y);
+/* Rows of weights, [row][pitch], to tiles of at most mr rows, [tile][term][row of the tile]. Tile t has rows
+ * rows * t / tiles .. rows * (t + 1) / tiles - 1. */
+static inline int64_t fcv_run_tiles(const struct fcv_kernels *k, int64_t rows) { return fcv_ceil_div(rows, k->mr); }
+void fcv_pack_run_tiles(const struct fcv_kernels *k, int64_t rows, int64_t terms, const char *w, int64_t pitch,
+                        char *to);
 /* choose.c: what FCV_AUTO takes, and whether for arrays that are turned to channels last, and back. */
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* How they are turned: data, and weights of gradients where they are few, channels last. */
@@ -393,6 +420,9 @@ enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a 
 int fcv_use_wgrad_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                  const void *gy, void *gw);
+/* conv_wgrad_runs.c: the same without patches, and where gb is not NULL the bias gradient. */
+fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
+                               void *gw, void *gb);
 /* conv_wgrad_depthwise.c */
 fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 

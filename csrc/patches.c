@@ -54,7 +54,7 @@ static void stage_rows(const struct fcv_patcher *p, const char *x, int64_t rows,
           .count = phase->end - phase->before,
           .after = p->row - phase->end,
           .step = step,
-          .ahead = p->walk.axis[0].in * p->walk.axis[1].in * axis->in,
+          .ahead = i == 0 ? p->walk.axis[0].in * p->walk.axis[1].in * axis->in : 0,
           .x = x + (axis->shift + i + phase->before * step) * size,
           .y = to + above * row,
           .x_pitch = every * axis->in,
@@ -293,4 +293,35 @@ void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *vi
       .to = to,
       .pitch = pitch,
   });
+}
+
+void fcv_patch_offsets(const struct fcv_patcher *p, int64_t terms, int64_t *offset) {
+  for (int64_t t = 0; t < terms; t++) offset[t] = t / p->taps * p->plane + p->offset[t % p->taps];
+}
+
+int64_t fcv_patch_lines(const struct fcv_patcher *p, const struct fcv_patch_view *view, struct fcv_run *run) {
+  const int64_t vl = p->kernels->vl, columns = p->walk.axis[2].count;
+  int64_t runs = 0;
+  for (int64_t n = 0; n < view->size[0]; n++)
+    for (int64_t z = 0; z < view->size[1]; z++)
+      for (int64_t y = 0; y < view->size[2]; y++) {
+        struct fcv_patch_cursor cursor = {{view->lo[0] + n, view->lo[1] + z, view->lo[2] + y, 0}};
+        struct fcv_patch_run first;
+        int64_t to;
+        fcv_patch_runs(p, view, 1, &cursor, &first, &to);
+        for (int64_t q = 0; q < columns; q += vl) {
+          const int64_t at = fcv_min(q, columns - vl);
+          run[runs++] = (struct fcv_run){first.from + at, to + at};
+        }
+      }
+  return runs;
+}
+
+/* Rows that fill their runs by less lose to patches, whose runs are parts of vectors: 64x19x19 3->32 3x3, 17 of 32
+ * lanes, took 0.44 ms, 0.51 by runs, its weight gradient 0.55 and 0.74; with 26 of 32 runs gain. */
+int fcv_fills_runs(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  struct fcv_walk joined = *walk;
+  fcv_join_rows(&joined, 1, k->vl);
+  const struct fcv_axis *x = &joined.axis[2];
+  return x->out_step == 1 && x->count >= k->vl && 4 * x->count >= 3 * fcv_round_up(x->count, k->vl);
 }

@@ -79,6 +79,7 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_input(const fcv_conv *, const void *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
+    fcv_status fcv_conv_grad_weight_bias(const fcv_conv *, const void *, const void *, void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
     bint fcv_turns(const fcv_conv *, fcv_pass)
     double fcv_expected_cost(const fcv_conv *, fcv_pass)
@@ -440,7 +441,7 @@ cdef class Convolution:
         cdef const void *pb
         cdef void *pgx
         cdef void *pgw
-        cdef void *pgb
+        cdef void *pgb = NULL
         cdef fcv_status status
         if not (arrays.take(gy, self.y_elements, &pgy) and arrays.take(x, self.x_elements, &px)
                 and arrays.take(w, self.w_elements, &pw)
@@ -454,14 +455,18 @@ cdef class Convolution:
             with nogil:
                 status = fcv_conv_grad_input(&conv, pgy, pw, NULL, pgx)
             check(status)
+        if of_bias and bias is not None:
+            gb = arrays.result(bias.shape, conv.geometry.co, &pgb)
         if of_weight:
             gw = arrays.result(w.shape, self.w_elements, &pgw)
             ask(&conv, weight_algorithm)
             with nogil:
-                status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
+                if pgb:
+                    status = fcv_conv_grad_weight_bias(&conv, px, pgy, pgw, pgb)
+                else:
+                    status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
             check(status)
-        if of_bias and bias is not None:
-            gb = arrays.result(bias.shape, conv.geometry.co, &pgb)
+        elif gb is not None:
             with nogil:
                 status = fcv_conv_grad_bias(&conv, pgy, pgb)
             check(status)

@@ -5,8 +5,8 @@
 
 /* Lane i of sum[s] becomes the sum of the lanes of acc[s * VL + i]: pairs of vectors are halved until VL are one. */
 #define add_lanes NAME(add_lanes)
-INLINE void add_lanes(vec acc[SUMS * VL], vec sum[SUMS]) {
-  int count = SUMS * VL;
+INLINE void add_lanes(vec *acc, vec *sum, const int sums) {
+  int count = sums * VL;
   UNROLL(8)
   for (int width = VL; width > 1; width /= 2) {
     count /= 2;
@@ -15,7 +15,7 @@ INLINE void add_lanes(vec acc[SUMS * VL], vec sum[SUMS]) {
       acc[i] = even_lanes(acc[2 * i], acc[2 * i + 1]) + odd_lanes(acc[2 * i], acc[2 * i + 1]);
   }
   UNROLL(16)
-  for (int s = 0; s < SUMS; s++) sum[s] = acc[s];
+  for (int s = 0; s < sums; s++) sum[s] = acc[s];
 }
 
 #define dots_body NAME(dots_body)
@@ -56,7 +56,7 @@ INLINE void dots_body(const struct fcv_dots_tile *tile, const int rows) {
 
   vec sum[SUMS];
   real value[SUMS * VL];
-  add_lanes(acc, sum);
+  add_lanes(acc, sum, SUMS);
   UNROLL(16)
   for (int s = 0; s < SUMS; s++) store(value + s * VL, sum[s]);
   for (int i = 0; i < tile->m; i++) {

@@ -19,6 +19,8 @@
 #include "pool_inl.h"
 #include "softmax_inl.h"
 #include "resample_inl.h"
+#include "run_dots_inl.h"
+#include "runs_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
 #include "winograd_inl.h"
@@ -60,6 +62,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .winograd_grad_weight = {NAME(winograd_grad_weight_2), NAME(winograd_grad_weight_4)},
     .transpose = NAME(transpose),
     .patches = NAME(patches),
+    .runs = NAME(runs),
+    .run_dots = NAME(run_dots),
     .pad_rows = NAME(pad_rows),
     .merge_rows = NAME(merge_rows),
     .add_rows = NAME(add_rows),

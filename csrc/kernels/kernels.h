@@ -232,6 +232,55 @@ struct fcv_patches {
   int64_t pitch;
 };
 typedef void fcv_patches_fn(const struct fcv_patches *patches);
+
+/* Products of weights with the pixels of runs, which are read where they lie: m rows of y, a plane apart.
+ *
+ *     y[i * y_plane + run.to + l] = activation(bias[i] + sum over t < terms of
+ *                                              w[t][i] * x[run.from + offset[t] + l])        i < m <= mr, l < VL
+ *
+ *       x: run 0 + offset[0] --> l l l ... VL         w: t=0 | i i i ... m        y: i=0, run 0 --> l l l ... VL
+ *          run 0 + offset[1] -->  l l l ... VL           t=1 | i i i ... m           i=0, run 1 --> l l l ... VL
+ *           ...                                          ...                          ...
+ *
+ * Summed in the order of t, starting from the bias. Runs may overlap in y, where they are then the same. */
+struct fcv_run {
+  int64_t from, to;
+};
+struct fcv_runs {
+  int64_t terms, count;  /* count: of runs */
+  const int64_t *offset; /* [terms] */
+  const struct fcv_run *run;
+  const void *x;
+  const void *w;    /* [terms][m] */
+  const void *bias; /* [m], or NULL for zero */
+  void *y;
+  int64_t y_plane;
+  int m;
+  int activation; /* as in struct fcv_igemm_tile */
+  double slope;
+};
+typedef void fcv_runs_fn(const struct fcv_runs *runs);
+
+/* Products of rows with rows, which are read where they lie, run by run: one tile of m x db sums of vectors.
+ *
+ *     c[i * db + j] = sum over r < rows, s < row_runs, l < VL of a[i * a_pitch + run.to + l] *
+ *                                                                b[run.from + offset[j] + l]       i < m <= da, j < db
+ *
+ * with run = run[r * row_runs + s]; of the last run of each row the first skip lanes count as zero. Added to what c
+ * holds where accumulate is set. c has whole vectors, of which the rest may hold anything. There are VL sums for each
+ * i and j, in the order of runs, which are added pairwise. Meanwhile the same runs of ahead_rows rows from ahead on,
+ * a_pitch apart, are fetched into L2; nothing there needs to be readable. */
+struct fcv_run_dots {
+  int64_t rows, row_runs, skip;
+  const struct fcv_run *run; /* [rows][row_runs] */
+  const int64_t *offset;     /* [db] */
+  const void *a, *b, *ahead;
+  int64_t a_pitch, ahead_rows;
+  void *c;
+  int m, accumulate;
+};
+typedef void fcv_run_dots_fn(const struct fcv_run_dots *dots);
+
 /* Rows with padding: y[r][i] = 0 for i < before, then x[r][j * step] for j < count, then 0 for i < after; above and
  * below them rows of zeros. Up to VL - 1 elements behind each row are written as well; rows are in order. */
 struct fcv_pad_rows {
@@ -442,6 +491,8 @@ struct fcv_kernels {
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
   fcv_patches_fn *patches;
+  fcv_runs_fn *runs;
+  fcv_run_dots_fn *run_dots;
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
   fcv_add_rows_fn *add_rows;

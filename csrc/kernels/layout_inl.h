@@ -143,7 +143,10 @@ static void NAME(patches)(const struct fcv_patches *p) {
     patches_of(p, 3, 0);
     break;
   case 4:
-    patches_of(p, 4, 0);
+    if (p->taps == 1)
+      patches_of(p, 4, 256 / sizeof(real));
+    else
+      patches_of(p, 4, 0);
     break;
   default:
     patches_of(p, 0, 0);
@@ -198,6 +201,10 @@ static void NAME(pad_rows)(const struct fcv_pad_rows *pad) {
         store(to, load(x));
       else if (i < count)
         copy_part(to, x, count);
+    } else if (step == 2 && count >= VL && r + 1 < rows) { /* an element behind the last one may be read */
+      for (; i + VL <= count; i += VL) store(to + i, even_lanes(load(x + 2 * i), load(x + 2 * i + VL)));
+      if (i < count)
+        store(to + count - VL, even_lanes(load(x + 2 * (count - VL)), load(x + 2 * count - VL)));
     } else {
       for (; step == 2 && i < count && (i + VL <= count || i == 0) && end - x - 2 * i >= 2 * VL; i += VL)
         store(to + i, even_lanes(load(x + 2 * i), load(x + 2 * i + VL)));

@@ -176,6 +176,13 @@ static void check_gradients(const struct problem *p, const struct fcv_conv *conv
   bound = bounds(&direct, FCV_GRAD_WEIGHT, g->co, pixels, p->gb_size);
   FOR_THREADS(gb, (size_t)g->co * size, fcv_conv_grad_bias(conv, gy, gb));
   expect_near("gb", dtype, g->co, gb, NULL, p->gb, bound);
+
+  /* Together. */
+  FOR_THREADS(gb, (size_t)g->co * size, fcv_conv_grad_weight_bias(conv, x, gy, gw, gb));
+  expect_near("gb with gw", dtype, g->co, gb, NULL, p->gb, bound);
+  free(bound);
+  bound = bounds(conv, FCV_GRAD_WEIGHT, w_count(g), pixels, p->gw_size);
+  expect_near("gw with gb", dtype, w_count(g), gw, w_order, p->gw, bound);
   free(bound);
 }
 
