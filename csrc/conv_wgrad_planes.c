@@ -1,15 +1,18 @@
 /* Weight gradient of channels-first arrays, gw[j][term] = sum over pixels of gy[j][pixel] * patches[term][pixel].
  *
  * Both are rows along pixels: gy as it stands in memory, patches by patches.c, and neither is transposed. A unit takes
- * a block of input channels and a range of output channels, and goes through all boxes of outputs in order, some pixels
- * at a time: it copies the patches of its terms for them, then multiplies tiles of a few rows of gy, which stay in L1,
- * with all of its patches, which stay in L2. Blocks and boxes depend on the shape alone, so that every number of
- * threads adds up the same sums. */
+ * a chunk of the boxes of outputs, a block of input channels and a range of output channels. It goes through its boxes
+ * in order, some pixels at a time: it copies the patches of its terms for them, then multiplies tiles of a few rows of
+ * gy, which stay in L1, with all of its patches, which stay in L2. Chunks have sums of their own, which are added up in
+ * the end. Blocks, boxes and chunks depend on the shape alone, so that every number of threads adds up the same sums.
+ */
 #include "internal.h"
 
 enum {
   TERMS = 96,              /* of a block of channels, unless one has more: their rows stay in L2 */
-  STAGE_BYTES = 256 << 10, /* padded rows of a unit's channels */
+  STAGE_BYTES = 128 << 10, /* padded rows of a unit's channels */
+  CHUNKS = 16,             /* at most, */
+  CHUNK_BYTES = 1 << 20,   /* and all their sums */
   FEW_CHANNELS = 4,
   FEW_PIXELS = 128, /* adding up the lanes of the sums takes as long as so many pixels */
 };
@@ -19,12 +22,15 @@ struct sums {
   struct fcv_patcher patcher;
   struct fcv_weight_view view;
   int64_t blocks, splits; /* of a group's input channels; ranges of its output channels */
+  int64_t chunks;         /* of boxes */
+  int64_t weights;        /* elements of gw */
   int64_t row, pitch;     /* pixels at a time at most; elements between rows of patches */
   int64_t plane;          /* of gy */
   int64_t thread_bytes;
   const int64_t *column; /* [term of a block]: its element in gw, from that of the block's first */
   const char *gy;
   char *gw, *thread_memory;
+  char *sums; /* of the chunks after the first, as gw */
 };
 
 struct unit_memory {
@@ -128,18 +134,20 @@ static void add_box(const struct sums *d, int64_t first, int64_t last, int64_t c
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct sums *d = context;
   const struct fcv_walk *walk = &d->patcher.walk;
-  const int64_t split = unit % d->splits, block = unit / d->splits % d->blocks, group = unit / d->splits / d->blocks;
+  const int64_t split = unit % d->splits, block = unit / d->splits % d->blocks, rest = unit / d->splits / d->blocks;
+  const int64_t group = rest % walk->groups, chunk = rest / walk->groups;
   const int64_t first = walk->nc * split / d->splits, last = walk->nc * (split + 1) / d->splits;
   const int64_t channel = block * d->patcher.channels, channels = fcv_min(d->patcher.channels, walk->kc - channel);
-  const int64_t boxes = fcv_product(d->patcher.boxes);
+  const int64_t boxes = fcv_product(d->patcher.boxes), begin = boxes * chunk / d->chunks;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  char *gw = d->gw + (group * d->view.group + channel * d->view.k + first * d->view.j) * d->kernels->size;
-  for (int64_t box = 0; box < boxes; box++) {
+  char *gw = chunk == 0 ? d->gw : d->sums + (chunk - 1) * d->weights * d->kernels->size;
+  gw += (group * d->view.group + channel * d->view.k + first * d->view.j) * d->kernels->size;
+  for (int64_t box = begin; box < boxes * (chunk + 1) / d->chunks; box++) {
     struct fcv_patch_view view;
     fcv_patch_box(&d->patcher, box, &view);
     fcv_patch_read(&d->patcher, group * walk->kc + channel, channels, memory.stage, &view);
-    add_box(d, group * walk->nc + first, group * walk->nc + last, channels, box > 0, &view, &memory, gw);
+    add_box(d, group * walk->nc + first, group * walk->nc + last, channels, box > begin, &view, &memory, gw);
   }
 }
 
@@ -179,13 +187,19 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   fcv_patcher_plan(patcher, STAGE_BYTES, d.row, 1);
   const double products = (double)(walk->n * d.plane) * (double)(taps * walk->kc) * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
-  const int64_t units = walk->groups * d.blocks, wanted = threads > 1 ? 4 * threads : 1;
+  d.weights = walk->groups * walk->nc * walk->kc * taps;
+  d.chunks = 1;
+  while (2 * d.chunks <= fcv_min(fcv_product(patcher->boxes), CHUNKS) &&
+         2 * d.chunks * d.weights * k->size <= CHUNK_BYTES)
+    d.chunks *= 2;
+  const int64_t units = d.chunks * walk->groups * d.blocks, wanted = threads > 1 ? 4 * threads : 1;
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), walk->nc / k->da));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
   const int64_t patcher_at = fcv_reserve(&bytes, fcv_patcher_bytes(patcher));
   const int64_t column_at = fcv_reserve(&bytes, patcher->channels * taps * (int64_t)sizeof(int64_t));
+  const int64_t sums_at = fcv_reserve(&bytes, (d.chunks - 1) * d.weights * k->size);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
@@ -195,7 +209,9 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   find_columns(&d, (int64_t *)(memory + column_at));
   d.column = (int64_t *)(memory + column_at);
   d.thread_memory = memory + threads_at;
+  d.sums = memory + sums_at;
   fcv_parallel_for(units * d.splits, threads, sum_unit, &d);
+  k->sum_rows(d.chunks - 1, d.weights, d.sums, d.weights, gw);
   fcv_scratch_give(memory);
   return FCV_OK;
 }
