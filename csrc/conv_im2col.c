@@ -6,7 +6,10 @@
  * with the weights gives the gradient of the patches, whose rows are added to the pixels they came from. */
 #include "internal.h"
 
-enum { COLUMN_BYTES = 256 << 10 }; /* of the patches' gradient at a time */
+enum {
+  COLUMN_BYTES = 256 << 10, /* of the patches' gradient at a time */
+  BAND_KERNELS = 4,         /* heights of the kernel in a band, since bands share rows of gy */
+};
 
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
                 const struct fcv_box *box, int64_t first, int64_t count, int row_taps, const void **pointers,
@@ -31,7 +34,8 @@ struct col2im {
   struct fcv_walk packs; /* of the weights: k over output channels, j over input channels */
   struct fcv_panels panels;
   int64_t taps;   /* as the kernel sees them: one where those of few channels share panels */
-  int64_t splits; /* units of an image, which share out its panels: few images are to keep all threads busy */
+  int64_t splits; /* units of an image, which share out its panels: few images are to keep all threads busy, */
+  int64_t bands;  /* or where panels are shared bands of its rows */
   int64_t block;  /* pixels at a time */
   int64_t row;    /* elements of a pixel's patch: [tap][padded channels of all groups], or [padded terms] */
   int64_t thread_bytes;
@@ -137,17 +141,43 @@ static void add_patches(const struct col2im *d, const struct range *range, const
   }
 }
 
+/* Rows first .. last - 1 of gx, of any slice, and the rows of gy that meet them. */
+struct band {
+  int64_t first, last, gy_first, gy_last;
+};
+
+static struct fcv_met taps_in_band(const struct fcv_axis *axis, int64_t o, const struct band *band) {
+  struct fcv_met met = fcv_taps_inside(axis, o);
+  for (; met.lo < met.hi && met.first < band->first; met.lo++) met.first += axis->shift_step;
+  while (met.lo < met.hi && met.first + (met.hi - 1 - met.lo) * axis->shift_step >= band->last) met.hi--;
+  return met;
+}
+
+static struct band find_band(const struct col2im *d, int64_t index) {
+  const struct fcv_axis *axis = &d->walk.axis[1];
+  struct band band = {.first = axis->in * index / d->bands, .last = axis->in * (index + 1) / d->bands};
+  band.gy_last = axis->count;
+  if (d->bands == 1)
+    return band;
+  struct fcv_met met = taps_in_band(axis, band.gy_first, &band);
+  while (band.gy_first < axis->count && met.lo >= met.hi) met = taps_in_band(axis, ++band.gy_first, &band);
+  met = taps_in_band(axis, band.gy_last - 1, &band);
+  while (band.gy_last > band.gy_first && met.lo >= met.hi) met = taps_in_band(axis, --band.gy_last - 1, &band);
+  return band;
+}
+
 /* The same where the taps of a kernel row are neighbours, in a patch and in gx: a pixel's rows in one call. */
-static void add_rows(const struct col2im *d, int64_t image, int64_t first, int64_t count,
+static void add_rows(const struct col2im *d, const struct band *band, int64_t image, int64_t first, int64_t count,
                      const struct unit_memory *memory) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = d->walk.axis;
-  const int64_t size = k->size, ci = d->walk.kc, row = axis[2].in * ci, end = fcv_product(d->conv->geometry.in) * ci;
-  char *gx = d->gx + image * end * size;
+  const int64_t size = k->size, ci = d->walk.kc, row = axis[2].in * ci, plane = axis[1].in * row;
+  const int64_t end = d->bands > 1 ? band->last * row : axis[0].in * plane;
+  char *gx = d->gx + image * axis[0].in * plane * size;
   for (int64_t i = 0; i < count; i++) {
     const int64_t q = first + i, oy = q / axis[2].count % axis[1].count;
     const struct fcv_met z = fcv_taps_inside(&axis[0], q / axis[2].count / axis[1].count);
-    const struct fcv_met y = fcv_taps_inside(&axis[1], oy), x = fcv_taps_inside(&axis[2], q % axis[2].count);
+    const struct fcv_met y = taps_in_band(&axis[1], oy, band), x = fcv_taps_inside(&axis[2], q % axis[2].count);
     struct fcv_add_rows add = {
         .rows = y.hi - y.lo,
         .columns = (x.hi - x.lo) * ci,
@@ -173,8 +203,9 @@ static void add_rows(const struct col2im *d, int64_t image, int64_t first, int64
 /* Adds to gx, which is zero. */
 static void col2im_unit(const void *context, int64_t unit, int thread) {
   const struct col2im *d = context;
-  const int64_t image = unit / d->splits;
+  const int64_t image = unit / d->splits / d->bands;
   const struct range range = range_of(d, unit % d->splits);
+  const struct band band = find_band(d, unit / d->splits % d->bands);
   const struct fcv_geometry *g = &d->conv->geometry;
   const int64_t size = d->kernels->size, in = fcv_product(g->in), out = fcv_product(g->out);
   const int first = d->conv->layout == FCV_CHANNELS_FIRST;
@@ -189,11 +220,13 @@ static void col2im_unit(const void *context, int64_t unit, int thread) {
   }
   const struct fcv_source source = fcv_source_in_place(&d->walk, gx, d->zero, size);
   const struct fcv_box box = {.size = {1, g->out[0], g->out[1]}};
-  for (int64_t q = 0; q < out; q += d->block) {
-    const int64_t count = fcv_min(d->block, out - q);
+  const int64_t begin = d->bands > 1 ? band.gy_first * g->out[2] : 0;
+  const int64_t end = d->bands > 1 ? band.gy_last * g->out[2] : out;
+  for (int64_t q = begin; q < end; q += d->block) {
+    const int64_t count = fcv_min(d->block, end - q);
     multiply(d, &range, gy + q * g->co * size, count, &memory);
     if (d->taps < fcv_walk_taps(&d->walk))
-      add_rows(d, image, q, count, &memory);
+      add_rows(d, &band, image, q, count, &memory);
     else
       add_patches(d, &range, &source, &box, q, count, &memory);
   }
@@ -256,7 +289,9 @@ static fcv_status add_pixel_by_pixel(const struct fcv_conv *conv, const struct f
   const int64_t panels = g->groups == 1 && taps == fcv_walk_taps(&d.walk) ? d.panels.per_group : 1;
   int threads = fcv_threads_for(work);
   d.splits = g->n < 4 * threads && threads > 1 ? fcv_min(panels, fcv_ceil_div(4 * threads, g->n)) : 1;
-  threads = (int)fcv_min(threads, g->n * d.splits);
+  const int64_t most = d.taps < fcv_walk_taps(&d.walk) && g->in[0] == 1 ? g->in[1] / (BAND_KERNELS * g->kernel[1]) : 1;
+  d.bands = g->n < 2 * threads && threads > 1 ? fcv_max(1, fcv_min(most, fcv_ceil_div(2 * threads, g->n))) : 1;
+  threads = (int)fcv_min(threads, g->n * d.splits * d.bands);
 
   int64_t bytes = 0;
   const int64_t packed_at = fcv_reserve(&bytes, padded * taps * d.packs.kc * k->size);
@@ -272,7 +307,7 @@ static fcv_status add_pixel_by_pixel(const struct fcv_conv *conv, const struct f
   fcv_pack_weights(k, &d.packs, view, w, memory + packed_at, fcv_threads_for((double)(d.row * d.packs.kc)));
   if (conv->layout == FCV_CHANNELS_LAST)
     fcv_clear(gx, g->n * g->ci * fcv_product(g->in) * k->size);
-  fcv_parallel_for(g->n * d.splits, threads, col2im_unit, &d);
+  fcv_parallel_for(g->n * d.splits * d.bands, threads, col2im_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

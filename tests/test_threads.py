@@ -158,6 +158,42 @@ def both(name, *arguments, **options):
     }
 
 
+def shared_out(shape, filters, kernel, **options):
+    """Name and call of a convolution and of its gradients, whose work is shared out in a way of its own."""
+    first = options.get("data_format") == "channels_first"
+    channels = shape[1] if first else shape[-1]
+    x = normal(*shape)
+    w = normal(filters, channels, *kernel) if first else normal(*kernel, channels, filters)
+    gy = normal(*F.conv2d(x, w, **options).shape)
+    name = f"{shape}, {filters} filters {kernel} {options}"
+    return {
+        f"conv2d, {name}": partial(F.conv2d, x, w, **options),
+        f"conv2d_backward, {name}": partial(F.conv2d_backward, gy, x, w, **options),
+    }
+
+
+FIRST = {"data_format": "channels_first"}
+SHARED_OUT = (
+    # Winograd: ranges of output channels, pieces, boxes.
+    ((1, 15, 14, 70), 130, (3, 3), {"padding": 1, "algorithm": "winograd_4x4", **LAST}),
+    ((1, 70, 15, 14), 130, (3, 3), {"padding": 1, "algorithm": "winograd_4x4", **FIRST}),
+    ((1, 57, 55, 35), 66, (3, 3), {"padding": 1, "algorithm": "winograd_4x4", **LAST}),
+    ((2, 35, 57, 55), 66, (3, 3), {"padding": 1, "algorithm": "winograd_2x2", **FIRST}),
+    # Direct: staged boxes; planes cut into rows; chunks of the weight gradient.
+    ((2, 15, 13, 1024), 70, (1, 1), {"algorithm": "direct", **LAST}),
+    ((1, 64, 24, 25), 70, (1, 1), {"algorithm": "direct", **FIRST}),
+    ((1, 64, 17, 17), 70, (5, 1), {"padding": (2, 0), "algorithm": "direct", **FIRST}),
+    ((3, 40, 41, 48), 35, (3, 3), {"stride": 2, "algorithm": "im2col", **LAST}),
+    # Few channels: bands of col2im, chunks of runs and of patches.
+    ((1, 97, 90, 3), 40, (7, 7), {"stride": 2, "padding": 3, "algorithm": "im2col", **LAST}),
+    ((1, 97, 90, 3), 40, (3, 5), {"dilation": (5, 1), "algorithm": "im2col", **LAST}),
+    ((1, 90, 41, 2), 33, (2, 3), {"stride": (5, 2), "padding": 1, "algorithm": "im2col", **LAST}),
+    ((9, 3, 47, 51), 40, (5, 5), {"algorithm": "direct", **FIRST}),
+    ((90, 1, 28, 28), 19, (7, 7), {"stride": 2, "padding": 1, "algorithm": "direct", **FIRST}),
+)
+for shape, filters, kernel, options in SHARED_OUT:
+    OPERATIONS |= shared_out(shape, filters, kernel, **options)
+
 SIGNAL, SIGNAL_WEIGHT = normal(5, 33, 2003), normal(65, 33, 5)
 VOLUME, VOLUME_WEIGHT = normal(2, 17, 13, 21, 22), normal(33, 17, 3, 3, 3)
 BIAS = normal(65)
