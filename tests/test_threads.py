@@ -164,11 +164,11 @@ def shared_out(shape, filters, kernel, **options):
     channels = shape[1] if first else shape[-1]
     x = normal(*shape)
     w = normal(filters, channels, *kernel) if first else normal(*kernel, channels, filters)
-    gy = normal(*F.conv2d(x, w, **options).shape)
+    gy, b = normal(*F.conv2d(x, w, **options).shape), normal(filters)
     name = f"{shape}, {filters} filters {kernel} {options}"
     return {
-        f"conv2d, {name}": partial(F.conv2d, x, w, **options),
-        f"conv2d_backward, {name}": partial(F.conv2d_backward, gy, x, w, **options),
+        f"conv2d, {name}": partial(F.conv2d, x, w, b, **options),
+        f"conv2d_backward, {name}": partial(F.conv2d_backward, gy, x, w, b, **options),
     }
 
 
