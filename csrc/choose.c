@@ -261,7 +261,7 @@ static void count_sum_direct(const struct shape *s, struct work *work) {
   count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
   work->of[POINTERS] = s->outputs * s->taps / span;
   work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
-  if (s->conv->weight_layout == FCV_CHANNELS_FIRST && !fcv_wgrad_turns(s->conv, s->walk))
+  if (s->conv->weight_layout == FCV_CHANNELS_FIRST && !fcv_wgrad_transposes(s->conv, s->walk))
     work->of[PARTIAL] = work->of[WEIGHTS];
 }
 

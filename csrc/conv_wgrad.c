@@ -31,7 +31,7 @@ struct wgrad {
   const struct fcv_walk *walk;
   struct fcv_panels panels;
   int64_t taps, m, rows; /* taps as the kernel sees them; values of one; tiles over them */
-  int64_t splits, parts; /* units: parts of a panel's tiles, or 0, all tiles of all panels; and of the taps */
+  int64_t splits, parts; /* parts of a panel's tiles, or 0, all tiles of all panels; and of the taps */
   int64_t channels;      /* over all groups' panels */
   struct fcv_stage stage;
   int64_t boxes, chunks;
@@ -39,20 +39,21 @@ struct wgrad {
   struct fcv_box box;
   struct fcv_source source;
   int64_t pixels, blocks; /* of the box */
-  int64_t units, thread_bytes;
+  int64_t all, units;     /* parts; units, of one each, or where sums are transposed of several */
+  int64_t thread_bytes;
   int staged;               /* x is */
   int row_taps, patch_rows; /* the taps of a kernel row are one; patches are made of kernel rows */
   int summed;               /* gw holds the sums of earlier boxes */
   const char *next[2];      /* x and gy of the next box, which is fetched into L2 meanwhile, and their */
   int64_t lines[2];         /* lines of 64 bytes */
   const char *x, *gy, *zero;
-  char *gw; /* [tap][m][co], or if turned [co][m][tap] */
-  int turned;
+  char *gw;          /* [tap][m][co], or if sums are transposed [co][m][tap] */
+  int transposes;    /* tiles of sums, on their way to gw */
   char *sums;        /* of the chunks after the first, as gw */
   char *team_memory; /* of threads that share the phases of a box: see lay_out */
   int64_t team_bytes;
   char *packed, *staged_x, *thread_memory;
-  const void **a; /* where gw is turned: [block][tap][PIXELS] */
+  const void **a; /* where sums are transposed: [block][tap][PIXELS] */
   int patches;    /* are made: im2col */
   char *patch;    /* [block][group][pixel][m] */
 };
@@ -80,7 +81,7 @@ static void pack_block(const void *context, int64_t block, int thread) {
     fcv_im2col(d->kernels, d->walk, &d->source, &d->box, first, count, d->patch_rows, (const void **)offset,
                block_patches(d, block));
   fcv_indirect_outputs(d->walk, &d->box, first, count, d->conv->layout, co, offset);
-  for (int64_t tap = 0; d->turned && tap < d->taps; tap++)
+  for (int64_t tap = 0; d->transposes && tap < d->taps; tap++)
     point(d, block, tap, count, d->a + (block * d->taps + tap) * PIXELS);
   for (int64_t group = 0; group < d->walk->groups; group++)
     for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
@@ -113,16 +114,17 @@ static void fetch(const struct wgrad *d, int64_t call, int64_t calls, struct fcv
   tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
 }
 
-/* What a unit sums: some tiles of each of some panels, over some taps. */
+/* What is summed together: some tiles of each of some panels, over some taps. */
 struct part {
   int64_t panel0, panel1, row0, row1, tap0, tap1;
   int64_t m0; /* of the first tile */
 };
 
-/* Units that follow each other have neighbours in gw. */
-static struct part find_part(const struct wgrad *d, int64_t unit) {
+/* Parts that follow each other have neighbours in gw. */
+static struct part find_part(const struct wgrad *d, int64_t number) {
   const int64_t panels = d->walk->groups * d->panels.per_group, tiles = fcv_max(1, panels * d->splits);
-  const int64_t index = d->turned ? unit / d->parts : unit % tiles, part = d->turned ? unit % d->parts : unit / tiles;
+  const int64_t index = d->transposes ? number / d->parts : number % tiles,
+                part = d->transposes ? number % d->parts : number / tiles;
   struct part p = {.panel1 = panels, .row1 = d->rows};
   if (d->splits > 0) {
     p.panel0 = index / d->splits;
@@ -161,9 +163,9 @@ static void sum_block(const struct wgrad *d, const struct part *part, int64_t pa
   const struct place p = find_place(d, panel);
   const int64_t size = k->size, count = fcv_min(PIXELS, d->pixels - block * PIXELS), taps = part->tap1 - part->tap0;
   const int64_t co = d->walk->groups * d->walk->nc, group = p.group * (d->patches ? count * d->m : d->walk->kc);
-  const int64_t gw_pitch = d->turned ? taps * p.width : co, calls = d->units * d->blocks * taps;
-  char *gw = d->turned ? sums + (tap - part->tap0) * p.width * size
-                       : d->gw + ((tap * d->m + part->m0) * co + p.group * d->walk->nc + p.channel) * size;
+  const int64_t gw_pitch = d->transposes ? taps * p.width : co, calls = d->all * d->blocks * taps;
+  char *gw = d->transposes ? sums + (tap - part->tap0) * p.width * size
+                           : d->gw + ((tap * d->m + part->m0) * co + p.group * d->walk->nc + p.channel) * size;
   for (int64_t row = part->row0, m = part->m0, end; row < part->row1; row++, m = end) {
     end = d->m * (row + 1) / d->rows;
     struct fcv_wgrad_tile tile = {
@@ -175,7 +177,7 @@ static void sum_block(const struct wgrad *d, const struct part *part, int64_t pa
         .gw = gw + (m - part->m0) * gw_pitch * size,
         .gw_pitch = gw_pitch,
         .m = (int)(end - m),
-        .n = (int)(d->turned ? p.width : p.n),
+        .n = (int)(d->transposes ? p.width : p.n),
         .accumulate = d->summed || block > 0,
     };
     fetch(d, call++, calls * (part->panel1 - part->panel0) * (part->row1 - part->row0), &tile);
@@ -194,22 +196,26 @@ static void put(const struct wgrad *d, const struct part *part, const char *sums
     d->kernels->transpose(whole * taps, p.n, sums, p.width, gw + m * d->taps * size, pitch);
 }
 
-static void sum_unit(const void *context, int64_t unit, int thread) {
-  const struct wgrad *d = context;
-  const struct part part = find_part(d, unit);
+static void sum_part(const struct wgrad *d, int64_t index, char *memory) {
+  const struct part part = find_part(d, index);
   const int64_t taps = part.tap1 - part.tap0, rows = part.row1 - part.row0;
-  char *memory = d->thread_memory + thread * d->thread_bytes;
-  int64_t call = unit * d->blocks * taps * (part.panel1 - part.panel0) * rows;
+  int64_t call = index * d->blocks * taps * (part.panel1 - part.panel0) * rows;
   for (int64_t block = 0; block < d->blocks; block++)
     for (int64_t tap = part.tap0; tap < part.tap1; tap++) {
-      const void **a = d->turned ? d->a + (block * d->taps + tap) * PIXELS : (const void **)memory;
-      if (!d->turned)
+      const void **a = d->transposes ? d->a + (block * d->taps + tap) * PIXELS : (const void **)memory;
+      if (!d->transposes)
         point(d, block, tap, fcv_min(PIXELS, d->pixels - block * PIXELS), a);
       for (int64_t panel = part.panel0; panel < part.panel1; panel++, call += rows)
         sum_block(d, &part, panel, tap, block, a, memory, call);
     }
-  if (d->turned)
+  if (d->transposes)
     put(d, &part, memory);
+}
+
+static void sum_unit(const void *context, int64_t unit, int thread) {
+  const struct wgrad *d = context;
+  for (int64_t part = d->all * unit / d->units; part < d->all * (unit + 1) / d->units; part++)
+    sum_part(d, part, d->thread_memory + thread * d->thread_bytes);
 }
 
 /* Channels last: a box's rows are neighbours in memory, or as good as. */
@@ -269,7 +275,7 @@ static int64_t weights_bytes(const struct fcv_kernels *kernels, const struct fcv
   return fcv_walk_taps(walk) * walk->kc * walk->groups * walk->nc * kernels->size;
 }
 
-int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   int64_t met = walk->n, outputs = walk->n;
   for (int i = 0; i < FCV_AXES; i++) {
@@ -286,7 +292,7 @@ int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk) {
 static int64_t count_chunks(const struct wgrad *d, int64_t outputs) {
   const int64_t weights = weights_bytes(d->kernels, d->walk);
   int64_t chunks = 1;
-  for (int64_t more = 2; !d->turned && more <= CHUNKS; more *= 2)
+  for (int64_t more = 2; !d->transposes && more <= CHUNKS; more *= 2)
     if (more * more * CHUNK_PIXELS <= outputs && more * weights <= CHUNK_BYTES)
       chunks = more;
   return chunks;
@@ -299,7 +305,7 @@ static void cut_pixels(struct wgrad *d, int64_t outputs) {
   const int conflicts = pixel % CONFLICT == 0;
   const int in_place = d->patches ? !d->patch_rows : !conflicts && !(d->row_taps && fcv_pads_rows(d->walk));
   const int64_t box = weights_bytes(k, d->walk) > BOX_BYTES ? MORE_BYTES : BOX_BYTES;
-  const int64_t pixels = d->turned ? INT64_MAX / 2 / pixel : box / (pixel + (patch + d->channels) * k->size);
+  const int64_t pixels = d->transposes ? INT64_MAX / 2 / pixel : box / (pixel + (patch + d->channels) * k->size);
   const struct fcv_axis *y = &d->walk->axis[1], *x = &d->walk->axis[2];
   /* Rows that a dilated kernel passes over are on top, or a box would have one row of outputs: 1x28x28 512->512 3x3,
    * dilation 4, took 32 ms, 23 since. */
@@ -314,11 +320,12 @@ static void cut_pixels(struct wgrad *d, int64_t outputs) {
 }
 
 /* Into units, so that every thread has some. In gw few sums stay in L1 while a block of gy meets all taps; of many,
- * those of one tap meet all blocks. Returns the bytes that a unit's sums take elsewhere. */
+ * those of one tap meet all blocks. Transposed sums of a panel are written by one thread, if that leaves work for all:
+ * parts are short pieces of gw's rows, and share lines. Returns the bytes that a part's sums take elsewhere. */
 static int64_t cut_sums(struct wgrad *d, int threads) {
   const int64_t tile = d->kernels->mi * d->panels.width * d->kernels->size, wanted = threads > 1 ? 8 * threads : 1;
   const int64_t panels = d->walk->groups * d->panels.per_group;
-  if (d->turned) {
+  if (d->transposes) {
     const int64_t together = fcv_min(UNIT_BYTES / (tile * d->taps), d->rows * panels / wanted);
     d->splits = fcv_ceil_div(d->rows, fcv_max(1, together));
     d->parts = fcv_ceil_div(d->taps, fcv_max(1, TAPS_BYTES / tile));
@@ -327,8 +334,10 @@ static int64_t cut_sums(struct wgrad *d, int threads) {
     d->parts = weights_bytes(d->kernels, d->walk) <= FEW_BYTES && threads == 1 ? 1 : d->taps;
     d->splits = d->parts >= wanted ? 0 : fcv_min(d->rows, fcv_ceil_div(wanted, d->parts * panels));
   }
-  d->units = fcv_max(1, panels * d->splits) * d->parts;
-  return d->turned ? fcv_ceil_div(d->rows, d->splits) * tile * fcv_ceil_div(d->taps, d->parts) : 0;
+  d->all = d->units = fcv_max(1, panels * d->splits) * d->parts;
+  if (d->transposes && (panels >= 4 * threads || panels % threads == 0))
+    d->units = panels;
+  return d->transposes ? fcv_ceil_div(d->rows, d->splits) * tile * fcv_ceil_div(d->taps, d->parts) : 0;
 }
 
 /* The memory of a team, or without base its size. */
@@ -341,7 +350,7 @@ static int64_t lay_out(struct wgrad *d, int threads, char *base) {
   const int64_t pointers = PIXELS * (d->patches ? taps : 1) * (int64_t)sizeof(void *);
   int64_t bytes = 0;
   d->thread_bytes = fcv_round_up(fcv_max(sums, pointers), 64);
-  const int64_t a = fcv_reserve(&bytes, d->turned ? most * d->taps * (int64_t)sizeof(void *) : 0);
+  const int64_t a = fcv_reserve(&bytes, d->transposes ? most * d->taps * (int64_t)sizeof(void *) : 0);
   const int64_t packed = fcv_reserve(&bytes, most * d->channels * size);
   const int64_t staged_x = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
   const int64_t patches = fcv_reserve(&bytes, d->patches ? most * patch + d->kernels->mi * size : 0);
@@ -432,7 +441,7 @@ static int plan(struct wgrad *d, int64_t outputs) {
   d->patches = d->conv->algorithm == FCV_IM2COL;
   d->row_taps = !d->patches && fcv_use_row_taps(walk);
   d->patch_rows = d->patches && fcv_use_row_taps(walk);
-  d->turned = fcv_wgrad_turns(d->conv, walk);
+  d->transposes = fcv_wgrad_transposes(d->conv, walk);
   const int64_t span = d->patches ? taps : d->row_taps ? walk->axis[2].taps : 1;
   fcv_panels(k, walk->nc, &d->panels);
   d->channels = walk->groups * fcv_panels_channels(&d->panels);
@@ -465,7 +474,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   const int threads = plan(&d, outputs);
   d.apart = threads > 1 && (d.chunks >= 2 * threads || d.chunks == threads);
   const int of_team = d.apart ? 1 : threads, teams = d.apart ? threads : 1;
-  const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.turned;
+  const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.transposes;
   const int64_t zeros = fcv_max(walk.groups * walk.kc, d.m) * k->size + fcv_max(k->mi, k->vl) * k->size;
   d.team_bytes = lay_out(&d, of_team, NULL);
   int64_t bytes = 0;

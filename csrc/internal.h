@@ -413,7 +413,7 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
 /* conv_wgrad.c */
 /* Whether the sums are transposed tile by tile, as gw is [co][k][tap] and x and gy stay at hand meanwhile. */
-int fcv_wgrad_turns(const struct fcv_conv *conv, const struct fcv_walk *walk);
+int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 /* conv_wgrad_planes.c: the same for few input channels, channels first. */
 enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a tile stay in L1 */

@@ -565,51 +565,46 @@ cdef int check_pass(int direction) except -1:
     return 0
 
 
+cdef int read_pass(fcv_conv *conv, geometry, bint float64, bint channels_last, bint weight_channels_last, int direction,
+                   int algorithm) except -1:
+    """A pass without arrays, of which something is asked."""
+    read_geometry(geometry, &conv.geometry)
+    conv.dtype = FCV_F64 if float64 else FCV_F32
+    describe(conv, channels_last, weight_channels_last, algorithm)
+    check_pass(direction)
+    return 0
+
+
 def choose(geometry, bint float64, bint channels_last, int direction, int algorithm):
     cdef fcv_conv conv
     cdef fcv_algorithm chosen
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, channels_last, channels_last, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, float64, channels_last, channels_last, direction, algorithm)
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
 
 
 def turns(geometry, bint float64, bint channels_last, int direction, int algorithm):
     cdef fcv_conv conv
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, channels_last, channels_last, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, float64, channels_last, channels_last, direction, algorithm)
     return fcv_turns(&conv, <fcv_pass>direction)
 
 
 def expected_cost(geometry, bint float64, bint channels_last, int direction, int algorithm):
     cdef fcv_conv conv
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, channels_last, channels_last, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, float64, channels_last, channels_last, direction, algorithm)
     return fcv_expected_cost(&conv, <fcv_pass>direction)
 
 
 def expected_work(geometry, bint channels_last, int direction, int algorithm):
     cdef fcv_conv conv
     cdef double work[FCV_WORK_KINDS]
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F32
-    describe(&conv, channels_last, channels_last, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, False, channels_last, channels_last, direction, algorithm)
     return fcv_expected_work(&conv, <fcv_pass>direction, work), list(work)
 
 
 def toeplitz_multiplications(geometry, bint float64, int direction, int algorithm):
     cdef fcv_conv conv
     cdef int64_t count
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, True, True, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, float64, True, True, direction, algorithm)
     check(fcv_multiplications_toeplitz(&conv, <fcv_pass>direction, &count))
     return count
 
@@ -619,10 +614,7 @@ def workspace_bytes(geometry, bint float64, bint channels_last, bint weight_chan
     cdef fcv_conv conv
     cdef int64_t bytes = 0
     cdef fcv_status status
-    read_geometry(geometry, &conv.geometry)
-    conv.dtype = FCV_F64 if float64 else FCV_F32
-    describe(&conv, channels_last, weight_channels_last, algorithm)
-    check_pass(direction)
+    read_pass(&conv, geometry, float64, channels_last, weight_channels_last, direction, algorithm)
     conv.workspace = &bytes
     if direction == 0:
         status = fcv_conv_forward(&conv, NULL, NULL, NULL, NULL)
