@@ -1,12 +1,16 @@
 /* The weight gradient by Winograd's algorithm stays in its domain: dU[e] = V[e]^T (A gy A^T)[e], summed over all tiles,
- * then gw = G^T dU G. A unit of work sums some input channels x some output channels over all blocks of tiles, so that
- * what a thread transforms and sums stays in its caches; a block that several units meet is transformed for each. */
+ * then gw = G^T dU G. Tiles are dealt out to chunks with sums of their own, which are added up before the last step. A
+ * unit of work is a chunk; where threads are more, some input channels x some output channels of a chunk, and a block
+ * of tiles is transformed for each unit that meets it. So what a thread transforms and sums stays in its caches. */
 #include "winograd.h"
 
 enum {
   BLOCK_BYTES = 8 << 20, /* V and M of a block; dU is added to once a block */
   TRANSFORMED = 12,      /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
   LEAST_TILES = 64,      /* of a block */
+  CHUNKS = 32,           /* at most, */
+  CHUNK_TILES = 128,     /* times their number: of as many tiles at least, or adding sums up would show, */
+  CHUNK_BYTES = 8 << 20, /* and all their sums */
   ROWS = 8,
   COLUMNS = 64, /* input and output channels that are transposed together */
 };
@@ -17,10 +21,11 @@ struct wgrad {
   struct fcv_stage stage, gy_stage;
   int staged;
   int64_t boxes, most;            /* tiles of a block */
-  int64_t row_parts, panel_parts; /* units: parts of the input channels x parts of the panels */
+  int64_t chunks;                 /* units: chunks of the tiles, or boxes, */
+  int64_t row_parts, panel_parts; /* x parts of the input channels x parts of the panels */
   struct fcv_source source, gy_source;
   const char *x, *gy;
-  char *sums, *gw; /* sums: dU, [point][k][co] */
+  char *sums, *gw; /* sums: dU, [chunk][point][k][co] */
   int64_t sums_point;
   char *thread_memory;
   int64_t thread_bytes;
@@ -35,6 +40,7 @@ struct block {
   int64_t first, last;    /* panels */
   struct fcv_factor v, m;
   const void **a;
+  char *sums;                    /* of its chunk */
   char *stage, *gy_stage, *taps; /* taps: [ROWS][tap][COLUMNS] */
   int summed;                    /* sums holds those of earlier blocks */
 };
@@ -85,16 +91,15 @@ static void sum_point(const struct wgrad *d, const struct block *b, int64_t poin
     const int64_t first = kc * row / rows;
     tile.m = (int)(kc * (row + 1) / rows - first);
     tile.a_bytes = first * k->size;
-    tile.gw = d->sums + point * d->sums_point + ((b->k0 + first) * co + j0) * k->size;
+    tile.gw = b->sums + point * d->sums_point + ((b->k0 + first) * co + j0) * k->size;
     k->wgrad[width / k->vl - 1](&tile);
   }
 }
 
-/* A box's tiles, block by block. */
-static void sum_box(const struct wgrad *d, const struct fcv_box *box, struct block *b) {
-  b->tiles = fcv_tiles(&d->w, box);
-  for (; b->tiles.first < b->tiles.all; b->tiles.first += d->most) {
-    b->tiles.count = fcv_min(d->most, b->tiles.all - b->tiles.first);
+/* Tiles first .. last - 1 of a box, block by block. */
+static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, struct block *b) {
+  for (b->tiles.first = first; b->tiles.first < last; b->tiles.first += d->most) {
+    b->tiles.count = fcv_min(d->most, last - b->tiles.first);
     fcv_winograd_transform(&d->w, &b->tiles, &b->input, &b->v);
     fcv_winograd_transform(&d->w, &b->tiles, &b->grad_output, &b->m);
     for (int64_t point = 0; point < d->w.points; point++)
@@ -141,6 +146,29 @@ static void put_first(const struct wgrad *d, const struct block *b) {
     }
 }
 
+static void put(const struct wgrad *d, const struct block *b) {
+  if (d->w.conv->weight_layout == FCV_CHANNELS_LAST)
+    put_last(d, b);
+  else
+    put_first(d, b);
+}
+
+/* The chunks' sums for some input channels, added up in order and put. */
+static void put_unit(const void *context, int64_t unit, int thread) {
+  const struct wgrad *d = context;
+  const int64_t size = d->w.kernels->size, co = d->w.walk->nc, chunk = d->w.points * d->sums_point;
+  struct block b = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
+  b.k0 = unit * ROWS;
+  b.k1 = fcv_min(d->w.walk->kc, b.k0 + ROWS);
+  b.j1 = co;
+  for (int64_t point = 0; point < d->w.points; point++) {
+    char *sums = d->sums + point * d->sums_point + b.k0 * co * size;
+    d->w.kernels->sum_rows(d->chunks - 1, (b.k1 - b.k0) * co, sums + chunk, chunk / size, sums);
+  }
+  put(d, &b);
+}
+
 /* A stage of some of the channels. */
 static struct fcv_stage some_channels(const struct wgrad *d, const struct fcv_walk *walk, int64_t first, int64_t last) {
   struct fcv_stage stage;
@@ -150,45 +178,61 @@ static struct fcv_stage some_channels(const struct wgrad *d, const struct fcv_wa
   return stage;
 }
 
-static void sum_unit(const void *context, int64_t unit, int thread) {
-  const struct wgrad *d = context;
+/* A unit's channels, and where it finds them. */
+static void find_channels(const struct wgrad *d, int64_t row_part, int64_t panel_part, struct block *b) {
+  const struct fcv_walk *walk = d->w.walk;
+  const int64_t size = d->w.kernels->size, panels = d->w.panels.per_group;
+  b->k0 = walk->kc * row_part / d->row_parts;
+  b->k1 = walk->kc * (row_part + 1) / d->row_parts;
+  b->first = panels * panel_part / d->panel_parts;
+  b->last = panels * (panel_part + 1) / d->panel_parts;
+  b->j0 = b->first * d->w.panels.width;
+  b->j1 = fcv_min(b->last * d->w.panels.width, walk->nc);
+  b->source = d->source;
+  b->gy_source = d->gy_source;
+  b->input = fcv_input_windows(&d->w, &b->source);
+  b->input.channels = b->k1 - b->k0;
+  b->input.first = d->staged ? 0 : b->k0 * size;
+  b->grad_output = fcv_grad_output_windows(&d->w, &b->gy_source);
+  b->grad_output.channels = b->j1 - b->j0;
+  b->grad_output.first = d->staged ? 0 : b->j0 * size;
+}
+
+/* Boxes first .. last - 1, staged. */
+static void sum_boxes(const struct wgrad *d, int64_t first, int64_t last, struct block *b) {
   const struct fcv_kernels *k = d->w.kernels;
   const struct fcv_walk *walk = d->w.walk;
-  const int64_t row_part = unit / d->panel_parts, panel_part = unit % d->panel_parts, panels = d->w.panels.per_group;
+  const fcv_layout layout = d->w.conv->layout;
+  const struct fcv_stage stage = some_channels(d, walk, b->k0, b->k1);
+  const struct fcv_stage gy_stage = some_channels(d, &d->gy_walk, b->j0, b->j1);
+  for (int64_t i = first; i < last; i++) {
+    struct fcv_box box;
+    fcv_stage_box(&stage, walk, i, &box);
+    fcv_stage_fill(k, &stage, walk, layout, d->x, &box, b->stage, 1, &b->source);
+    fcv_stage_fill(k, &gy_stage, &d->gy_walk, layout, d->gy, &box, b->gy_stage, 1, &b->gy_source);
+    b->source.zero = d->source.zero;
+    b->gy_source.zero = d->source.zero;
+    b->tiles = fcv_tiles(&d->w, &box);
+    sum_tiles(d, 0, b->tiles.all, b);
+  }
+}
+
+static void sum_unit(const void *context, int64_t unit, int thread) {
+  const struct wgrad *d = context;
+  const int64_t parts = d->row_parts * d->panel_parts, chunk = unit / parts, part = unit % parts;
   struct block b = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
-  b.k0 = walk->kc * row_part / d->row_parts;
-  b.k1 = walk->kc * (row_part + 1) / d->row_parts;
-  b.first = panels * panel_part / d->panel_parts;
-  b.last = panels * (panel_part + 1) / d->panel_parts;
-  b.j0 = b.first * d->w.panels.width;
-  b.j1 = fcv_min(b.last * d->w.panels.width, walk->nc);
-  b.source = d->source;
-  b.gy_source = d->gy_source;
-  b.input = fcv_input_windows(&d->w, &b.source);
-  b.input.channels = b.k1 - b.k0;
-  b.input.first = d->staged ? 0 : b.k0 * k->size;
-  b.grad_output = fcv_grad_output_windows(&d->w, &b.gy_source);
-  b.grad_output.channels = b.j1 - b.j0;
-  b.grad_output.first = d->staged ? 0 : b.j0 * k->size;
-  const struct fcv_stage stage = some_channels(d, walk, b.k0, b.k1);
-  const struct fcv_stage gy_stage = some_channels(d, &d->gy_walk, b.j0, b.j1);
-  struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
-  for (int64_t i = 0; i < d->boxes; i++) {
-    if (d->staged) {
-      const fcv_layout layout = d->w.conv->layout;
-      fcv_stage_box(&stage, walk, i, &box);
-      fcv_stage_fill(k, &stage, walk, layout, d->x, &box, b.stage, 1, &b.source);
-      fcv_stage_fill(k, &gy_stage, &d->gy_walk, layout, d->gy, &box, b.gy_stage, 1, &b.gy_source);
-      b.source.zero = d->source.zero;
-      b.gy_source.zero = d->source.zero;
-    }
-    sum_box(d, &box, &b);
+  find_channels(d, part / d->panel_parts, part % d->panel_parts, &b);
+  b.sums = d->sums + chunk * d->w.points * d->sums_point;
+  if (d->staged) {
+    sum_boxes(d, d->boxes * chunk / d->chunks, d->boxes * (chunk + 1) / d->chunks, &b);
+  } else {
+    const struct fcv_box box = {.size = {d->w.walk->n, 1, d->w.walk->axis[1].count}};
+    b.tiles = fcv_tiles(&d->w, &box);
+    sum_tiles(d, b.tiles.all * chunk / d->chunks, b.tiles.all * (chunk + 1) / d->chunks, &b);
   }
-  if (d->w.conv->weight_layout == FCV_CHANNELS_LAST)
-    put_last(d, &b);
-  else
-    put_first(d, &b);
+  if (d->chunks == 1)
+    put(d, &b);
 }
 
 /* Into parts of the channels: as many as threads, whose products and transformed tiles take least. */
@@ -210,15 +254,26 @@ static void cut_channels(struct wgrad *d, int threads) {
   }
 }
 
-/* Boxes and blocks depend on the shape alone: the same bits for every number of threads. */
+/* A power of two, so that threads get equal numbers. */
+static int64_t count_chunks(const struct wgrad *d, int64_t tiles) {
+  int64_t chunks = 1;
+  while (2 * chunks <= CHUNKS && 4 * chunks * chunks * CHUNK_TILES <= tiles &&
+         2 * chunks * d->w.points * d->sums_point <= CHUNK_BYTES)
+    chunks *= 2;
+  return chunks;
+}
+
+/* Boxes, chunks and blocks depend on the shape alone: the same bits for every number of threads. */
 static void cut_tiles(struct wgrad *d) {
   const struct fcv_kernels *k = d->w.kernels;
   const struct fcv_walk *walk = d->w.walk;
   struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
   d->boxes = 1;
+  d->chunks = count_chunks(d, fcv_tiles(&d->w, &box).all);
   d->staged = d->w.conv->layout == FCV_CHANNELS_FIRST;
   if (d->staged) {
-    d->boxes = fcv_winograd_boxes(&d->w, walk->kc * k->size, 1, &d->stage);
+    d->boxes = fcv_winograd_boxes(&d->w, walk->kc * k->size, d->chunks, &d->stage);
+    d->chunks = fcv_min(d->chunks, d->boxes);
     fcv_stage_like(&d->stage, k, &d->gy_walk, walk->nc * k->size, &d->gy_stage);
     fcv_stage_box(&d->stage, walk, 0, &box);
   }
@@ -241,14 +296,14 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
     return FCV_OK;
   }
   const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.w.points / (m * m));
-  cut_tiles(&d);
-  cut_channels(&d, threads);
   d.sums_point = fcv_point_bytes(weights);
+  cut_tiles(&d);
+  cut_channels(&d, (int)fcv_ceil_div(threads, d.chunks));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   const int64_t pixel = fcv_max(walk.kc, walk.nc) * k->size;
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.w.points * d.sums_point);
+  const int64_t sums_at = fcv_reserve(&bytes, d.chunks * d.w.points * d.sums_point);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
@@ -260,7 +315,9 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   memset(memory + zero_at, 0, (size_t)pixel);
   d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
   d.gy_source = fcv_source_in_place(&d.gy_walk, gy, memory + zero_at, k->size);
-  fcv_parallel_for(d.row_parts * d.panel_parts, threads, sum_unit, &d);
+  fcv_parallel_for(d.chunks * d.row_parts * d.panel_parts, threads, sum_unit, &d);
+  if (d.chunks > 1)
+    fcv_parallel_for(fcv_ceil_div(walk.kc, ROWS), threads, put_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }
