@@ -21,6 +21,7 @@ enum {
   TAPS_BYTES = 64 << 10, /* or of as many taps as fit */
   CHUNKS = 32,           /* at most, */
   CHUNK_PIXELS = 32,     /* times their number: of as many pixels at least, or adding sums up would show, */
+  CHUNK_MORE = 128,      /* the same where weights take more than BOX_BYTES, */
   CHUNK_BYTES = 8 << 20, /* and all their sums */
   CONFLICT = 512         /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
 };
@@ -290,10 +291,10 @@ int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *wal
 
 /* A power of two, so that threads get equal numbers. */
 static int64_t count_chunks(const struct wgrad *d, int64_t outputs) {
-  const int64_t weights = weights_bytes(d->kernels, d->walk);
+  const int64_t weights = weights_bytes(d->kernels, d->walk), least = weights > BOX_BYTES ? CHUNK_MORE : CHUNK_PIXELS;
   int64_t chunks = 1;
   for (int64_t more = 2; !d->transposes && more <= CHUNKS; more *= 2)
-    if (more * more * CHUNK_PIXELS <= outputs && more * weights <= CHUNK_BYTES)
+    if (more * more * least <= outputs && more * weights <= CHUNK_BYTES)
       chunks = more;
   return chunks;
 }
