@@ -289,14 +289,10 @@ int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *wal
          channels * k->size <= fcv_max(BOX_BYTES, fcv_min(weights_bytes(k, walk), ONE_BYTES));
 }
 
-/* A power of two, so that threads get equal numbers. */
 static int64_t count_chunks(const struct wgrad *d, int64_t outputs) {
   const int64_t weights = weights_bytes(d->kernels, d->walk), least = weights > BOX_BYTES ? CHUNK_MORE : CHUNK_PIXELS;
-  int64_t chunks = 1;
-  for (int64_t more = 2; !d->transposes && more <= CHUNKS; more *= 2)
-    if (more * more * least <= outputs && more * weights <= CHUNK_BYTES)
-      chunks = more;
-  return chunks;
+  const int64_t most = (int64_t)fmin(CHUNKS, sqrt((double)outputs / (double)least));
+  return d->transposes ? 1 : fcv_chunks(most, weights, CHUNK_BYTES);
 }
 
 /* Into boxes. */

@@ -188,10 +188,7 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   const double products = (double)(walk->n * d.plane) * (double)(taps * walk->kc) * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   d.weights = walk->groups * walk->nc * walk->kc * taps;
-  d.chunks = 1;
-  while (2 * d.chunks <= fcv_min(fcv_product(patcher->boxes), CHUNKS) &&
-         2 * d.chunks * d.weights * k->size <= CHUNK_BYTES)
-    d.chunks *= 2;
+  d.chunks = fcv_chunks(fcv_min(fcv_product(patcher->boxes), CHUNKS), d.weights * k->size, CHUNK_BYTES);
   const int64_t units = d.chunks * walk->groups * d.blocks, wanted = threads > 1 ? 4 * threads : 1;
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), walk->nc / k->da));
   d.thread_bytes = lay_out(&d, NULL, NULL);

@@ -184,15 +184,6 @@ static void write_group(const struct sums *d, int64_t group) {
   }
 }
 
-/* A power of two, so that threads get equal numbers. */
-static int64_t count_chunks(const struct sums *d) {
-  const int64_t boxes = fcv_product(d->patcher.boxes);
-  int64_t chunks = 1;
-  while (2 * chunks <= fcv_min(boxes, CHUNKS) && 2 * chunks * d->patcher.walk.groups * sums_bytes(d) <= CHUNK_BYTES)
-    chunks *= 2;
-  return chunks;
-}
-
 fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
                                void *gw, void *gb) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
@@ -213,7 +204,7 @@ fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_wal
   const double products = (double)(walk->n * d.plane) * (double)d.terms * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   const int64_t wanted = threads > 1 ? 4 * threads : 1;
-  d.chunks = count_chunks(&d);
+  d.chunks = fcv_chunks(fcv_min(fcv_product(patcher->boxes), CHUNKS), walk->groups * sums_bytes(&d), CHUNK_BYTES);
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, walk->groups * d.chunks), d.tiles));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 

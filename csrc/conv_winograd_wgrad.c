@@ -254,13 +254,9 @@ static void cut_channels(struct wgrad *d, int threads) {
   }
 }
 
-/* A power of two, so that threads get equal numbers. */
 static int64_t count_chunks(const struct wgrad *d, int64_t tiles) {
-  int64_t chunks = 1;
-  while (2 * chunks <= CHUNKS && 4 * chunks * chunks * CHUNK_TILES <= tiles &&
-         2 * chunks * d->w.points * d->sums_point <= CHUNK_BYTES)
-    chunks *= 2;
-  return chunks;
+  const int64_t most = (int64_t)fmin(CHUNKS, sqrt((double)tiles / CHUNK_TILES));
+  return fcv_chunks(most, d->w.points * d->sums_point, CHUNK_BYTES);
 }
 
 /* Boxes, chunks and blocks depend on the shape alone: the same bits for every number of threads. */

@@ -55,6 +55,14 @@ static inline int64_t fcv_parts(int64_t units, int64_t most) {
   return units < wanted ? fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), most)) : 1;
 }
 
+/* How many chunks of its pixels to sum apart, whose sums take some bytes each: at most so many, and a power of two, so
+ * that threads get equal numbers. */
+static inline int64_t fcv_chunks(int64_t most, int64_t sums_bytes, int64_t all_bytes) {
+  int64_t chunks = 1;
+  while (2 * chunks <= most && 2 * chunks * sums_bytes <= all_bytes) chunks *= 2;
+  return chunks;
+}
+
 /* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
 void *fcv_scratch_take(size_t bytes);
 void fcv_scratch_give(void *memory);
