@@ -40,12 +40,14 @@ enum method {
   SUM_PLANES,
   SUM_IM2COL,
   SUM_WINOGRAD,
+  INTERLEAVED,
+  SUM_INTERLEAVED,
   METHODS
 };
 
 /* A Sapphire Rapids with AVX-512, one core, float32, 300 layers a pass. Here too the prices of Winograd's weights are
- * set by hand: 1x7x7 512->512 3x3, weight gradient, took 4.9 ms, direct 2.1. A call of direct and of planes costs
- * nothing, so that they are taken for tiny layers. */
+ * set by hand, 1x7x7 512->512 3x3, weight gradient, took 4.9 ms, direct 2.1, and those of interleaved images. A call of
+ * direct and of planes costs nothing, so that they are taken for tiny layers. */
 static const struct work price_avx512[2][METHODS] =
     {
         [FCV_CHANNELS_FIRST] =
@@ -72,6 +74,8 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_DIRECT] = {{1.54, 0.767, 771, 97.4, 15.5, 0, 0, 18200}},
                 [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.29, 0.0743, 327, 0, 40, 23, 619, 0}},
+                [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
+                [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
             },
 };
 
@@ -104,6 +108,8 @@ static const struct work price[2][METHODS] =
                 [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
                 [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
                 [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
+                [INTERLEAVED] = {{1.9, 0, 60, 0, 0, 60, 0, 0}},
+                [SUM_INTERLEAVED] = {{2, 0, 60, 0, 0, 60, 0, 0}},
             },
 };
 
@@ -211,6 +217,13 @@ static void count_im2col(const struct shape *s, struct work *work) {
   const double unit = (double)(s->kernels->mr * fcv_im2col_tiles(s->kernels, (int64_t)(s->taps * s->kc)));
   if (work->of[WEIGHTS] * (double)s->kernels->size > FAR_BYTES)
     work->of[PARTIAL] = work->of[WEIGHTS] * s->outputs / unit;
+}
+
+static void count_interleaved(const struct shape *s, struct work *work) {
+  const double halves = 2 * s->walk->nc <= s->kernels->vl ? 1 : 2; /* of a vector, for a piece of a pixel */
+  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * (double)s->walk->nc;
+  work->of[STORES] = s->outputs * halves;
+  work->of[VALUES] = s->inputs * s->kc * halves;
 }
 
 /* By the walk of the forward pass: from gy to patches of x. */
@@ -326,6 +339,9 @@ static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorith
   } else if (algorithm == FCV_WINOGRAD_2X2 || algorithm == FCV_WINOGRAD_4X4) {
     method = gradient ? SUM_WINOGRAD : WINOGRAD;
     count_winograd(s, pass, algorithm == FCV_WINOGRAD_2X2 ? 2 : 4, &work);
+  } else if (fcv_use_interleaved(s->conv, s->walk)) {
+    method = gradient ? SUM_INTERLEAVED : INTERLEAVED;
+    count_interleaved(s, &work);
   } else if (gradient) {
     method = SUM_DIRECT;
     count_sum_direct(s, &work);

@@ -33,7 +33,8 @@ static int tile_size(const struct fcv_conv *c) {
   return c->algorithm == FCV_WINOGRAD_2X2 ? 2 : c->algorithm == FCV_WINOGRAD_4X4 ? 4 : 0;
 }
 
-/* Toeplitz matrices depend on the size of the input: what is packed for them is a copy of the weights as they are. */
+/* Toeplitz matrices depend on the size of the input, weights that are repeated for images take no time: what is packed
+ * for them is a copy of the weights as they are. */
 struct plain {
   int64_t w, bias, bytes;
 };
@@ -49,20 +50,22 @@ static struct plain plain_layout(const struct fcv_conv *c) {
   return plain;
 }
 
-static int packs_plain(const struct fcv_conv *c) {
-  return c->algorithm == FCV_TOEPLITZ || c->algorithm == FCV_TOEPLITZ_FULL;
+static int packs_plain(const struct fcv_conv *c, const struct fcv_walk *walk) {
+  return c->algorithm == FCV_TOEPLITZ || c->algorithm == FCV_TOEPLITZ_FULL || fcv_use_interleaved(c, walk);
 }
 
 static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                       const void *x, const void *w, const void *bias, void *y) {
   if (tile_size(c))
     return fcv_conv_winograd(c, walk, view, tile_size(c), x, w, bias, y);
-  if (packs_plain(c) && c->packed) {
+  if (packs_plain(c, walk) && c->packed) {
     w = (const char *)c->packed + plain_layout(c).w;
     bias = bias ? (const char *)c->packed + plain_layout(c).bias : NULL;
   }
   if (c->algorithm == FCV_TOEPLITZ)
     return fcv_conv_toeplitz(c, walk, view, x, w, bias, y);
+  if (fcv_use_interleaved(c, walk))
+    return fcv_conv_interleaved(c, walk, view, x, w, bias, y);
   if (fcv_use_planes(c, walk, view))
     return fcv_conv_planes(c, walk, view, x, w, bias, y);
   return fcv_conv_direct(c, walk, view, x, w, bias, y);
@@ -209,7 +212,7 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
     *bytes = fcv_winograd_packed_bytes(&c, &walk, tile_size(&c));
-  else if (packs_plain(&c))
+  else if (packs_plain(&c, &walk))
     *bytes = plain_layout(&c).bytes;
   else if (fcv_small_groups(&c))
     *bytes = fcv_depthwise_packed_bytes(&c);
@@ -220,6 +223,8 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   return FCV_OK;
 }
 
+enum { FORM_PANELS, FORM_PLANES, FORM_PLAIN, FORM_DEPTHWISE };
+
 int fcv_packed_form(const struct fcv_conv *conv) {
   struct fcv_conv c;
   int turned;
@@ -229,7 +234,9 @@ int fcv_packed_form(const struct fcv_conv *conv) {
     return 0;
   fcv_walk_forward(&c.geometry, &walk);
   fcv_weight_view(&c, 0, &view);
-  return fcv_small_groups(&c) ? 2 + fcv_depthwise_along_channels(&c, 0) : fcv_use_planes(&c, &walk, &view);
+  if (fcv_small_groups(&c))
+    return FORM_DEPTHWISE + fcv_depthwise_along_channels(&c, 0);
+  return packs_plain(&c, &walk) ? FORM_PLAIN : fcv_use_planes(&c, &walk, &view) ? FORM_PLANES : FORM_PANELS;
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
@@ -242,7 +249,7 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
   fcv_weight_view(&c, 0, &view);
   if (tile_size(&c))
     return fcv_winograd_pack(&c, &walk, &view, tile_size(&c), w, bias, packed);
-  if (packs_plain(&c)) {
+  if (packs_plain(&c, &walk)) {
     const struct plain plain = plain_layout(&c);
     const int64_t size = fcv_kernels(c.dtype)->size;
     memcpy((char *)packed + plain.w, w, (size_t)(weights_of(&c.geometry) * size));

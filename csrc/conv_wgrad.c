@@ -466,6 +466,8 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   }
   if (fcv_use_wgrad_planes(conv))
     return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
+  if (fcv_use_interleaved(conv, &walk))
+    return fcv_conv_wgrad_interleaved(conv, &walk, x, gy, gw);
 
   struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .x = x, .gy = gy};
   const int threads = plan(&d, outputs);

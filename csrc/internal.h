@@ -152,6 +152,8 @@ static inline int64_t fcv_panels_channels(const struct fcv_panels *panels) {
 static inline int64_t fcv_panel_width(const struct fcv_panels *panels, int64_t panel) {
   return panel + 1 < panels->per_group ? panels->width : panels->last;
 }
+/* Element offset in w of tap t of a walk, k = j = 0. */
+int64_t fcv_tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t);
 /* w to [group][panel][tap][k][width], zero past the last channel. */
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads);
@@ -400,6 +402,37 @@ int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
 /* conv.c: memory set to zero by all threads. */
 void fcv_clear(void *memory, int64_t bytes);
+/* conv_interleaved.c: direct convolution to few output channels, channels last, where it applies. Images of a set stand
+ * side by side; it is staged box by box, some rows of outputs of a slice each. */
+struct fcv_interleaved {
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  int64_t images, width, sets; /* images of a set, output channels of them all, sets */
+  int64_t rows, bands;         /* rows of outputs of a box at most, boxes of a slice */
+  int64_t columns;             /* of a staged row, padding included */
+  int64_t row, slice, channel; /* elements from one to the next: [channel][tap of a slice][row][column][width] */
+  int64_t stage_bytes;
+};
+struct fcv_interleaved_box {
+  int64_t image, slice, first, last; /* the first image; outputs of rows first .. last - 1 of a slice */
+};
+int fcv_use_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk);
+/* Boxes for stages of at most budget bytes, of which a row of outputs takes some as well, but one row. */
+void fcv_interleaved_plan(const struct fcv_kernels *k, const struct fcv_walk *walk, int64_t budget, int64_t row_bytes,
+                          struct fcv_interleaved *set);
+static inline int64_t fcv_interleaved_boxes(const struct fcv_interleaved *set) {
+  return set->sets * set->walk->axis[0].count * set->bands;
+}
+struct fcv_interleaved_box fcv_interleaved_box(const struct fcv_interleaved *set, int64_t number);
+/* image: scratch for a pointer of each. */
+void fcv_interleaved_stage(const struct fcv_interleaved *set, const void *x, const struct fcv_interleaved_box *box,
+                           const void **image, char *stage);
+fcv_status fcv_conv_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                                const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
+                                void *y);
+/* conv_wgrad_interleaved.c: the weight gradient where it applies to the forward pass. */
+fcv_status fcv_conv_wgrad_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                      const void *gy, void *gw);
 /* conv_toeplitz.c */
 fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,

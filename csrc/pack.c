@@ -19,8 +19,7 @@ struct pack {
 
 enum { BLOCK = 64, TAPS = 16 /* that are packed together */ };
 
-/* Element offset in w of tap t of a walk, k = j = 0. */
-static int64_t tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t) {
+int64_t fcv_tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t) {
   int64_t offset = 0;
   for (int i = FCV_AXES - 1; i >= 0; i--) {
     const struct fcv_axis *axis = &walk->axis[i];
@@ -107,18 +106,18 @@ static void pack_block(const struct pack *p, int64_t group, int64_t panel, int64
     clear_padding(size, k1 - k0, valid, width, to + (t * walk->kc + k0) * width * size);
   const int64_t pitch = tap_pitch(walk, p->view);
   if (taps > 1 && (pitch == 1 || pitch == -1)) {
-    pack_all_taps(p, w + tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
+    pack_all_taps(p, w + fcv_tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
     return;
   }
   for (int64_t t = 0; t < taps && p->view->j != 1 && p->view->k != 1; t += TAPS) {
     int64_t offset[TAPS], count = fcv_min(TAPS, taps - t);
-    for (int64_t i = 0; i < count; i++) offset[i] = tap_offset(walk, p->view, t + i);
+    for (int64_t i = 0; i < count; i++) offset[i] = fcv_tap_offset(walk, p->view, t + i);
     scatter(p, w, k0, k1, valid, width, count, offset, to + t * walk->kc * width * size);
   }
   if (p->view->j != 1 && p->view->k != 1)
     return;
   for (int64_t t = 0; t < taps; t++)
-    pack_tap(p, w + tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
+    pack_tap(p, w + fcv_tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
 }
 
 static void pack_unit(const void *context, int64_t unit, int thread) {
@@ -136,7 +135,7 @@ void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *wa
   fcv_panels(kernels, walk->nc, &p.panels);
   const int64_t size = kernels->size, full = p.panels.width, rows = k1 - k0;
   const int64_t channels = fcv_min(walk->nc, last * full) - first * full;
-  const char *from = (const char *)w + (tap_offset(walk, view, tap) + k0 * view->k + first * full * view->j) * size;
+  const char *from = (const char *)w + (fcv_tap_offset(walk, view, tap) + k0 * view->k + first * full * view->j) * size;
   const int64_t whole = view->j == 1 ? channels / full : 0; /* panels whose rows are copied side by side */
   for (int64_t k = 0; k < rows && whole > 0; k++)
     for (int64_t panel = 0; panel < whole; panel++)

@@ -190,6 +190,9 @@ SHARED_OUT = (
     ((1, 90, 41, 2), 33, (2, 3), {"stride": (5, 2), "padding": 1, "algorithm": "im2col", **LAST}),
     ((9, 3, 47, 51), 40, (5, 5), {"algorithm": "direct", **FIRST}),
     ((90, 1, 28, 28), 19, (7, 7), {"stride": 2, "padding": 1, "algorithm": "direct", **FIRST}),
+    # Few output channels: sets of images.
+    ((67, 28, 28, 1), 6, (5, 5), {"padding": 2, "algorithm": "direct", **LAST}),
+    ((40, 31, 30, 2), 3, (3, 3), {"stride": 2, "dilation": 2, "algorithm": "direct", **LAST}),
 )
 for shape, filters, kernel, options in SHARED_OUT:
     OPERATIONS |= shared_out(shape, filters, kernel, **options)

@@ -112,7 +112,7 @@ INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
   else if (d->taps == 3 && step == 2)
     depthwise_all(d, 2, 3, 2, plane);
   else if (d->taps == 5 && step == 1)
-    depthwise_all(d, 1, 5, 1, plane);
+    depthwise_all(d, VECTOR_BYTES == 64 ? 2 : 1, 5, 1, plane); /* where there are 32 registers */
   else
     depthwise_all(d, 2, 0, 0, plane);
 }

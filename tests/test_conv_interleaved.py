@@ -1,0 +1,138 @@
+"""Few output channels, channels last: images side by side, as the channels of one."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from oracle import assert_same_bits, small_integers
+
+import fastconv as fc
+import fastconv.functional as F
+from fastconv import reference
+
+Array = NDArray[Any]
+LAST = {"data_format": "channels_last"}
+
+
+class Case(NamedTuple):
+    """A convolution of `n` images (h, w, ci) with `co` filters (kh, kw)."""
+
+    n: int
+    h: int
+    w: int
+    ci: int
+    co: int
+    kh: int = 3
+    kw: int = 3
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments."""
+        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, **LAST}
+
+
+# More than a set of 16 images, and its pair, and less; every number of channels that leaves lanes empty.
+CHANNELS = [Case(n, 4, 6, 1 + co % 3, co) for co in range(1, 13) for n in (3, 8, 17, 33)]
+GEOMETRIES = [
+    Case(19, 28, 28, 1, 6, 5, 5, padding=2),
+    Case(32, 28, 28, 1, 8, 7, 7, stride=2),
+    Case(17, 9, 7, 2, 3, stride=(1, 2), padding=((0, 2), (1, 0))),
+    Case(18, 10, 12, 3, 5, stride=3, padding=((2, 0), (0, 4))),
+    Case(20, 11, 14, 2, 7, stride=(3, 1), padding=2, dilation=2),
+    Case(16, 9, 13, 2, 4, 2, 4, dilation=(1, 3)),
+    Case(40, 6, 9, 3, 6, 1, 5, padding=((0, 0), (4, 1))),
+    Case(40, 9, 6, 3, 6, 5, 1, padding=((4, 1), (0, 0))),
+    Case(16, 2, 2, 1, 3, padding=4),  # windows in the padding
+    Case(16, 3, 2, 1, 2, 5, 5, padding=2),  # the kernel larger than the image
+    Case(17, 90, 70, 2, 3),  # several boxes of a set
+]
+
+
+class Known(NamedTuple):
+    """Operands that are small integers, and results that are exact."""
+
+    x: Array
+    w: Array
+    b: Array
+    gy: Array
+    y: Array
+    gradients: tuple[Array, Array, Array]
+
+
+@cache
+def solved(case: Case) -> Known:
+    rng = np.random.default_rng(5)
+    x = small_integers(rng, (case.n, case.h, case.w, case.ci))
+    w, b = small_integers(rng, (case.kh, case.kw, case.ci, case.co)), small_integers(rng, (case.co,))
+    y = reference.conv2d(x, w, b, **case.options)
+    gy = small_integers(rng, y.shape)
+    return Known(x, w, b, gy, y, reference.conv2d_backward(gy, x, w, b, **case.options))
+
+
+@pytest.mark.parametrize("case", [*CHANNELS, *GEOMETRIES], ids=str)
+def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
+    known = solved(case)
+    x, w, b, gy = (array.astype(dtype) for array in known[:4])
+    np.testing.assert_array_equal(F.conv2d(x, w, b, **case.options, algorithm="direct"), known.y)
+    found = F.conv2d_backward(gy, x, w, b, **case.options, algorithm="direct")
+    for name, gradient, expected in zip(("input", "weight", "bias"), found, known.gradients, strict=True):
+        np.testing.assert_array_equal(gradient, expected, err_msg=name)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("case", GEOMETRIES[:4], ids=str)
+def test_activations_are_applied_once(case, activation, isa, dtype):
+    known = solved(case)
+    x, w, b = (array.astype(dtype) for array in known[:3])
+    direct = {"algorithm": "direct", **case.options}
+    expected = getattr(F, activation)(known.y.astype(dtype))
+    np.testing.assert_array_equal(F.conv2d(x, w, b, activation=activation, **direct), expected)
+    # Packed weights serve any number of images, also one, which stands beside no other.
+    prepared = F.prepare_conv2d(w, b, activation=activation, **direct)
+    for count in (case.n, 1, case.n - 1):
+        np.testing.assert_array_equal(prepared(x[:count]), expected[:count])
+
+
+@pytest.mark.parametrize("case", GEOMETRIES, ids=str)
+def test_threads_do_not_change_bits(case, isa, dtype, rng):
+    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved(case)[:4])
+    results = []
+    before = fc.get_num_threads()
+    try:
+        for number in (1, 2, 3):
+            fc.set_num_threads(number)
+            gradients = F.conv2d_backward(gy, x, w, b, **case.options)
+            results.append((F.conv2d(x, w, b, **case.options), *gradients))
+    finally:
+        fc.set_num_threads(before)
+    for other in results[1:]:
+        for one, first in zip(other, results[0], strict=True):
+            assert_same_bits(one, first)
+
+
+def test_an_image_does_not_depend_on_its_neighbours(isa, dtype, rng):
+    x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, 6)).astype(dtype)
+    direct = {"algorithm": "direct", "padding": 1, **LAST}
+    y = F.conv2d(x, w, **direct)
+    assert_same_bits(F.conv2d(x[::-1].copy(), w, **direct)[::-1].copy(), y)
+    x[5, 4, 4, 1] = np.nan
+    changed = F.conv2d(x, w, **direct)
+    others = np.ones(37, bool)
+    others[5] = False
+    assert_same_bits(changed[others], y[others])
+    np.testing.assert_array_equal(np.isnan(changed[5]), np.isnan(reference.conv2d(x[5:6], w, padding=1, **LAST)[0]))
+
+
+def test_gradients_meet_what_is_not_finite_where_the_formula_does(isa, dtype):
+    x, w = np.zeros((17, 6, 8, 1), dtype), np.ones((3, 3, 1, 6), dtype)
+    gy = np.zeros((17, 4, 6, 6), dtype)
+    x[16, 3, 7, 0], gy[16, 1, 5, 2] = np.inf, 1
+    _, gw, _ = F.conv2d_backward(gy, x, w, algorithm="direct", **LAST)
+    with np.errstate(invalid="ignore"):
+        _, expected, _ = reference.conv2d_backward(gy, x, w, **LAST)
+    np.testing.assert_array_equal(np.isfinite(gw), np.isfinite(expected))
