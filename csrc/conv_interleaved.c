@@ -14,8 +14,9 @@ enum {
 struct direct {
   const struct fcv_conv *conv;
   struct fcv_interleaved set;
-  int64_t groups, thread_bytes; /* groups: rows of taps of all input channels */
-  const char *w, *bias;         /* [group][tap][width], [width] or NULL */
+  int64_t span, groups, terms; /* taps of a group: kernel rows, or one; groups; terms of one */
+  int64_t thread_bytes;
+  const char *w, *bias; /* [group][term][width], [width] or NULL */
   const char *x;
   char *y, *thread_memory;
 };
@@ -75,14 +76,14 @@ void fcv_interleaved_plan(const struct fcv_kernels *k, const struct fcv_walk *wa
   set->width = set->images * walk->nc;
   set->sets = fcv_ceil_div(walk->n, set->images);
   set->columns = (x->count - 1) * x->in_step + (x->taps - 1) * x->shift_step + 1;
-  set->row = set->columns * set->width;
-  const int64_t above = (y->taps - 1) * y->shift_step + 1, each = walk->kc * z->taps * set->row * k->size;
+  set->pixel = walk->kc * set->width;
+  set->row = set->columns * set->pixel;
+  const int64_t above = (y->taps - 1) * y->shift_step + 1, each = z->taps * set->row * k->size;
   const int64_t more = fcv_max(0, budget - above * each - row_bytes) / fcv_max(1, y->in_step * each + row_bytes);
   set->bands = fcv_ceil_div(y->count, fcv_min(y->count, 1 + more));
   set->rows = fcv_ceil_div(y->count, set->bands);
   set->slice = ((set->rows - 1) * y->in_step + above) * set->row;
-  set->channel = z->taps * set->slice;
-  set->stage_bytes = (walk->kc * set->channel + k->vl) * k->size;
+  set->stage_bytes = (z->taps * set->slice + k->vl) * k->size;
 }
 
 struct fcv_interleaved_box fcv_interleaved_box(const struct fcv_interleaved *set, int64_t number) {
@@ -96,13 +97,13 @@ struct fcv_interleaved_box fcv_interleaved_box(const struct fcv_interleaved *set
   };
 }
 
-/* A row of channel c, at iz, iy of the input. */
+/* A row, at iz, iy of the input. */
 static void stage_row(const struct fcv_interleaved *set, const char *x, const struct fcv_interleaved_box *box,
-                      int64_t c, int64_t iz, int64_t iy, const void **image, char *to) {
+                      int64_t iz, int64_t iy, const void **image, char *to) {
   const struct fcv_kernels *k = set->kernels;
   const struct fcv_walk *walk = set->walk;
   const struct fcv_axis *axis = walk->axis;
-  const int64_t pixel = set->width * k->size, before = fcv_min(set->columns, fcv_max(0, -axis[2].shift));
+  const int64_t pixel = set->pixel * k->size, before = fcv_min(set->columns, fcv_max(0, -axis[2].shift));
   const int64_t after = fcv_max(before, fcv_min(set->columns, axis[2].in - axis[2].shift));
   if (iz < 0 || iz >= axis[0].in || iy < 0 || iy >= axis[1].in || before == after) {
     memset(to, 0, (size_t)(set->columns * pixel));
@@ -111,14 +112,14 @@ static void stage_row(const struct fcv_interleaved *set, const char *x, const st
   for (int64_t i = 0; i < set->images; i++) { /* past the last one it is repeated */
     const int64_t n = fcv_min(box->image + i, walk->n - 1);
     const int64_t at = ((n * axis[0].in + iz) * axis[1].in + iy) * axis[2].in + axis[2].shift + before;
-    image[i] = x + (at * walk->kc + c) * k->size;
+    image[i] = x + at * walk->kc * k->size;
   }
   memset(to, 0, (size_t)(before * pixel));
   k->repeat(&(struct fcv_interleave){
-      .pixels = after - before,
+      .pixels = (after - before) * walk->kc,
       .images = set->images,
       .count = walk->nc,
-      .step = walk->kc,
+      .step = 1,
       .image = image,
       .lanes = to + before * pixel,
   });
@@ -130,11 +131,16 @@ void fcv_interleaved_stage(const struct fcv_interleaved *set, const void *x, con
   const struct fcv_axis *z = &set->walk->axis[0], *y = &set->walk->axis[1];
   const int64_t rows = (box->last - box->first - 1) * y->in_step + (y->taps - 1) * y->shift_step + 1;
   const int64_t iy = box->first * y->in_step + y->shift, size = set->kernels->size;
-  for (int64_t c = 0; c < set->walk->kc; c++)
-    for (int64_t t = 0; t < z->taps; t++)
-      for (int64_t r = 0; r < rows; r++)
-        stage_row(set, x, box, c, box->slice * z->in_step + z->shift + t * z->shift_step, iy + r, image,
-                  stage + (c * set->channel + t * set->slice + r * set->row) * size);
+  for (int64_t t = 0; t < z->taps; t++)
+    for (int64_t r = 0; r < rows; r++)
+      stage_row(set, x, box, box->slice * z->in_step + z->shift + t * z->shift_step, iy + r, image,
+                stage + (t * set->slice + r * set->row) * size);
+}
+
+int64_t fcv_interleaved_tap(const struct fcv_interleaved *set, int64_t t) {
+  const struct fcv_axis *axis = set->walk->axis;
+  const int64_t x = t % axis[2].taps * axis[2].shift_step, y = t / axis[2].taps % axis[1].taps * axis[1].shift_step;
+  return t / axis[2].taps / axis[1].taps * set->slice + y * set->row + x * set->pixel;
 }
 
 /* A row of outputs to its images. */
@@ -172,19 +178,18 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_interleaved_stage(set, d->x, &box, memory.image, memory.stage);
   for (int64_t g = 0; g < d->groups; g++) {
-    const int64_t y = g % axis[1].taps, z = g / axis[1].taps; /* of all channels */
-    memory.x[g] = memory.stage + (z * set->slice + y * axis[1].shift_step * set->row) * k->size;
-    memory.w[g] = d->w + g * axis[2].taps * set->width * k->size;
+    memory.x[g] = memory.stage + fcv_interleaved_tap(set, g * d->span) * k->size;
+    memory.w[g] = d->w + g * d->terms * set->width * k->size;
   }
   struct fcv_depthwise lines = {
       .groups = d->groups,
-      .taps = axis[2].taps,
+      .taps = d->terms,
       .count = axis[2].count,
       .width = set->width,
       .x = memory.x,
       .w = memory.w,
-      .x_step = axis[2].in_step * set->width,
-      .x_tap = axis[2].shift_step * set->width,
+      .x_step = axis[2].in_step * set->pixel,
+      .x_tap = set->width,
       .w_tap = set->width,
       .y_step = set->width,
       .bias = d->bias,
@@ -206,11 +211,12 @@ static void repeat_row(const struct fcv_interleaved *set, const char *from, int6
   for (int64_t i = 1; i < set->images; i++) memcpy(to + i * bytes, to, (size_t)bytes);
 }
 
+/* [tap][input channel][width] */
 static void repeat_weights(const struct fcv_interleaved *set, const struct fcv_weight_view *view, const char *w,
                            char *to) {
   const int64_t size = set->kernels->size, taps = fcv_walk_taps(set->walk);
-  for (int64_t c = 0; c < set->walk->kc; c++)
-    for (int64_t t = 0; t < taps; t++, to += set->width * size)
+  for (int64_t t = 0; t < taps; t++)
+    for (int64_t c = 0; c < set->walk->kc; c++, to += set->width * size)
       repeat_row(set, w + (fcv_tap_offset(set->walk, view, t) + c * view->k) * size, view->j, to);
 }
 
@@ -221,9 +227,11 @@ fcv_status fcv_conv_interleaved(const struct fcv_conv *conv, const struct fcv_wa
   const struct fcv_axis *axis = walk->axis;
   struct direct d = {.conv = conv, .x = x, .y = y};
   fcv_interleaved_plan(k, walk, fcv_l2_bytes() / 2, 0, &d.set);
-  d.groups = walk->kc * axis[0].taps * axis[1].taps;
+  d.span = axis[2].shift_step == 1 ? axis[2].taps : 1;
+  d.groups = fcv_walk_taps(walk) / d.span;
+  d.terms = d.span * walk->kc;
   d.thread_bytes = lay_out(&d, NULL, NULL);
-  const int64_t weights = d.groups * axis[2].taps * d.set.width;
+  const int64_t weights = d.groups * d.terms * d.set.width;
   const double outputs = (double)(walk->n * axis[0].count * axis[1].count * axis[2].count);
   const int threads = fcv_threads_for(outputs * (double)(walk->nc * walk->kc * fcv_walk_taps(walk)));
 

@@ -89,28 +89,26 @@ static void sum_box(const struct sums *d, const struct fcv_interleaved_box *box,
   const struct fcv_interleaved *set = &d->set;
   const struct fcv_kernels *k = set->kernels;
   const struct fcv_axis *axis = set->walk->axis;
-  const int64_t columns = axis[2].taps, gy_row = axis[2].count * set->width;
+  const int64_t gy_row = axis[2].count * set->width;
   const int64_t rows = box->last - box->first, most = rows_together(d);
   fcv_interleaved_stage(set, d->x, box, memory->image, memory->stage);
   interleave_rows(d, box, memory);
   struct fcv_depthwise_sums add = {
       .taps = d->taps,
-      .columns = columns,
+      .columns = axis[2].taps,
       .count = axis[2].count,
       .width = set->width,
       .x = memory->x,
       .gw = memory->gw,
       .x_row = axis[1].in_step * set->row,
-      .x_step = axis[2].in_step * set->width,
-      .x_tap = axis[2].shift_step * set->width,
+      .x_step = axis[2].in_step * set->pixel,
+      .x_tap = axis[2].shift_step * set->pixel,
       .gy_row = gy_row,
       .gy_step = set->width,
   };
   for (int64_t c = 0; c < set->walk->kc; c++) {
     for (int64_t t = 0; t < d->taps; t++) {
-      const int64_t x = t % columns * add.x_tap, y = t / columns % axis[1].taps * axis[1].shift_step * set->row;
-      const int64_t z = t / columns / axis[1].taps * set->slice;
-      memory->x[t] = memory->stage + (c * set->channel + z + y + x) * k->size;
+      memory->x[t] = memory->stage + (fcv_interleaved_tap(set, t) + c * set->width) * k->size;
       memory->gw[t] = sums + (c * d->taps + t) * set->width * k->size;
     }
     for (int64_t r = 0; r < rows; r += most) {

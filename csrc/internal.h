@@ -410,7 +410,7 @@ struct fcv_interleaved {
   int64_t images, width, sets; /* images of a set, output channels of them all, sets */
   int64_t rows, bands;         /* rows of outputs of a box at most, boxes of a slice */
   int64_t columns;             /* of a staged row, padding included */
-  int64_t row, slice, channel; /* elements from one to the next: [channel][tap of a slice][row][column][width] */
+  int64_t pixel, row, slice;   /* elements from one to the next: [tap of a slice][row][column][channel][width] */
   int64_t stage_bytes;
 };
 struct fcv_interleaved_box {
@@ -424,6 +424,8 @@ static inline int64_t fcv_interleaved_boxes(const struct fcv_interleaved *set) {
   return set->sets * set->walk->axis[0].count * set->bands;
 }
 struct fcv_interleaved_box fcv_interleaved_box(const struct fcv_interleaved *set, int64_t number);
+/* The element where the box's first output finds tap t of channel 0. */
+int64_t fcv_interleaved_tap(const struct fcv_interleaved *set, int64_t t);
 /* image: scratch for a pointer of each. */
 void fcv_interleaved_stage(const struct fcv_interleaved *set, const void *x, const struct fcv_interleaved_box *box,
                            const void **image, char *stage);

@@ -4,12 +4,15 @@ A program is a graph as a list of steps in topological order, models within mode
 tensor has a slot: the inputs come first, then the output of each step.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+import fastconv.functional as F
 from fastconv._memory import empty_like
+from fastconv.activations import Relu
 from fastconv.graph import Graph, Node, Shape
 from fastconv.layers.base import Array, Call, Layer
 from fastconv.layers.input import InputLayer
@@ -30,12 +33,15 @@ class Step(NamedTuple):
         Slot that it fills.
     last_read : tuple of int
         Slots that no later step reads, and that are no outputs of the program.
+    rectified : bool
+        Whether the layer takes maxima of what the layer before ends with a ReLU for, and nothing else reads that.
     """
 
     layer: Layer
     inputs: tuple[int, ...]
     output: int
     last_read: tuple[int, ...] = ()
+    rectified: bool = False
 
 
 class Program(NamedTuple):
@@ -75,7 +81,7 @@ class Program(NamedTuple):
             return [slots[inner.reference(tensor)] for tensor in inner.outputs]
 
         outputs = tuple(inline(graph, list(range(len(graph.inputs)))))
-        return cls(len(graph.inputs), _with_last_reads(steps, outputs), outputs)
+        return cls(len(graph.inputs), _with_rectified(_with_last_reads(steps, outputs), outputs), outputs)
 
     def replaced(self, layers: Mapping[int, Layer]) -> Self:
         """Return the program with other layers in some steps, by the slots of their outputs."""
@@ -92,6 +98,9 @@ class Program(NamedTuple):
 
 class Executor:
     """One run of a program: forward, and where that was for training, backward.
+
+    The gradient of a ReLU before max pooling is taken behind it, where there are a few times less values: a maximum is
+    positive exactly where the value is that its gradient goes to.
 
     Parameters
     ----------
@@ -111,6 +120,7 @@ class Executor:
         self.trained: list[Layer] = []
         self._wanted: list[bool] = []
         self._calls: list[Call | None] = []
+        self._maxima: dict[int, Array] = {}
 
     def forward(self, inputs: Sequence[Any], training: bool = False, needs_inputs: bool = False) -> list[Array]:
         """Return the outputs.
@@ -119,7 +129,7 @@ class Executor:
         `needs_inputs` says that this includes the gradients of the inputs.
         """
         self._wanted = self._gradients_wanted(needs_inputs) if training else []
-        self._calls = []
+        self._calls, self._maxima = [], {}
         values = [*inputs, *[None] * len(self.program.steps)]
         for step in self.program.steps:
             layer, read, output = step.layer, step.inputs, step.output
@@ -133,6 +143,8 @@ class Executor:
             if training:
                 self._calls.append(call if self._wanted[output] else None)
                 del call
+                if step.rectified and self.inspect is None:
+                    self._maxima[output] = values[output]
             if self.inspect is not None:
                 self.inspect(layer, "output", values[output])
             for slot in step.last_read:
@@ -156,26 +168,32 @@ class Executor:
             raise RuntimeError("backward needs a forward pass with training=True before it, one for each call")
         self.trained = []
         slots: list[Any] = [None] * (program.inputs + len(program.steps))
+        plain: set[int] = set()  # slots whose gradient has the activation's behind it
         for slot, grad_output in zip(program.outputs, grads, strict=True):
             slots[slot] = _sum(slots[slot], grad_output)
         for step in reversed(program.steps):
             grad: Array | None = slots[step.output]
             slots[step.output] = None
             call = self._calls.pop()
+            maxima = self._maxima.pop(step.output, None)
             if grad is None or call is None:
                 continue
-            found = self._step_backward(step, call, grad)
-            del call, grad
+            if maxima is not None:
+                grad = F.relu_backward(grad, maxima)
+                plain.add(step.inputs[0])
+            found = self._step_backward(step, call, grad, step.output in plain)
+            del call, grad, maxima
             for slot, grad_input in zip(step.inputs, found, strict=True):
                 if self._wanted[slot]:
                     slots[slot] = _sum(slots[slot], grad_input)
         return slots[: program.inputs]
 
-    def _step_backward(self, step: Step, call: Call, grad_y: Array) -> Sequence[Array | None]:
-        """Return the gradients of a step's inputs."""
+    def _step_backward(self, step: Step, call: Call, grad_y: Array, plain: bool) -> Sequence[Array | None]:
+        """Return the gradients of a step's inputs; plain: the layer's activation has had its turn."""
         layer = step.layer
         earlier = dict(layer.grads) if layer in self.trained else {}
-        grad_x = layer.run_backward(call, grad_y, any(self._wanted[slot] for slot in step.inputs))
+        runs = layer.without_activation() if plain else layer
+        grad_x = runs.run_backward(call, grad_y, any(self._wanted[slot] for slot in step.inputs))
         for name, array in earlier.items():
             layer.grads[name] = layer.grads[name] + array
         if layer.trains and not earlier:
@@ -204,6 +222,12 @@ def _with_last_reads(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Ste
         result.append(step._replace(last_read=tuple({*step.inputs, step.output} - read_later)))
         read_later |= {*step.inputs, step.output}
     return tuple(reversed(result))
+
+
+def _with_rectified(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
+    reads = Counter([*(slot for step in steps for slot in step.inputs), *outputs])
+    once = {step.output for step in steps if isinstance(step.layer.activation, Relu) and reads[step.output] == 1}
+    return tuple(step._replace(rectified=step.layer.takes_maxima and step.inputs[0] in once) for step in steps)
 
 
 def _sum(first: Array | None, second: Array | None) -> Array | None:

@@ -115,17 +115,19 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
             assert_same_bits(one, first)
 
 
-def test_an_image_does_not_depend_on_its_neighbours(isa, dtype, rng):
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_an_image_does_not_depend_on_its_neighbours(dilation, isa, dtype, rng):
     x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, 6)).astype(dtype)
-    direct = {"algorithm": "direct", "padding": 1, **LAST}
+    direct = {"algorithm": "direct", "padding": 1, "dilation": dilation, **LAST}
     y = F.conv2d(x, w, **direct)
+    assert_same_bits(F.conv2d(x[:1], w, **direct), y[:1])  # also where it has none
     assert_same_bits(F.conv2d(x[::-1].copy(), w, **direct)[::-1].copy(), y)
     x[5, 4, 4, 1] = np.nan
     changed = F.conv2d(x, w, **direct)
     others = np.ones(37, bool)
     others[5] = False
     assert_same_bits(changed[others], y[others])
-    np.testing.assert_array_equal(np.isnan(changed[5]), np.isnan(reference.conv2d(x[5:6], w, padding=1, **LAST)[0]))
+    np.testing.assert_array_equal(np.isnan(changed[5]), np.isnan(F.conv2d(x[5:6], w, **direct)[0]))
 
 
 def test_gradients_meet_what_is_not_finite_where_the_formula_does(isa, dtype):

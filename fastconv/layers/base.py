@@ -103,6 +103,9 @@ class Layer(Configurable):
     activation: ActivationFunction | None = None
     """What the layer applies last, where it has such a thing."""
 
+    takes_maxima: ClassVar[bool] = False
+    """Whether each value of the output is one of the input's, the largest of some, and its gradient goes there."""
+
     several_inputs: bool = False
     """Whether the layer takes a list of inputs; shapes, arrays and gradients of its input are then lists, too."""
 

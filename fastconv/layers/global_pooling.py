@@ -56,6 +56,8 @@ class _GlobalAveragePooling(_GlobalPooling):
 
 
 class _GlobalMaxPooling(_GlobalPooling):
+    takes_maxima = True
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple[Array, Array | None]]:
         pool, _ = _MAXIMA[self.spatial]
         if training:  # one index a channel takes no memory to speak of, and saves a search

@@ -69,6 +69,8 @@ class Pooling(ImageLayer):
 
 
 class _MaxPooling(Pooling):
+    takes_maxima = True
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, tuple[Array, Array | None]]:
         pool, _ = _MAXIMA[self.spatial]
         # Indices from the forward pass save the backward pass a search that is slow where channels come first. Forward
