@@ -66,6 +66,8 @@ static fcv_status run(const struct fcv_conv *c, const struct fcv_walk *walk, con
     return fcv_conv_toeplitz(c, walk, view, x, w, bias, y);
   if (fcv_use_interleaved(c, walk))
     return fcv_conv_interleaved(c, walk, view, x, w, bias, y);
+  if (fcv_use_narrow(c, walk))
+    return fcv_conv_narrow(c, walk, view, x, w, bias, y);
   if (fcv_use_planes(c, walk, view))
     return fcv_conv_planes(c, walk, view, x, w, bias, y);
   return fcv_conv_direct(c, walk, view, x, w, bias, y);
@@ -216,6 +218,8 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
     *bytes = plain_layout(&c).bytes;
   else if (fcv_small_groups(&c))
     *bytes = fcv_depthwise_packed_bytes(&c);
+  else if (fcv_use_narrow(&c, &walk))
+    *bytes = fcv_narrow_packed_bytes(&c, &walk);
   else if (fcv_use_planes(&c, &walk, &view))
     *bytes = fcv_planes_packed_bytes(&c, &walk);
   else
@@ -223,7 +227,7 @@ fcv_status fcv_packed_bytes(const struct fcv_conv *conv, int64_t *bytes) {
   return FCV_OK;
 }
 
-enum { FORM_PANELS, FORM_PLANES, FORM_PLAIN, FORM_DEPTHWISE };
+enum { FORM_PANELS, FORM_PLANES, FORM_PLAIN, FORM_NARROW, FORM_DEPTHWISE };
 
 int fcv_packed_form(const struct fcv_conv *conv) {
   struct fcv_conv c;
@@ -236,7 +240,11 @@ int fcv_packed_form(const struct fcv_conv *conv) {
   fcv_weight_view(&c, 0, &view);
   if (fcv_small_groups(&c))
     return FORM_DEPTHWISE + fcv_depthwise_along_channels(&c, 0);
-  return packs_plain(&c, &walk) ? FORM_PLAIN : fcv_use_planes(&c, &walk, &view) ? FORM_PLANES : FORM_PANELS;
+  if (packs_plain(&c, &walk))
+    return FORM_PLAIN;
+  if (fcv_use_narrow(&c, &walk))
+    return FORM_NARROW;
+  return fcv_use_planes(&c, &walk, &view) ? FORM_PLANES : FORM_PANELS;
 }
 
 fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias, void *packed) {
@@ -259,6 +267,8 @@ fcv_status fcv_pack(const struct fcv_conv *conv, const void *w, const void *bias
   }
   if (fcv_small_groups(&c))
     fcv_depthwise_pack(&c, 0, w, bias, packed);
+  else if (fcv_use_narrow(&c, &walk))
+    fcv_narrow_pack(&c, &walk, &view, w, bias, packed);
   else if (fcv_use_planes(&c, &walk, &view))
     fcv_planes_pack(&c, &walk, &view, w, bias, packed);
   else

@@ -189,7 +189,9 @@ fcv_status fcv_conv_depthwise_planes(const struct fcv_conv *conv, int transposed
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   fcv_depthwise_first_packed(conv, &w, &bias);
-  struct planes d = {.conv = conv, .kernels = k, .planes = g->n * g->groups, .x = x, .w = w, .bias = bias, .y = y};
+  struct planes d = {.conv = conv, .kernels = k, .planes = g->n * g->groups, .x = x, .bias = bias, .y = y};
+  struct fcv_axis z;
+  find_axis(conv, transposed, 0, &z);
   find_axis(conv, transposed, 1, &d.rows);
   find_axis(conv, transposed, 2, &d.columns);
   struct fcv_axis walk[2];
@@ -199,6 +201,7 @@ fcv_status fcv_conv_depthwise_planes(const struct fcv_conv *conv, int transposed
   if (d.spread && find_spread(conv, 2, walk))
     d.odd_columns = walk[1];
   fcv_weight_view(conv, transposed, &d.view);
+  d.w = (const char *)w + z.kernel_start * d.view.kernel[0] * k->size; /* its one tap may be any of a deeper kernel */
   d.bands = fcv_min(d.rows.out, fcv_ceil_div(d.rows.out * d.columns.out, BAND));
   d.band = fcv_round_up(fcv_ceil_div(d.rows.out, d.bands), 2);
   d.bands = fcv_ceil_div(d.rows.out, d.band);

@@ -61,7 +61,7 @@ int fcv_use_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const struct fcv_axis *axis = walk->axis;
   if (conv->algorithm != FCV_DIRECT || conv->layout != FCV_CHANNELS_LAST || walk->groups != 1 || walk->nc == 0 ||
-      4 * walk->nc > 3 * k->vl || fcv_small_groups(conv))
+      !fcv_leaves_lanes_empty(k->vl, walk->nc) || fcv_small_groups(conv))
     return 0;
   const int64_t images = images_of(k, walk), terms = walk->kc * fcv_walk_taps(walk);
   return walk->n >= images && fcv_walk_taps(walk) >= LEAST_TAPS &&

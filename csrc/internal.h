@@ -402,6 +402,15 @@ int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
 /* conv.c: memory set to zero by all threads. */
 void fcv_clear(void *memory, int64_t bytes);
+/* Whether so few channels are to fill a vector with others, of other images. */
+static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 4 * channels <= 3 * vl; }
+/* conv_narrow.c: direct convolution to at most a vector of output channels, channels last, where it applies. */
+int fcv_use_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk);
+int64_t fcv_narrow_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+void fcv_narrow_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                     const void *w, const void *bias, char *packed);
+fcv_status fcv_conv_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                           const void *x, const void *w, const void *bias, void *y);
 /* conv_interleaved.c: direct convolution to few output channels, channels last, where it applies. Images of a set stand
  * side by side; it is staged box by box, some rows of outputs of a slice each. */
 struct fcv_interleaved {

@@ -1,4 +1,4 @@
-"""Few output channels, channels last: images side by side, as the channels of one."""
+"""Few output channels, channels last: images side by side as the channels of one, or pixels of a row in a tile."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,6 +38,21 @@ class Case(NamedTuple):
 
 # More than a set of 16 images, and its pair, and less; every number of channels that leaves lanes empty.
 CHANNELS = [Case(n, 4, 6, 1 + co % 3, co) for co in range(1, 13) for n in (3, 8, 17, 33)]
+# A vector of channels, or nearly: rows of outputs around the length of tiles, in place and padded.
+ROWS = [
+    Case(1 + width % 2, 5, width + columns - 1 - 2 * padding, 1 + width % 3, co, 3, columns, padding=padding)
+    for columns in (3, 5)
+    for padding in (0, 1)
+    for width, co in zip(range(2, 33), 5 * [2, 4, 7, 8, 13, 16, 15], strict=False)
+]
+NARROW = [
+    Case(3, 12, 11, 6, 16, 5, 5),
+    Case(2, 13, 9, 5, 8, 5, 3, stride=(2, 1), padding=((3, 0), (0, 2))),
+    Case(2, 9, 16, 3, 4, 2, 5, padding=2, dilation=(3, 1)),
+    Case(2, 9, 17, 3, 16, 3, 3, stride=(1, 2), padding=1),  # the input gradient's rows
+    Case(1, 1, 1, 2, 16, 3, 3, padding=1),
+    Case(1, 100, 61, 16, 16, padding=1),  # several boxes
+]
 GEOMETRIES = [
     Case(19, 28, 28, 1, 6, 5, 5, padding=2),
     Case(32, 28, 28, 1, 8, 7, 7, stride=2),
@@ -74,7 +89,7 @@ def solved(case: Case) -> Known:
     return Known(x, w, b, gy, y, reference.conv2d_backward(gy, x, w, b, **case.options))
 
 
-@pytest.mark.parametrize("case", [*CHANNELS, *GEOMETRIES], ids=str)
+@pytest.mark.parametrize("case", [*CHANNELS, *ROWS, *NARROW, *GEOMETRIES], ids=str)
 def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
     known = solved(case)
     x, w, b, gy = (array.astype(dtype) for array in known[:4])
@@ -85,7 +100,7 @@ def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("case", GEOMETRIES[:4], ids=str)
+@pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3]], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
     known = solved(case)
     x, w, b = (array.astype(dtype) for array in known[:3])
@@ -98,7 +113,7 @@ def test_activations_are_applied_once(case, activation, isa, dtype):
         np.testing.assert_array_equal(prepared(x[:count]), expected[:count])
 
 
-@pytest.mark.parametrize("case", GEOMETRIES, ids=str)
+@pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW], ids=str)
 def test_threads_do_not_change_bits(case, isa, dtype, rng):
     x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved(case)[:4])
     results = []
@@ -116,8 +131,9 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_an_image_does_not_depend_on_its_neighbours(dilation, isa, dtype, rng):
-    x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, 6)).astype(dtype)
+@pytest.mark.parametrize("channels", [2, 4, 6, 8, 16])
+def test_an_image_does_not_depend_on_its_neighbours(channels, dilation, isa, dtype, rng):
+    x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, channels)).astype(dtype)
     direct = {"algorithm": "direct", "padding": 1, "dilation": dilation, **LAST}
     y = F.conv2d(x, w, **direct)
     assert_same_bits(F.conv2d(x[:1], w, **direct), y[:1])  # also where it has none

@@ -141,3 +141,13 @@ def test_nothing_is_written_around_the_results(width, isa, dtype, rng):
     assert_same_bits(out.copy(), F.conv2d(x, w, **given))
     assert np.isnan(memory[:128]).all()
     assert np.isnan(memory[-128:]).all()
+
+
+def test_a_slice_meets_its_own_taps_of_a_deeper_kernel(isa, dtype):
+    rng = np.random.default_rng(3)
+    x, w = small_integers(rng, (2, 6, 1, 9, 9)), small_integers(rng, (6, 1, 3, 5, 5))
+    given = {"stride": (3, 1, 1), "padding": (1, 2, 2), "groups": 6}
+    gy = small_integers(rng, reference.conv3d(x, w, **given).shape)
+    expected, *_ = reference.conv3d_backward(gy, x, w, **given)
+    found, *_ = F.conv3d_backward(gy.astype(dtype), x.astype(dtype), w.astype(dtype), **given)
+    np.testing.assert_array_equal(found, expected)

@@ -13,6 +13,7 @@
 #include "layout_inl.h"
 #include "depthwise_planes_inl.h"
 #include "dots_inl.h"
+#include "narrow_inl.h"
 #include "normalize_inl.h"
 #include "peak_inl.h"
 #include "pool_2x2_inl.h"
@@ -44,6 +45,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .da = DA,
     .db = DB,
     .igemm = {PANELS(igemm)},
+    .narrow_pixels = NARROW,
+    .narrow = NAME(narrow),
     .depthwise_last = NAME(depthwise_last),
     .depthwise_first = NAME(depthwise_first),
     .depthwise_planes = NAME(depthwise_planes),

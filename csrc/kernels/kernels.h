@@ -50,6 +50,27 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+/* Direct convolution to at most a vector of channels: one tile of m pixels that are neighbours in a row of outputs, and
+ * of x, pixels of kc channels.
+ *
+ *     y[i * y_step + j] = activation(bias[j] + sum over t < taps, k < kc, u < columns of
+ *                                    x[t][x_offset + (i + u) * kc + k] * w[t][k][u][j])   i < m <= narrow_pixels, j < n
+ *
+ * Summed in this order. columns is 3 or 5; w and bias have VL channels. With an odd m one pixel more of x is read. */
+struct fcv_narrow {
+  int64_t taps, columns, kc, m, n;
+  const void *const *x; /* [taps] */
+  int64_t x_offset;
+  const void *w;
+  const void *bias; /* or NULL for zero */
+  void *y;
+  int64_t y_step;
+  int activation; /* as in struct fcv_igemm_tile */
+  double slope;
+  int past_caches; /* y is aligned, n is VL: y is written past the caches */
+};
+typedef void fcv_narrow_fn(const struct fcv_narrow *tile);
+
 /* Depthwise convolution: lines of outputs, of which every element meets one of the input at each tap.
  *
  *     y[i * y_step + j] = activation(bias[j] + sum over g < groups, t < taps of
@@ -494,6 +515,8 @@ struct fcv_kernels {
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
   int da, db;                      /* dots tile */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
+  int narrow_pixels;               /* of a tile of narrow, even */
+  fcv_narrow_fn *narrow;
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_planes_fn *depthwise_planes;
   fcv_depthwise_plane_sums_fn *depthwise_plane_sums;

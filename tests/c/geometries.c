@@ -29,6 +29,8 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(3, 1, 30, 1, 18, 28, 5, 5, 1, 1, 1, 1, 0, 0, 0, 0),  /* the same in place */
     FLAT(17, 1, 6, 1, 7, 9, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),    /* images side by side */
     FLAT(35, 2, 3, 1, 8, 7, 3, 3, 2, 1, 1, 2, 1, 2, 0, 1),    /* the same, strided and dilated */
+    FLAT(2, 3, 16, 1, 6, 21, 3, 5, 2, 1, 1, 1, 1, 2, 0, 1),   /* a vector of output channels, in tiles of a row */
+    FLAT(1, 2, 8, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* the same in place */
     FLAT(2, 4, 34, 2, 6, 33, 3, 2, 1, 3, 2, 1, 0, 2, 3, 4),   /* nearly whole, in groups */
     FLAT(1, 6, 4, 2, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* two groups */
     FLAT(1, 6, 6, 3, 7, 7, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),     /* groups, strided */
@@ -87,6 +89,8 @@ static const struct fcv_geometry depthwise_table[] = {
     FLAT(1, 4, 4, 4, 9, 40, 3, 3, 1, 1, 1, 1, 3, 3, 3, 2),      /* padding as wide as the kernel */
     FLAT(1, 2, 2, 2, 150, 300, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* bands of a plane */
     {2, 18, 18, 18, {7, 6, 9}, {0}, {3, 2, 3}, {2, 2, 1}, {1, 2, 1}, {1, 1, 2}, {2, 0, 1}}, /* 3-D */
+    {1, 12, 12, 12, {1, 9, 9}, {0}, {3, 5, 5}, {3, 1, 1}, {1, 1, 1}, {1, 2, 2}, {2, 2, 2}}, /* of which one slice counts
+                                                                                             */
 };
 
 static const struct fcv_geometry group_table[] = {
