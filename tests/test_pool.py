@@ -318,6 +318,22 @@ class TestFewChannels:
             np.testing.assert_array_equal(F.avg_pool2d_backward(gy, x, **how), gradient, setting)
 
 
+def test_gradient_from_indices_past_the_caches_is_that_of_each_image(isa, threads, dtype, data_format, rng):
+    """Of indices that pooling gives, each of which is in its window, and of others."""
+    images = 2**24 // (64 * 62 * 35 * np.dtype(dtype).itemsize) + 1
+    x = image_as(rng.standard_normal((images, 64, 62, 35)), data_format, dtype)
+    gy = image_as(rng.standard_normal((images, 32, 31, 35)), data_format, dtype)
+    how = {"kernel_size": 2, "data_format": data_format}
+    _, indices = F.max_pool2d(x, **how, return_indices=True)
+    assert_same_bits(F.max_pool2d_backward(gy, x, **how, indices=indices), F.max_pool2d_backward(gy, x, **how))
+    indices[1] = rng.integers(0, 64 * 62, indices[1].shape)
+    each = [F.max_pool2d_backward(gy[[i]], x[[i]], **how, indices=indices[[i]]) for i in range(images)]
+    assert_same_bits(F.max_pool2d_backward(gy, x, **how, indices=indices), np.concatenate(each))
+    indices[-1, -1, -1, -1] = 64 * 62
+    with pytest.raises(ValueError, match="indices must be positions in 64 \\* 62 = 3968 pixels"):
+        F.max_pool2d_backward(gy, x, **how, indices=indices)
+
+
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 class TestBoth:
     def test_one_pixel(self, name, isa, dtype, data_format):
