@@ -7,10 +7,12 @@ struct pool {
   const struct fcv_pool *pool;
   struct fcv_geometry geometry; /* the pool's, in the form that the kernels like best */
   int uneven[FCV_AXES];         /* adaptive windows of different sizes or distances */
+  int last;                     /* channels are */
   const struct fcv_kernels *kernels;
   const struct fcv_window *window[FCV_AXES];
   int64_t in_plane, out_plane;
   int64_t planes; /* channels first: channels of a unit */
+  int64_t rows;   /* channels last, forward: rows of outputs of a unit */
   int64_t splits; /* channels last: parts of a row of outputs (forward), of the channels (backward) */
   const char *x, *gy;
   char *y, *gx;
@@ -28,22 +30,23 @@ static int passes_caches(const struct pool *p, int64_t band) {
   return band <= BAND_BYTES && fcv_leaves_caches(p->geometry.n * p->geometry.ci * p->in_plane * p->kernels->size);
 }
 
-static int channels_last(const struct pool *p) { return p->pool->layout == FCV_CHANNELS_LAST; }
-
 /* A thread's memory: the pixels of a window or, for channels first, the rows of a window, what a row's kernel needs
  * and a row of scales. */
 struct memory {
   int64_t *position, *tap;
   const void **x;
   void **gx;
-  char *column, *scale, *which;
+  char *column, *scale, *first, *best, *which;
 };
 
 /* Pixels or rows of a window. */
 static int64_t pointers(const struct pool *p) {
   const int64_t *kernel = p->geometry.kernel;
-  return kernel[0] * kernel[1] * (channels_last(p) ? kernel[2] : 1);
+  return kernel[0] * kernel[1] * (p->last ? kernel[2] : 1);
 }
+
+/* Padded rows that are kept at a time. */
+static int64_t columns(const struct pool *p) { return fcv_min(pointers(p), FCV_POOL_ROWS); }
 
 /* Elements of a padded row, and what vectors read behind it. */
 static int64_t column(const struct pool *p) {
@@ -61,16 +64,19 @@ static struct memory carve_memory(const struct pool *p, int thread) {
   m.gx = (void **)(m.x + count);
   m.tap = (int64_t *)(m.gx + count);
   m.column = (char *)(m.tap + fcv_product(g->kernel));
-  m.scale = m.column + column(p) * p->kernels->size;
-  m.which = m.scale + (g->out[2] + p->kernels->vl) * p->kernels->size;
+  m.scale = m.column + columns(p) * column(p) * p->kernels->size;
+  m.first = m.scale; /* an average has the one, a maximum the other */
+  m.best = m.first + (g->out[2] + p->kernels->vl) * p->kernels->size;
+  m.which = m.best + (g->out[2] + p->kernels->vl) * p->kernels->size;
   return m;
 }
 
 static int64_t memory_bytes(const struct pool *p) {
   const struct fcv_geometry *g = &p->geometry;
-  const int64_t list = sizeof(int64_t) + 2 * sizeof(void *), channels_first = !channels_last(p);
-  return pointers(p) * list + channels_first * (fcv_product(g->kernel) * (int64_t)sizeof(int64_t) +
-                                                (column(p) + 2 * g->out[2] + p->kernels->vl) * p->kernels->size);
+  const int64_t list = sizeof(int64_t) + 2 * sizeof(void *), channels_first = !p->last;
+  return pointers(p) * list +
+         channels_first * (fcv_product(g->kernel) * (int64_t)sizeof(int64_t) +
+                           (columns(p) * column(p) + 3 * (g->out[2] + p->kernels->vl)) * p->kernels->size);
 }
 
 /* From floor(o * in / out) to the ceiling of the same for o + 1. */
@@ -88,13 +94,9 @@ static void find_uneven_windows(int64_t in, int64_t out, struct fcv_window *wind
   }
 }
 
-static void find_windows(const struct pool *p, int axis, struct fcv_window *window) {
+static void find_even_windows(const struct pool *p, int axis, struct fcv_window *window) {
   const struct fcv_geometry *g = &p->geometry;
   const int64_t in = g->in[axis], dilation = g->dilation[axis];
-  if (p->uneven[axis]) {
-    find_uneven_windows(in, g->out[axis], window);
-    return;
-  }
   for (int64_t o = 0; o < g->out[axis]; o++) {
     const int64_t start = o * g->stride[axis] - g->pad_lo[axis];
     const int64_t skip = start < 0 ? fcv_ceil_div(-start, dilation) : 0;
@@ -103,6 +105,20 @@ static void find_windows(const struct pool *p, int axis, struct fcv_window *wind
     window[o].count = fcv_max(0, end - skip);
     window[o].divisor =
         p->pool->count_include_pad ? fcv_min(start + g->kernel[axis], in + g->pad_hi[axis]) - start : window[o].count;
+  }
+}
+
+static void find_windows(const struct pool *p, int axis, struct fcv_window *window) {
+  const struct fcv_geometry *g = &p->geometry;
+  if (p->uneven[axis])
+    find_uneven_windows(g->in[axis], g->out[axis], window);
+  else
+    find_even_windows(p, axis, window);
+  for (int64_t o = g->out[axis] - 1; o >= 0; o--) {
+    const struct fcv_window *w = &window[o], *next = w + 1;
+    const int alike = o + 1 < g->out[axis] && !p->uneven[axis] && next->first - w->first == g->stride[axis] &&
+                      next->count == w->count && next->divisor == w->divisor;
+    window[o].alike = alike ? next->alike + 1 : 1;
   }
 }
 
@@ -134,26 +150,69 @@ static void fill_lowest(const struct pool *p, int64_t count, char *y) {
       ((double *)y)[i] = lowest;
 }
 
-/* Channels last: one row of outputs of one image, or part of it. */
+/* Of some windows a step apart, those whose vectors at `first` and so on end before `end`. */
+static int64_t fitting(const struct pool *p, int64_t windows, int64_t step, int64_t first, int64_t end) {
+  const int64_t room = end - p->kernels->vl - first;
+  return room < 0 ? 0 : room < (windows - 1) * step ? room / step + 1 : windows;
+}
+
+/* The windows of a row that begin with o and are alike, at most up to `last`; their pixels go to m->position. Of evenly
+ * spaced ones, where the pass allows it, the first alone: a list of a whole image takes time of its own. */
+static struct fcv_pool_windows find_alike(const struct pool *p, const struct fcv_window *z, const struct fcv_window *y,
+                                          int64_t o, int64_t last, const struct memory *m) {
+  const struct fcv_geometry *g = &p->geometry;
+  const struct fcv_window *x = &p->window[2][o];
+  const int even = p->y && !p->index && z->count == 1 && y->count == 1 && x->count > 1;
+  const struct fcv_window first = {.first = x->first, .count = 1};
+  const int64_t listed = window_positions(p, z, y, even ? &first : x, m->position);
+  const int64_t windows = fcv_min(x->alike, last - o), stride = windows > 1 ? g->stride[2] : 0; /* may be any for one */
+  return (struct fcv_pool_windows){
+      .taps = even ? x->count : listed,
+      .apart = even ? g->dilation[2] * g->ci : 0,
+      .windows = windows,
+      .step = stride * g->ci,
+      .stride = stride,
+      .pitch = g->ci,
+      .x = m->x,
+      .gx = m->gx,
+      .position = m->position,
+      .scale = scale(p, z, y, x),
+  };
+}
+
+/* Channels last: some rows of outputs, or part of one. */
 static void pool_pixels(const struct pool *p, int64_t unit, int thread, enum pass pass) {
   const struct fcv_geometry *g = &p->geometry;
-  const int64_t pixel = g->ci * p->kernels->size, rows = g->out[0] * g->out[1];
-  const int64_t split = unit % p->splits, row = unit / p->splits % rows, image = unit / p->splits / rows;
-  const struct fcv_window *z = &p->window[0][row / g->out[1]], *y = &p->window[1][row % g->out[1]];
+  const int64_t size = p->kernels->size, rows = g->out[0] * g->out[1];
+  const int64_t split = unit % p->splits, first = unit / p->splits * p->rows;
+  const int64_t last = fcv_min(first + p->rows, g->n * rows);
+  const int64_t from = g->out[2] * split / p->splits, to = g->out[2] * (split + 1) / p->splits;
+  const int64_t x_end = g->n * p->in_plane * g->ci, y_end = ((last - 1) * g->out[2] + to) * g->ci;
   const struct memory m = carve_memory(p, thread);
-  const char *x = p->x + image * p->in_plane * pixel;
-  for (int64_t o = g->out[2] * split / p->splits; o < g->out[2] * (split + 1) / p->splits; o++) {
-    const int64_t out = image * p->out_plane + row * g->out[2] + o;
-    const int64_t taps = window_positions(p, z, y, &p->window[2][o], m.position);
-    int64_t *index = p->index ? p->index + out * g->ci : NULL;
-    for (int64_t i = 0; i < taps; i++) m.x[i] = x + m.position[i] * pixel;
-    if (pass == AVG) {
-      p->kernels->pool_avg(taps, g->ci, m.x, scale(p, z, y, &p->window[2][o]), p->y + out * pixel);
-    } else if (taps > 0) {
-      p->kernels->pool_max(taps, g->ci, m.x, m.position, p->y + out * pixel, index);
-    } else {
-      fill_lowest(p, g->ci, p->y + out * pixel);
-      for (int64_t c = 0; index && c < g->ci; c++) index[c] = -1;
+  for (int64_t row = first; row < last; row++) {
+    const struct fcv_window *z = &p->window[0][row % rows / g->out[1]], *y = &p->window[1][row % g->out[1]];
+    const int64_t image = row / rows * p->in_plane * g->ci;
+    struct fcv_pool_windows w;
+    for (int64_t o = from; o < to; o += w.windows) {
+      const int64_t out = (row * g->out[2] + o) * g->ci;
+      w = find_alike(p, z, y, o, to, &m);
+      w.channels = g->ci;
+      w.y = p->y + out * size;
+      w.index = p->index ? p->index + out : NULL;
+      const int64_t listed = w.apart ? 1 : w.taps;
+      for (int64_t i = 0; i < listed; i++) m.x[i] = p->x + (image + m.position[i] * g->ci) * size;
+      if (w.taps > 0) {
+        const int64_t last_tap = image + m.position[listed - 1] * g->ci + (w.taps - listed) * w.apart;
+        w.whole = fcv_min(fitting(p, w.windows, w.step, last_tap, x_end), fitting(p, w.windows, w.pitch, out, y_end));
+      }
+      if (pass == AVG) {
+        p->kernels->pool_avg(&w);
+      } else if (w.taps > 0) {
+        p->kernels->pool_max(&w);
+      } else {
+        fill_lowest(p, w.windows * g->ci, w.y);
+        for (int64_t i = 0; w.index && i < w.windows * g->ci; i++) w.index[i] = -1;
+      }
     }
   }
 }
@@ -184,21 +243,29 @@ static void pool_pixels_grad(const struct pool *p, int64_t unit, int thread, enu
   _Alignas(64) char block[BAND_BYTES];
   if (!alone)
     fcv_zero_rows(p->in_plane, channels * size, p->gx + in, pixel);
-  for (int64_t o = 0; o < p->out_plane; o++) {
-    const struct fcv_window *z = &p->window[0][o / (g->out[1] * g->out[2])];
-    const struct fcv_window *y = &p->window[1][o / g->out[2] % g->out[1]], *x = &p->window[2][o % g->out[2]];
-    const int64_t taps = window_positions(p, z, y, x, m.position);
-    const char *gy = p->gy + (image * p->out_plane + o) * pixel + first * size;
-    const int64_t row = o / g->out[2];
-    for (int64_t i = 0; i < taps; i++)
-      m.gx[i] = passes ? block + (m.position[i] - row * band) * pixel : p->gx + in + m.position[i] * pixel;
-    if (pass == AVG_GRAD) {
-      p->kernels->pool_avg_grad(taps, channels, gy, scale(p, z, y, x), m.gx, alone);
-    } else if (taps > 0) {
-      for (int64_t i = 0; i < taps; i++) m.x[i] = p->x + in + m.position[i] * pixel;
-      p->kernels->pool_max_grad(taps, channels, m.x, gy, m.gx, alone);
+  for (int64_t row = 0; row < g->out[0] * g->out[1]; row++) {
+    const struct fcv_window *z = &p->window[0][row / g->out[1]], *y = &p->window[1][row % g->out[1]];
+    struct fcv_pool_windows w;
+    for (int64_t o = 0; o < g->out[2]; o += w.windows) {
+      const struct fcv_window *x = &p->window[2][o];
+      const int64_t out = (image * p->out_plane + row * g->out[2] + o) * g->ci + first;
+      w = find_alike(p, z, y, o, g->out[2], &m);
+      w.channels = channels;
+      w.alone = alone;
+      w.gy = p->gy + out * size;
+      for (int64_t i = 0; i < w.taps; i++) {
+        m.x[i] = p->x ? p->x + in + m.position[i] * pixel : NULL;
+        m.gx[i] = passes ? block + (m.position[i] - row * band) * pixel : p->gx + in + m.position[i] * pixel;
+      }
+      if (w.taps > 0 && channels == g->ci) /* not behind a row: the next one may be written already */
+        w.whole = fcv_min(fitting(p, w.windows, w.step, (x->first + x->count - 1) * g->ci, g->in[2] * g->ci),
+                          fitting(p, w.windows, w.pitch, out, g->n * p->out_plane * g->ci));
+      if (pass == AVG_GRAD)
+        p->kernels->pool_avg_grad(&w);
+      else if (w.taps > 0)
+        p->kernels->pool_max_grad(&w);
     }
-    if (passes && (o + 1) % g->out[2] == 0)
+    if (passes)
       p->kernels->copy_past_caches(band * g->ci, block, p->gx + in + row * band * pixel);
   }
 }
@@ -218,6 +285,19 @@ static void fill_scales(const struct pool *p, const struct fcv_window *z, const 
       ((float *)scales)[o] = (float)factor;
     else
       ((double *)scales)[o] = factor;
+  }
+}
+
+/* The first tap of each output of a row that is inside, in the integer of the element's size. */
+static void fill_first_taps(const struct pool *p, char *first) {
+  const struct fcv_geometry *g = &p->geometry;
+  for (int64_t o = 0; o < g->out[2]; o++) {
+    const struct fcv_window *w = &p->window[2][o];
+    const int64_t tap = w->count > 0 ? (w->first + g->pad_lo[2] - o * g->stride[2]) / g->dilation[2] : -1;
+    if (p->pool->dtype == FCV_F32)
+      ((int32_t *)first)[o] = (int32_t)tap;
+    else
+      ((int64_t *)first)[o] = tap;
   }
 }
 
@@ -264,7 +344,7 @@ static void pool_plane(const struct pool *p, int64_t plane, enum pass pass, cons
 /* Channels first, and windows of 2x2 that share nothing: rows of all channels are one array. */
 static int is_2x2(const struct pool *p) {
   const struct fcv_geometry *g = &p->geometry;
-  int is = !channels_last(p) && !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1;
+  int is = !p->last && !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1;
   for (int i = 1; i < FCV_AXES; i++)
     is = is && !p->uneven[i] && g->kernel[i] == 2 && g->stride[i] == 2 && g->dilation[i] == 1 && g->pad_lo[i] == 0 &&
          2 * g->out[i] <= g->in[i];
@@ -319,9 +399,14 @@ static void pool_planes(const struct pool *p, int64_t unit, int thread, enum pas
       .position = m.position,
       .tap = m.tap,
       .column = m.column,
+      .pitch = column(p),
+      .first = m.first,
+      .best = m.best,
       .which = m.which,
       .scale = m.scale,
   };
+  if (p->x && (p->index || p->gx) && !row.one_by_one)
+    fill_first_taps(p, m.first);
   int64_t divisor = -1;
   const int64_t last = fcv_min((unit + 1) * p->planes, g->n * g->ci);
   for (int64_t plane = unit * p->planes; plane < last; plane++) pool_plane(p, plane, pass, &m, &row, &divisor);
@@ -390,6 +475,7 @@ static void join_rows(struct fcv_geometry *g) {
 static fcv_status start(const struct fcv_pool *pool, struct pool *p) {
   struct fcv_geometry *g = &p->geometry;
   *p = (struct pool){.pool = pool, .geometry = pool->geometry, .kernels = fcv_kernels(pool->dtype), .splits = 1};
+  p->last = pool->layout == FCV_CHANNELS_LAST;
   FCV_TRY(fcv_geometry_check(g, 2 * p->kernels->size)); /* indices may be wider than elements */
   if (pool->adaptive)
     adapt(p);
@@ -420,17 +506,18 @@ static fcv_status forward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *plan
   const int64_t rows = g->n * g->out[0] * g->out[1];
   if (p->out_plane * g->n * g->ci == 0)
     return FCV_OK;
-  if (!channels_last(p))
+  if (!p->last)
     return run_planes(p, planes);
   p->splits = fcv_parts(rows, g->out[2]);
-  return run(p, rows * p->splits, work(p), pixels);
+  p->rows = fcv_group(rows, p->in_plane * g->n * g->ci / rows + g->out[2] * g->ci);
+  return run(p, fcv_ceil_div(rows, p->rows) * p->splits, work(p), pixels);
 }
 
 static fcv_status backward(struct pool *p, fcv_unit_fn *pixels, fcv_unit_fn *planes) {
   const struct fcv_geometry *g = &p->geometry;
   if (g->n * g->ci * p->in_plane == 0)
     return FCV_OK;
-  if (!channels_last(p))
+  if (!p->last)
     return run_planes(p, planes);
   p->splits = fcv_parts(g->n, g->ci / p->kernels->vl);
   return run(p, g->n * p->splits, work(p), pixels);
@@ -442,6 +529,9 @@ fcv_status fcv_max_pool_forward(const struct fcv_pool *pool, const void *x, void
   p.x = x;
   p.y = y;
   p.index = indices;
+  /* One channel lies as channels first does. Not for values alone, which are found by columns there: of -0.0 and 0.0 in
+   * a window it would be another. */
+  p.last = p.last && (p.geometry.ci > 1 || !indices);
   return forward(&p, max_pixels, max_planes);
 }
 
@@ -454,6 +544,7 @@ fcv_status fcv_max_pool_backward(const struct fcv_pool *pool, const void *x, con
   p.x = x;
   p.gy = gy;
   p.gx = gx;
+  p.last = p.last && p.geometry.ci > 1;
   return backward(&p, max_pixels_grad, max_planes_grad);
 }
 

@@ -271,6 +271,69 @@ def test_maximum_of_a_long_run_is_the_first_one_or_the_last_nan(isa, threads, dt
     np.testing.assert_array_equal(gx, image_as(expected, data_format, dtype))
 
 
+# Side by side, apart, overlapping, over padding on both sides, and more windows than a vector has lanes.
+WINDOWS = [
+    ((10, 12), {"kernel_size": 2}),
+    ((7, 9), {"kernel_size": 2}),
+    ((9, 12), {"kernel_size": 3}),
+    ((8, 11), {"kernel_size": 2, "stride": 3}),
+    ((9, 8), {"kernel_size": 3, "stride": 2, "padding": 1}),
+    ((6, 7), {"kernel_size": (5, 3), "stride": 1, "padding": (2, 1)}),
+    ((8, 40), {"kernel_size": 2, "stride": (2, 1)}),
+    ((6, 41), {"kernel_size": (4, 2), "stride": (1, 4), "padding": (2, 1), "ceil_mode": True}),
+    ((2, 2), {"kernel_size": 2}),
+]
+
+
+@pytest.mark.parametrize(("size", "window"), WINDOWS, ids=str)
+@pytest.mark.parametrize("channels", [1, 2, 3, 6, 10, 20])
+class TestFewChannels:
+    """Less than a vector of channels, and a vector and a part: windows side by side are written over each other."""
+
+    def test_maxima(self, channels, size, window, dtype, data_format, rng):
+        values = rng.choice([-2, -1, -0.0, 0, 1, 2, np.nan, np.inf, -np.inf], (5, *size, channels))
+        x, how = image_as(values, data_format, dtype), {**window, "data_format": data_format}
+        expected, positions = reference.max_pool2d(x, **how, return_indices=True)
+        gy = small_integers(rng, expected.shape, dtype)
+        gradient = reference.max_pool2d_backward(gy, x, **how)
+        for setting in every_setting():
+            y, indices = F.max_pool2d(x, **how, return_indices=True)
+            np.testing.assert_array_equal(indices, positions, setting)
+            assert_same_bits(y, expected.astype(dtype), setting)
+            alone = F.max_pool2d(x, **how)
+            np.testing.assert_array_equal(alone, y, setting)
+            if data_format == "channels_last":  # columns first take another of -0.0 and 0.0
+                assert_same_bits(alone, y, setting)
+            np.testing.assert_array_equal(F.max_pool2d_backward(gy, x, **how), gradient, setting)
+            np.testing.assert_array_equal(F.max_pool2d_backward(gy, x, **how, indices=indices), gradient, setting)
+
+    def test_averages(self, channels, size, window, dtype, data_format, rng):
+        how = {**window, "divisor_override": 4, "data_format": data_format}
+        x = image_as(small_integers(rng, (5, *size, channels)), data_format, dtype)
+        expected = reference.avg_pool2d(x, **how)
+        gy = small_integers(rng, expected.shape, dtype)
+        gradient = reference.avg_pool2d_backward(gy, x, **how)
+        for setting in every_setting():
+            np.testing.assert_array_equal(F.avg_pool2d(x, **how), expected, setting)
+            np.testing.assert_array_equal(F.avg_pool2d_backward(gy, x, **how), gradient, setting)
+
+
+def test_gradient_from_indices_past_the_caches_is_that_of_each_image(isa, threads, dtype, data_format, rng):
+    """Of indices that pooling gives, each of which is in its window, and of others."""
+    images = 2**24 // (64 * 62 * 35 * np.dtype(dtype).itemsize) + 1
+    x = image_as(rng.standard_normal((images, 64, 62, 35)), data_format, dtype)
+    gy = image_as(rng.standard_normal((images, 32, 31, 35)), data_format, dtype)
+    how = {"kernel_size": 2, "data_format": data_format}
+    _, indices = F.max_pool2d(x, **how, return_indices=True)
+    assert_same_bits(F.max_pool2d_backward(gy, x, **how, indices=indices), F.max_pool2d_backward(gy, x, **how))
+    indices[1] = rng.integers(0, 64 * 62, indices[1].shape)
+    each = [F.max_pool2d_backward(gy[[i]], x[[i]], **how, indices=indices[[i]]) for i in range(images)]
+    assert_same_bits(F.max_pool2d_backward(gy, x, **how, indices=indices), np.concatenate(each))
+    indices[-1, -1, -1, -1] = 64 * 62
+    with pytest.raises(ValueError, match="indices must be positions in 64 \\* 62 = 3968 pixels"):
+        F.max_pool2d_backward(gy, x, **how, indices=indices)
+
+
 @pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
 class TestBoth:
     def test_one_pixel(self, name, isa, dtype, data_format):

@@ -110,14 +110,16 @@ class TestEveryNumberOfAxes:
 
 
 @AXES
-def test_indices_kept_for_the_gradient_change_nothing(axes, rng):
-    """Channels first keeps them, channels last looks for the maxima again: equal values included."""
+@pytest.mark.parametrize(("pool_size", "padding"), [(3, "same"), (2, "valid")])
+def test_indices_kept_for_the_gradient_change_nothing(axes, pool_size, padding, rng):
+    """Channels first keeps them, but for windows of 2x2; else maxima are looked for again: equal values included."""
     x = rng.integers(-2, 3, (2, *SIZES[axes], 5)).astype(np.float32)
     gradients = []
     for data_format in ("channels_last", "channels_first"):
-        layer = pooling("MaxPooling", axes, pool_size=3, strides=2, padding="same", data_format=data_format)
-        layer(image_as(x, data_format, np.float32), training=True)
-        grad_y = np.random.default_rng(1).standard_normal((2, *(-(-size // 2) for size in SIZES[axes]), 5))
+        layer = pooling("MaxPooling", axes, pool_size=pool_size, strides=2, padding=padding, data_format=data_format)
+        y = layer(image_as(x, data_format, np.float32), training=True)
+        sizes = y.shape[1:-1] if data_format == "channels_last" else y.shape[2:]
+        grad_y = np.random.default_rng(1).standard_normal((2, *sizes, 5))
         gradients.append(layer.backward(image_as(grad_y, data_format, np.float32)))
     np.testing.assert_allclose(gradients[1], image_as(gradients[0], "channels_first", np.float32), rtol=1e-6, atol=1e-6)
 

@@ -18,6 +18,7 @@
 #include "peak_inl.h"
 #include "pool_2x2_inl.h"
 #include "pool_inl.h"
+#include "pool_last_inl.h"
 #include "softmax_inl.h"
 #include "resample_inl.h"
 #include "run_dots_inl.h"

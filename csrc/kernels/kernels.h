@@ -361,24 +361,37 @@ typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64
 /* The sum of x[i], i < count: VL * 4 running sums, added up in a fixed order. */
 typedef double fcv_sum_fn(int64_t count, const void *x);
 
-/* One pooling window over vectors of channels. x: taps pointers to channels' rows.
+/* Windows of a row, channels last: the pixels of window w are x[t] + w * step, t < taps, its number of results pitch.
  *
- *     max: y[c] = max over t of x[t][c]; index[c] = position[t] of the first maximum; index may be NULL. NaN wins.
- *     avg: y[c] = scale * sum over t of x[t][c], summed in the order of t */
-typedef void fcv_pool_max_fn(int64_t taps, int64_t channels, const void *const *x, const int64_t *position, void *y,
-                             int64_t *index);
-typedef void fcv_pool_avg_fn(int64_t taps, int64_t channels, const void *const *x, double scale, void *y);
-/* max: gx[t][c] += gy[c] at the first t where x[t][c] is the maximum; avg: gx[t][c] += scale * gy[c] for all t. Where
- * alone is set no other window has these elements, and gx, which may hold anything, gets that or zero. */
-typedef void fcv_pool_max_grad_fn(int64_t taps, int64_t channels, const void *const *x, const void *gy, void *const *gx,
-                                  int alone);
-typedef void fcv_pool_avg_grad_fn(int64_t taps, int64_t channels, const void *gy, double scale, void *const *gx,
-                                  int alone);
+ *     max:       y[w][c] = max over t of x[t][w * step + c], index[w][c] = position[t] + w * stride of the first
+ *                maximum; index may be NULL. NaN wins, the last of several
+ *     avg:       y[w][c] = scale * sum over t of x[t][w * step + c], in the order of t
+ *     max_grad:  gx[t][w * step + c] += gy[w][c] at the first maximum
+ *     avg_grad:  gx[t][w * step + c] += scale * gy[w][c] for all t
+ *
+ * Where channels fill no vector, whole says how many windows, from the first on, are taken by whole vectors all the
+ * same: behind their channels there is something to read, in x and gy, and to write, which a later window writes again.
+ */
+struct fcv_pool_windows {
+  int64_t taps, windows, whole, channels, step, stride, pitch;
+  const void *const *x;    /* [taps] */
+  int64_t apart;           /* max without index, avg: where it is not 0, x[t] is x[0] + t * apart, and not given */
+  void *const *gx;         /* [taps] */
+  int alone;               /* no other window has these pixels: gx, which may hold anything, gets a share or zero */
+  const int64_t *position; /* [taps] */
+  double scale;
+  void *y;        /* [windows][pitch] */
+  const void *gy; /* [windows][pitch] */
+  int64_t *index; /* [windows][pitch] */
+};
+typedef void fcv_pool_windows_fn(const struct fcv_pool_windows *windows);
 /* What of the windows of one axis lies inside: elements first, first + dilation, ... of output o. */
 struct fcv_window {
   int64_t first, count;
   int64_t divisor; /* elements that an average counts */
+  int64_t alike;   /* windows from this one on that differ from it in first alone, by the stride; 1 or more */
 };
+enum { FCV_POOL_ROWS = 8 }; /* padded rows of a channel that are kept at a time */
 /* One row of outputs of one channel (channels first): output o takes the columns of window[o] of each row. Unless they
  * are taken one by one, these are columns o * step + k * dilation - pad, k < kw, as far as they are in 0 .. width - 1.
  *
@@ -397,11 +410,13 @@ struct fcv_pool_row {
   void *gx_channel;
   const int64_t *position; /* [rows]: of the first column, in the channel */
   int64_t *tap;            /* [rows][kw], scratch */
-  void *column;            /* of a padded row and 2 * VL elements, or [outputs]; scratch */
-  void *which;             /* [outputs], scratch */
-  void *y;                 /* [outputs] */
-  const void *gy, *scale;  /* [outputs] */
-  int64_t *index;          /* [outputs] */
+  void *column;  /* FCV_POOL_ROWS padded rows, or as many as a window has, and 2 * VL elements behind each; scratch */
+  int64_t pitch; /* of these */
+  const void *first;      /* [outputs] integers: the first k whose column is inside, -1 where there is none */
+  void *best, *which;     /* [outputs] and VL more, scratch: maxima and the numbers of their elements */
+  void *y;                /* [outputs] */
+  const void *gy, *scale; /* [outputs] */
+  int64_t *index;         /* [outputs] */
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
 /* Windows of 2x2 elements that lie side by side, with two rows of x for each row of outputs:
@@ -417,15 +432,16 @@ struct fcv_pool_2x2 {
   void *y, *gx;
 };
 typedef void fcv_pool_2x2_fn(const struct fcv_pool_2x2 *pool);
-/* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.
+/* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart, and
+ * image begins at the pixel `first`.
  *
  *     add: image[index[p][c]][c] += pooled[p][c], where index is not -1
  *     put: image[index[p][c]][c] = pooled[p][c], in the order of p
  *     get: pooled[p][c] = image[index[p][c]][c]
  *
- * Returns 1, or 0 at the first index outside of 0 .. limit - 1. */
-typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t limit, const int64_t *index,
-                          const void *from, void *to);
+ * Returns 1, or 0 at the first index outside of first .. limit - 1. */
+typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t first, int64_t limit,
+                          const int64_t *index, const void *from, void *to);
 
 /* y[i] = sum over r < rows of weight[r] * x[r][i] for i < count; rows > 0, in the order of r. */
 typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const *x, const double *weight, void *y);
@@ -540,10 +556,7 @@ struct fcv_kernels {
   fcv_interleave_fn *interleave, *repeat, *deinterleave;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
-  fcv_pool_max_fn *pool_max;
-  fcv_pool_avg_fn *pool_avg;
-  fcv_pool_max_grad_fn *pool_max_grad;
-  fcv_pool_avg_grad_fn *pool_avg_grad;
+  fcv_pool_windows_fn *pool_max, *pool_avg, *pool_max_grad, *pool_avg_grad;
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
   fcv_pool_2x2_fn *pool_max_2x2, *pool_avg_2x2, *pool_max_2x2_grad, *pool_avg_2x2_grad;
   fcv_weighted_sum_fn *weighted_sum;

@@ -1,124 +1,4 @@
-/* Pooling windows and their gradients; contracts in kernels.h. */
-
-/* The maximum of one window over a vector of channels; which gets the number of the first tap that holds it (the last
- * NaN, as torch has it). */
-#define window_max NAME(window_max)
-INLINE vec window_max(int64_t taps, const real *const *x, int64_t c, int64_t count, ivec *which) {
-  vec best = count < VL ? load_part(x[0] + c, count) : load(x[0] + c);
-  *which = (ivec){0};
-  for (int64_t t = 1; t < taps; t++) {
-    const vec v = count < VL ? load_part(x[t] + c, count) : load(x[t] + c);
-    const ivec take = (v > best) | (v != v);
-    best = select(take, v, best);
-    *which = (*which & ~take) | ((lane)t & take);
-  }
-  return best;
-}
-
-/* The maximum, or scale times the sum, of some vectors of channels side by side. */
-#define window_reduce NAME(window_reduce)
-INLINE void window_reduce(const int average, const int vectors, int64_t taps, const real *const *x, int64_t c,
-                          real scale, real *y) {
-  vec v[4];
-  for (int i = 0; i < vectors; i++) v[i] = average ? (vec){0} : load(x[0] + c + i * VL);
-  for (int64_t t = average ? 0 : 1; t < taps; t++)
-    for (int i = 0; i < vectors; i++) {
-      const vec next = load(x[t] + c + i * VL);
-      v[i] = average ? v[i] + next : vmax(v[i], next);
-    }
-  for (int i = 0; i < vectors; i++) store(y + c + i * VL, average ? v[i] * scale : v[i]);
-}
-
-static void NAME(pool_max)(int64_t taps, int64_t channels, const void *const *from, const int64_t *position, void *to,
-                           int64_t *index) {
-  const real *const *x = (const real *const *)from;
-  real *y = to;
-  if (index) {
-    for (int64_t c = 0; c < channels; c += VL) {
-      const int64_t count = channels - c < VL ? channels - c : VL;
-      ivec which;
-      store_upto(y, c, channels, window_max(taps, x, c, count, &which));
-      for (int64_t l = 0; l < count; l++) index[c + l] = position[which[l]];
-    }
-    return;
-  }
-  int64_t c = 0;
-  for (; c + 4 * VL <= channels; c += 4 * VL) window_reduce(0, 4, taps, x, c, 1, y);
-  for (; c + VL <= channels; c += VL) window_reduce(0, 1, taps, x, c, 1, y);
-  if (c < channels && channels >= VL) {
-    window_reduce(0, 1, taps, x, channels - VL, 1, y);
-  } else if (c < channels) { /* not one by one: comparisons are mispredicted */
-    vec best = load_part(x[0], channels);
-    for (int64_t t = 1; t < taps; t++) best = vmax(best, load_part(x[t], channels));
-    store_part(y, best, channels);
-  }
-}
-
-static void NAME(pool_avg)(int64_t taps, int64_t channels, const void *const *from, double scale, void *to) {
-  const real *const *x = (const real *const *)from;
-  real *y = to;
-  int64_t c = 0;
-  for (; c + 4 * VL <= channels; c += 4 * VL) window_reduce(1, 4, taps, x, c, (real)scale, y);
-  for (; c + VL <= channels; c += VL) window_reduce(1, 1, taps, x, c, (real)scale, y);
-  for (; c < channels; c++) {
-    real total = 0;
-    for (int64_t t = 0; t < taps; t++) total += x[t][c];
-    y[c] = total * (real)scale;
-  }
-}
-
-static void NAME(pool_max_grad)(int64_t taps, int64_t channels, const void *const *from, const void *gradient,
-                                void *const *to, int alone) {
-  const real *const *x = (const real *const *)from;
-  const real *gy = gradient;
-  real *const *gx = (real *const *)to;
-  int64_t c = 0;
-  for (; c + VL <= channels; c += VL) {
-    ivec which;
-    window_max(taps, x, c, VL, &which);
-    const vec g = load(gy + c);
-    for (int64_t t = 0; t < taps; t++) {
-      real *p = gx[t] + c;
-      const vec share = select(which == (lane)t, g, (vec){0});
-      store(p, alone ? share : load(p) + share);
-    }
-  }
-  const int64_t rest = channels - c;
-  if (rest == 0)
-    return;
-  ivec which;
-  window_max(taps, x, c, rest, &which);
-  const vec g = load_part(gy + c, rest);
-  for (int64_t t = 0; t < taps; t++) {
-    real *p = gx[t] + c;
-    const vec share = select(which == (lane)t, g, (vec){0});
-    store_part(p, alone ? share : load_part(p, rest) + share, rest);
-  }
-}
-
-static void NAME(pool_avg_grad)(int64_t taps, int64_t channels, const void *gradient, double scale, void *const *to,
-                                int alone) {
-  const real *gy = gradient;
-  real *const *gx = (real *const *)to;
-  for (int64_t t = 0; t < taps; t++) {
-    int64_t c = 0;
-    for (; c + VL <= channels; c += VL) {
-      const vec share = load(gy + c) * (real)scale;
-      store(gx[t] + c, alone ? share : load(gx[t] + c) + share);
-    }
-    for (; c < channels; c++) gx[t][c] = (alone ? 0 : gx[t][c]) + gy[c] * (real)scale;
-  }
-}
-
-/* The outputs whose column k * dilation - pad + o * step is inside: first .. last - 1. */
-#define outputs_of NAME(outputs_of)
-INLINE int64_t outputs_of(const struct fcv_pool_row *row, int64_t k, int64_t *last) {
-  const int64_t shift = k * row->dilation - row->pad, step = row->step;
-  *last = row->width > shift ? (row->width - 1 - shift) / step + 1 : 0;
-  if (*last > row->outputs)
-    *last = row->outputs;
-  return shift < 0 ? (-shift + step - 1) / step : 0;
-}
+/* Pooling of rows, channels first, and its gradients; contracts in kernels.h. */
 
 /* Along one row, in vectors where there are some. */
 #define run_sum NAME(run_sum)
@@ -184,12 +64,9 @@ INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
   return where;
 }
 
-/* The rows of a window reduced to one, which a row by itself is already. Up to VL - 1 elements behind it are written.
- */
+/* Rows reduced to one, which a row by itself is already. Up to VL - 1 elements behind it are written. */
 #define reduce_rows NAME(reduce_rows)
-INLINE void reduce_rows(const struct fcv_pool_row *row, const int average, real *column) {
-  const real *const *x = (const real *const *)row->x;
-  const int64_t rows = row->rows, width = row->width;
+INLINE void reduce_rows(const int average, int64_t rows, const real *const *x, int64_t width, real *column) {
   if (width < VL && average) {
     for (int64_t i = 0; i < width; i++) {
       column[i] = x[0][i];
@@ -209,6 +86,17 @@ INLINE void reduce_rows(const struct fcv_pool_row *row, const int average, real 
     for (int64_t r = 1; r < rows; r++) v = average ? v + load(x[r] + i) : vmax(v, load(x[r] + i));
     store(column + i, v);
   }
+}
+
+/* The same between elements that stand for padding, as far as windows reach. */
+#define pad_rows_of NAME(pad_rows_of)
+INLINE void pad_rows_of(const struct fcv_pool_row *row, const int average, int64_t rows, const real *const *x,
+                        real *column) {
+  const real padding = average ? 0 : -(real)INFINITY;
+  const int64_t pad = row->pad, end = (row->outputs - 1) * row->step + (row->kw - 1) * row->dilation + 1;
+  for (int64_t i = 0; i < pad; i++) column[i] = padding;
+  reduce_rows(average, rows, x, row->width, column + pad);
+  for (int64_t i = pad + row->width; i < end; i++) column[i] = padding;
 }
 
 /* VL outputs from o on; step 1 or 2. */
@@ -241,22 +129,19 @@ INLINE void pool_columns(const struct fcv_pool_row *row, const int average, cons
 #define pool_row NAME(pool_row)
 INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
   const real start = average ? 0 : -(real)INFINITY, *scale = row->scale;
-  const int64_t step = row->step, kw = row->kw, dilation = row->dilation, pad = row->pad, outputs = row->outputs;
+  const int64_t step = row->step, kw = row->kw, dilation = row->dilation, outputs = row->outputs;
   real *y = row->y, *column = row->column;
   if (row->one_by_one) {
     const real *only = row->rows == 1 ? row->x[0] : column;
     if (row->rows > 1)
-      reduce_rows(row, average, column);
+      reduce_rows(average, row->rows, (const real *const *)row->x, row->width, column);
     for (int64_t o = 0; o < outputs; o++) {
       const struct fcv_window w = row->window[o];
       y[o] = average ? scale[o] * run_sum(w.count, only + w.first) : run_max(w.count, only + w.first);
     }
     return;
   }
-  const int64_t end = (outputs - 1) * step + (kw - 1) * dilation + 1;
-  for (int64_t i = 0; i < pad; i++) column[i] = start;
-  reduce_rows(row, average, column + pad);
-  for (int64_t i = pad + row->width; i < end; i++) column[i] = start;
+  pad_rows_of(row, average, row->rows, (const real *const *)row->x, column);
   if (step == 1)
     pool_columns(row, average, 1, column);
   else if (step == 2)
@@ -275,82 +160,67 @@ INLINE void pool_row(const struct fcv_pool_row *row, const int average) {
 static void NAME(pool_max_row)(const struct fcv_pool_row *row) { pool_row(row, 0); }
 static void NAME(pool_avg_row)(const struct fcv_pool_row *row) { pool_row(row, 1); }
 
-#define combine_which NAME(combine_which)
-INLINE void combine_which(int64_t count, const real *x, const int64_t step, lane tap, real *best, lane *which) {
-  for (int64_t o = 0; o < count; o++) {
-    const real v = x[o * step];
-    const int take = (v > best[o]) | (v != v) | (which[o] < 0);
-    best[o] = take ? v : best[o];
-    which[o] = take ? tap : which[o];
-  }
+/* Every step-th element, for VL outputs or as many as there are. */
+#define strided NAME(strided)
+INLINE vec strided(const real *x, const int64_t step, int64_t outputs) {
+  if (step == 1)
+    return load(x);
+  if (step == 2)
+    return even_lanes(load(x), load(x + VL));
+  vec v = {0};
+  for (int64_t l = 0; l < VL && l < outputs; l++) v[l] = x[l * step];
+  return v;
 }
 
-/* Outputs from .. to - 1, tap by tap over all of them: a loop over one window would mispredict every second element. */
-#define find_max_between NAME(find_max_between)
-INLINE void find_max_between(const struct fcv_pool_row *row, int64_t from, int64_t to, real *best, lane *which) {
-  for (int64_t o = from; o < to; o++) {
-    best[o] = -(real)INFINITY;
-    which[o] = -1;
-  }
-  for (int64_t r = 0; r < row->rows; r++)
-    for (int64_t k = 0; k < row->kw; k++) {
-      int64_t last, first = outputs_of(row, k, &last);
-      const int64_t step = row->step;
-      first = first > from ? first : from;
-      last = last < to ? last : to;
-      if (first >= last)
-        continue;
-      const real *x = (const real *)row->x[r] + first * step + k * row->dilation - row->pad;
-      const lane tap = (lane)(r * row->kw + k);
-      if (step == 1)
-        combine_which(last - first, x, 1, tap, best + first, which + first);
-      else if (step == 2)
-        combine_which(last - first, x, 2, tap, best + first, which + first);
-      else
-        combine_which(last - first, x, step, tap, best + first, which + first);
-    }
-}
-
-/* VL outputs from o on, all of whose taps are inside; step 1 or 2. */
-#define find_max_inside NAME(find_max_inside)
-INLINE void find_max_inside(const struct fcv_pool_row *row, const int step, int64_t o, real *best, lane *which) {
-  vec most = splat(-(real)INFINITY);
-  ivec at = {0}; /* also where all are that low */
-  lane tap = 0;
-  for (int64_t r = 0; r < row->rows; r++) {
-    const real *x = (const real *)row->x[r] + o * step - row->pad;
-    for (int64_t k = 0; k < row->kw; k++, x += row->dilation, tap++) {
-      const vec v = step == 1 ? load(x) : even_lanes(load(x), load(x + VL));
+/* VL outputs from o on: the maxima of `rows` padded rows, of which the first is row r, and of those before. */
+#define combine_maxima NAME(combine_maxima)
+INLINE void combine_maxima(const struct fcv_pool_row *row, const int64_t kw, const int64_t step, int64_t r,
+                           int64_t rows, int64_t o) {
+  const int64_t dilation = row->dilation;
+  real *best = (real *)row->best + o;
+  lane *which = (lane *)row->which + o, tap = (lane)(r * kw);
+  vec most = r > 0 ? load(best) : splat(-(real)INFINITY);
+  ivec at; /* also where all are that low */
+  __builtin_memcpy(&at, r > 0 ? which : (const lane *)row->first + o, sizeof at);
+  for (int64_t i = 0; i < rows; i++) {
+    const real *x = (const real *)row->column + i * row->pitch + o * step;
+    UNROLL(3)
+    for (int64_t k = 0; k < kw; k++, x += dilation, tap++) {
+      const vec v = strided(x, step, row->outputs);
       const ivec take = (v > most) | (v != v);
       most = select(take, v, most);
       at = (at & ~take) | (tap & take);
     }
   }
-  store(best + o, most);
-  __builtin_memcpy(which + o, &at, sizeof at);
+  store(best, most);
+  __builtin_memcpy(which, &at, sizeof at);
 }
 
-/* The maximum of each output and the number r * kw + k of the element that has it first, -1 where there is none. */
-#define find_max NAME(find_max)
-INLINE void find_max(const struct fcv_pool_row *row, real *best, lane *which) {
-  int64_t from = 0, to = row->rows > 0 ? row->outputs : 0; /* whose taps are all inside */
-  for (int64_t k = 0; k < row->kw; k++) {
-    int64_t last;
-    const int64_t first = outputs_of(row, k, &last);
-    from = first > from ? first : from;
-    to = last < to ? last : to;
+/* The maximum of each output, to best, and the number r * kw + k of the element that has it first, -1 where there is
+ * none, to which. In vectors: a loop over one window would mispredict every second element. */
+#define find_maxima NAME(find_maxima)
+INLINE void find_maxima(const struct fcv_pool_row *row) {
+  const int64_t outputs = row->outputs, step = row->step;
+  for (int64_t o = 0; row->rows == 0 && o < outputs; o++) {
+    ((real *)row->best)[o] = -(real)INFINITY;
+    ((lane *)row->which)[o] = -1;
   }
-  int64_t o = from; /* of two vectors that every second element is taken from, the last element is not read */
-  if (row->step == 1)
-    for (; o + VL <= to; o += VL) find_max_inside(row, 1, o, best, which);
-  else if (row->step == 2)
-    for (; o + VL < to; o += VL) find_max_inside(row, 2, o, best, which);
-  if (o == from) {
-    find_max_between(row, 0, row->outputs, best, which);
-    return;
+  for (int64_t r = 0, rows; r < row->rows; r += rows) {
+    rows = row->rows - r < FCV_POOL_ROWS ? row->rows - r : FCV_POOL_ROWS;
+    for (int64_t i = 0; i < rows; i++) /* all before any is read, which would wait for what was just stored */
+      pad_rows_of(row, 0, 1, (const real *const *)row->x + r + i, (real *)row->column + i * row->pitch);
+    for (int64_t o = 0; o < outputs; o += VL) {
+      o = o + VL <= outputs || outputs < VL ? o : outputs - VL; /* what is combined twice stays */
+      if (step == 1)
+        combine_maxima(row, row->kw, 1, r, rows, o);
+      else if (step == 2 && row->kw == 3)
+        combine_maxima(row, 3, 2, r, rows, o);
+      else if (step == 2)
+        combine_maxima(row, row->kw, 2, r, rows, o);
+      else
+        combine_maxima(row, row->kw, step, r, rows, o);
+    }
   }
-  find_max_between(row, 0, from, best, which);
-  find_max_between(row, o, row->outputs, best, which);
 }
 
 /* Positions in the channel of what output 0 meets at each tap. */
@@ -376,6 +246,7 @@ INLINE int64_t find_one(const struct fcv_pool_row *row, const struct fcv_window 
 }
 
 static void NAME(pool_max_index_row)(const struct fcv_pool_row *row) {
+  const int64_t outputs = row->outputs, step = row->step, *tap = row->tap;
   const lane *which = row->which;
   real *y = row->y;
   if (row->one_by_one) {
@@ -383,11 +254,14 @@ static void NAME(pool_max_index_row)(const struct fcv_pool_row *row) {
     return;
   }
   find_taps(row);
-  find_max(row, y, row->which);
-  for (int64_t o = 0; o < row->outputs; o++) row->index[o] = which[o] < 0 ? -1 : row->tap[which[o]] + o * row->step;
+  find_maxima(row);
+  __builtin_memcpy(y, row->best, (size_t)row->outputs * sizeof(real));
+  int64_t *index = row->index;
+  for (int64_t o = 0; o < outputs; o++) index[o] = which[o] < 0 ? -1 : tap[which[o]] + o * step;
 }
 
 static void NAME(pool_max_grad_row)(const struct fcv_pool_row *row) {
+  const int64_t outputs = row->outputs, step = row->step, *tap = row->tap;
   const real *gy = row->gy;
   const lane *which = row->which;
   real *channel = row->gx_channel;
@@ -401,10 +275,10 @@ static void NAME(pool_max_grad_row)(const struct fcv_pool_row *row) {
     return;
   }
   find_taps(row);
-  find_max(row, row->column, row->which);
-  for (int64_t o = 0; o < row->outputs; o++)
+  find_maxima(row);
+  for (int64_t o = 0; o < outputs; o++)
     if (which[o] >= 0)
-      channel[row->tap[which[o]] + o * row->step] += gy[o];
+      channel[tap[which[o]] + o * step] += gy[o];
 }
 
 static void NAME(pool_avg_grad_row)(const struct fcv_pool_row *row) {
