@@ -11,6 +11,8 @@ from measurement import Measurement
 PLAIN_PEERS = ("torch", "torch channels_last", "tensorflow", "keras")
 PREPARED_PEERS = ("onnxruntime", "openvino", "ncnn")
 TORCH = PLAIN_PEERS[:2]
+# Those that compute channels-first arrays as they are.
+FIRST_PEERS = ("torch", *PREPARED_PEERS)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,13 @@ class Row:
         if self.memory_bound:
             return 1e3 * limits.bandwidth.least_seconds(self.measured.read, self.measured.written) / self.best
         return self.measured.flops / self.best / 1e6 / limits.gflops[self.measured.dtype] or None
+
+    @property
+    def share_in_turn(self) -> float | None:
+        """Return the share of the FMA peak that was measured in turn with it."""
+        if self.best is None or self.measured.peak is None:
+            return None
+        return self.measured.flops / self.best / 1e6 / self.measured.peak
 
 
 def rows_of(measurements: Sequence[Measurement]) -> list[Row]:

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from entry import DATA_FORMATS, EITHER
-from rows import TORCH, Limits, Row
+from rows import FIRST_PEERS, TORCH, Limits, Row
 
 FORWARD_MEAN, GRADIENT_MEAN = 1.5, 1.5
 DENSE_TORCH, DENSE_PREPARED = 1.7, 1.1
@@ -67,15 +67,23 @@ def claims(rows: Sequence[Row], limits: Limits, instruction_set: str) -> list[tu
         these = [row for row in single if row.data_format in (data_format, EITHER)]
         forward = [row.ratio for row in these if row.measured.direction == "forward"]
         claim(f"1. forward, {data_format}", forward, 1.0, FORWARD_MEAN)
+        if data_format == "channels_first":
+            same = [row.against(FIRST_PEERS) for row in these if row.measured.direction == "forward"]
+            claim(f"1. forward, {data_format}, against peers that take such arrays", same, 1.0, FORWARD_MEAN)
     dense = tagged(single, "dense 3x3", "forward")
     claim("2. dense 3x3 against torch", (row.against(TORCH) for row in dense), DENSE_TORCH)
     for peer in ("ncnn", "openvino"):
         at_one = (row.against([peer]) for row in dense if row.measured.title.startswith("1x"))
         claim(f"2. dense 3x3 at batch 1 against {peer}", at_one, DENSE_PREPARED)
-    shares = [row.share(limits) or 0.0 for row in tagged(single, "FMA-bound", "forward")]
-    if shares:
-        enough = sum(share >= FMA_SHARE for share in shares)
-        lines.append(("3. FMA-bound rows", f"{FMA_ROWS} at {FMA_SHARE:.0%} of the peak", f"{enough} of {len(shares)}"))
+    bound = tagged(single, "FMA-bound", "forward")
+    for text, shares in (
+        ("3. FMA-bound rows", [row.share(limits) or 0.0 for row in bound]),
+        ("3. the same, the peak measured in turn with them", [row.share_in_turn for row in bound]),
+    ):
+        known = [share for share in shares if share is not None]
+        if known:
+            enough = sum(share >= FMA_SHARE for share in known)
+            lines.append((text, f"{FMA_ROWS} at {FMA_SHARE:.0%} of the peak", f"{enough} of {len(known)}"))
     memory = [row for row in tagged(single, "memory-bound") if row.best is not None]
     if memory:
         missed = [

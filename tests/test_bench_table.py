@@ -248,6 +248,8 @@ class TestSummary:
     def test_share_of_the_peak(self):
         rows = self.rows([1.0], tags=["FMA-bound"], flops=90 * 10**6) + self.rows([1.0], tags=["FMA-bound"])
         assert self.got("3. FMA-bound rows", rows) == ("5 at 85% of the peak", "1 of 2")
+        in_turn = [*rows, *self.rows([1.0], tags=["FMA-bound"], flops=50 * 10**6, peak=55.0)]
+        assert self.got("3. the same, the peak measured in turn with them", in_turn)[1] == "1 of 1"
         page = summary.summary(rows, LIMITS, "avx512")
         assert "## FMA-bound rows below 60% of the peak: 1" in page
 
