@@ -1,4 +1,4 @@
-"""How far `auto` is from the best algorithm, over random geometries: the check behind the costs in csrc/choose.c.
+"""How far `auto` is from the best algorithm, over random geometries: the check behind the costs in csrc/cost.c.
 
 Run ``python bench/auto.py`` for 200 geometries, forward, one thread, or for instance
 ``python bench/auto.py --direction weight --count 50 --seed 1``.

@@ -1,4 +1,4 @@
-"""Fits the prices that `auto` compares algorithms by, and prints the tables of csrc/choose.c.
+"""Fits the prices that `auto` compares algorithms by, and prints the tables of csrc/cost.c.
 
 Run ``python bench/fit_auto.py`` on an idle machine of the kind that the tables are for, one thread, float32: random
 layers are computed by each algorithm, in each pass and data format, and their times divided by that of a multiply-add
@@ -19,7 +19,7 @@ from tqdm import tqdm
 import fastconv as fc
 from fastconv import _core
 
-# The methods of csrc/choose.c in their order.
+# The methods of csrc/cost.c in their order.
 METHODS = (
     *("DIRECT", "PLANES", "IM2COL", "COL2IM", "COL2IM_PLANES", "TOEPLITZ", "WINOGRAD"),
     *("SUM_DIRECT", "SUM_PLANES", "SUM_IM2COL", "SUM_WINOGRAD"),

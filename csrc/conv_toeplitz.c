@@ -14,7 +14,7 @@ enum {
   STAGE_BYTES = 1 << 20,  /* a staged block of input per thread */
   MATRIX_BYTES = 1 << 19, /* of the Toeplitz matrices, so that they stay in L2 */
   LONGEST = 32,           /* outputs of a block */
-  STORES = 180            /* what the values of a block in a panel cost beside their products, see choose.c */
+  STORES = 180            /* what the values of a block in a panel cost beside their products, see cost.c */
 };
 
 struct toeplitz {

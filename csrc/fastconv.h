@@ -106,7 +106,7 @@ int fcv_turns(const struct fcv_conv *conv, fcv_pass pass);
 /* The time that a pass is expected to take by conv->algorithm, in multiply-adds at the kernels' full speed: what
  * FCV_AUTO compares. 0 where there is no estimate: FCV_TOEPLITZ_FULL, several groups, nothing to compute. */
 double fcv_expected_cost(const struct fcv_conv *conv, fcv_pass pass);
-/* The work of conv->algorithm, which is not FCV_AUTO, by kind (choose.c), and the method whose prices it has: what
+/* The work of conv->algorithm, which is not FCV_AUTO, by kind (cost.c), and the method whose prices it has: what
  * bench/fit_auto.py fits prices to. */
 enum { FCV_WORK_KINDS = 8 };
 int fcv_expected_work(const struct fcv_conv *conv, fcv_pass pass, double *work);

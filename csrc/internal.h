@@ -381,6 +381,8 @@ fcv_status fcv_conv_runs(const struct fcv_conv *conv, const struct fcv_walk *wal
 static inline int64_t fcv_run_tiles(const struct fcv_kernels *k, int64_t rows) { return fcv_ceil_div(rows, k->mr); }
 void fcv_pack_run_tiles(const struct fcv_kernels *k, int64_t rows, int64_t terms, const char *w, int64_t pitch,
                         char *to);
+/* cost.c: of an algorithm that applies, in multiply-adds at full speed. */
+double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm);
 /* choose.c: what FCV_AUTO takes, and whether for arrays that are turned to channels last, and back. */
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* How they are turned: data, and weights of gradients where they are few, channels last. */

@@ -1,0 +1,379 @@
+/* What a pass costs by an algorithm: its work of a few kinds, each with a price in multiply-adds at the kernels' full
+ * speed. Prices are a fit (least squares without negative prices, of relative errors) to random layers, by
+ * bench/fit_auto.py, which prints the tables below. */
+#include "internal.h"
+
+enum kind {
+  PRODUCTS, /* of the kernels, with the padding of vectors */
+  NARROW,   /* those of them in panels of one vector */
+  STORES,   /* of a pixel's or a tile's values in a panel; for the weight gradient panels of gy that are packed */
+  POINTERS, /* written: one for a pixel and tap, or the calls of a tile and point; pieces of patches */
+  WEIGHTS,  /* packed or transformed; for the weight gradient summed and written */
+  VALUES,   /* staged, copied to patches, added from them, or transformed */
+  PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
+               weights that are packed where they are used, or of an input gradient by planes; pixels whose patches
+               are added in one call; vectors of kernel rows that are copied to patches; weights' sums that are
+               transposed in the end; weights that every unit of im2col reads from beyond L2 */
+  CALLS,
+  KINDS
+};
+
+struct work {
+  double of[KINDS];
+};
+_Static_assert(sizeof(struct work) == FCV_WORK_KINDS * sizeof(double), "fastconv.h names the kinds");
+
+enum method {
+  DIRECT,
+  PLANES,
+  IM2COL,
+  COL2IM,
+  COL2IM_PLANES,
+  TOEPLITZ,
+  WINOGRAD,
+  SUM_DIRECT,
+  SUM_PLANES,
+  SUM_IM2COL,
+  SUM_WINOGRAD,
+  INTERLEAVED,
+  SUM_INTERLEAVED,
+  NARROW_ROWS,
+  METHODS
+};
+
+/* A Sapphire Rapids with AVX-512, one core, float32, 300 layers a pass. Here too the prices of Winograd's weights are
+ * set by hand, 1x7x7 512->512 3x3, weight gradient, took 4.9 ms, direct 2.1, and those of few channels. A call of
+ * direct and of planes costs nothing, so that they are taken for tiny layers. */
+static const struct work price_avx512[2][METHODS] =
+    {
+        [FCV_CHANNELS_FIRST] =
+            {
+                [DIRECT] = {{1.35, 0.356, 656, 81.6, 28.4, 35, 26.7, 0}},
+                [PLANES] = {{1.3, 0, 56.3, 200, 1.82, 42.1, 96, 0}},
+                [IM2COL] = {{1.3, 0, 1830, 231, 56.3, 25.7, 3, 213000}},
+                [COL2IM] = {{1.42, 0.736, 0, 922, 42.7, 24.3, 0, 463000}},
+                [COL2IM_PLANES] = {{1.46, 0, 201, 255, 0, 17.1, 666, 478000}},
+                [TOEPLITZ] = {{1.45, 0.261, 6590, 0, 194, 33, 231, 38400}},
+                [WINOGRAD] = {{1.57, 0.471, 268, 0, 45, 42.8, 341, 0}},
+                [SUM_DIRECT] = {{1.59, 0.864, 802, 38.8, 15.5, 35.3, 63, 19800}},
+                [SUM_PLANES] = {{2.3, 0, 8760, 45.9, 0, 66.2, 0, 149000}},
+                [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 300, 0}},
+                [SUM_WINOGRAD] = {{1.42, 0, 260, 0, 45, 44.3, 411, 0}},
+            },
+        [FCV_CHANNELS_LAST] =
+            {
+                [DIRECT] = {{1.35, 0.356, 656, 81.6, 28.4, 0, 26.7, 0}},
+                [IM2COL] = {{1.22, 0, 1150, 250, 28.3, 20.6, 3, 0}},
+                [COL2IM] = {{1.36, 0.788, 0, 956, 33, 18.2, 3410, 50400}},
+                [TOEPLITZ] = {{1.35, 0.54, 725, 49, 71.8, 1.42, 972, 91200}},
+                [WINOGRAD] = {{1.49, 0.518, 183, 462, 35, 25, 341, 0}},
+                [SUM_DIRECT] = {{1.54, 0.767, 771, 97.4, 15.5, 0, 0, 18200}},
+                [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 300, 0}},
+                [SUM_WINOGRAD] = {{1.29, 0.0743, 327, 0, 40, 23, 619, 0}},
+                [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
+                [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
+                [NARROW_ROWS] = {{1.3, 0, 600, 0, 0, 0, 0, 0}},
+            },
+};
+
+/* A Zen 3 with AVX2, one core of a busy machine, float32, 140 layers a pass; for other instruction sets too. Winograd's
+ * weights cost several times what those layers show where they leave the cache: 14x14 256->256 3x3 took 6.1 ms, direct
+ * 3.3. Their prices, 40 and 30, are set by hand, and products cost PLANES what they cost IM2COL, the same kernel. */
+static const struct work price[2][METHODS] =
+    {
+        [FCV_CHANNELS_FIRST] =
+            {
+                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 27, 29, 0}},
+                [PLANES] = {{1.17, 0, 67, 60, 9.6, 24, 47, 156000}},
+                [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 3, 0}},
+                [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
+                [COL2IM_PLANES] = {{1.17, 0, 110, 309, 54, 12.6, 282, 0}},
+                [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
+                [WINOGRAD] = {{1.44, 1.6, 156, 497, 40, 23, 249, 0}},
+                [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 4.1, 27, 21, 0}},
+                [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
+                [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
+                [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
+            },
+        [FCV_CHANNELS_LAST] =
+            {
+                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 7.2, 29, 0}},
+                [IM2COL] = {{1.16, 0.48, 435, 218, 21, 4, 3, 0}},
+                [COL2IM] = {{1.21, 0.85, 0, 518, 26, 17, 1500, 0}},
+                [TOEPLITZ] = {{1.21, 0.59, 318, 96, 52, 3.7, 575, 0}},
+                [WINOGRAD] = {{1.38, 1.3, 163, 651, 40, 15, 151, 0}},
+                [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
+                [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
+                [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
+                [INTERLEAVED] = {{1.9, 0, 60, 0, 0, 60, 0, 0}},
+                [SUM_INTERLEAVED] = {{2, 0, 60, 0, 0, 60, 0, 0}},
+                [NARROW_ROWS] = {{1.2, 0, 300, 0, 0, 0, 0, 0}},
+            },
+};
+
+/* A walk as the kernels see it. */
+struct shape {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  const struct fcv_walk *walk;
+  struct fcv_weight_view view;
+  double outputs, inputs, taps, kc;
+};
+
+static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  struct fcv_weight_view view;
+  fcv_weight_view(conv, pass == FCV_GRAD_INPUT, &view);
+  return (struct shape){
+      .conv = conv,
+      .kernels = fcv_kernels(conv->dtype),
+      .walk = walk,
+      .view = view,
+      .outputs = (double)(walk->n * axis[0].count * axis[1].count * axis[2].count),
+      .inputs = (double)(walk->n * axis[0].in * axis[1].in * axis[2].in),
+      .taps = (double)fcv_walk_taps(walk),
+      .kc = (double)walk->kc,
+  };
+}
+
+/* Panels of nc channels: how many, their channels with padding, and those of a panel of one vector. */
+struct width {
+  double panels, channels, narrow;
+};
+
+static struct width width_of(const struct fcv_kernels *k, int64_t nc) {
+  struct fcv_panels panels;
+  fcv_panels(k, nc, &panels);
+  const int64_t channels = fcv_panels_channels(&panels), last = channels - (panels.per_group - 1) * panels.width;
+  return (struct width){(double)panels.per_group, (double)channels, last == k->vl ? (double)last : 0};
+}
+
+/* rows: pixels or tiles; terms: products of an output; w: of its channels. */
+static void count_products(struct work *work, double rows, double terms, const struct width *w) {
+  work->of[PRODUCTS] = rows * terms * w->channels;
+  work->of[NARROW] = rows * terms * w->narrow;
+  work->of[WEIGHTS] = terms * w->channels;
+}
+
+static void count_direct(const struct shape *s, struct work *work) {
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  const int row_taps = fcv_use_row_taps(s->walk);
+  count_products(work, s->outputs, s->taps * s->kc, &w);
+  work->of[STORES] = s->outputs * w.panels;
+  work->of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
+  work->of[VALUES] = row_taps || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
+  if (fcv_fits_pieces(s->conv, s->walk, &s->view)) {
+    work->of[PARTIAL] = work->of[WEIGHTS];
+    work->of[WEIGHTS] = 0;
+  }
+}
+
+static void count_planes(const struct shape *s, fcv_pass pass, struct work *work) {
+  const struct fcv_axis *x = &s->walk->axis[2];
+  const int64_t vl = s->kernels->vl, run = fcv_max(1, fcv_min(vl, x->count));
+  const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
+  work->of[PRODUCTS] = (double)fcv_round_up((int64_t)s->outputs, vl) * terms * nc;
+  work->of[WEIGHTS] = terms * nc;
+  const int merged = x->out_step > 1 && fcv_merges_planes(s->conv, &s->view);
+  work->of[STORES] = s->outputs / (double)run * nc * (merged ? 2 : x->out_step > 1 ? (double)vl : 1);
+  work->of[POINTERS] = s->outputs / (double)run * terms;
+  work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;
+  work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
+  if (fcv_use_runs(s->kernels, s->walk)) { /* no patches, but rows of whole vectors */
+    work->of[PRODUCTS] *= (double)fcv_round_up(x->count, vl) / (double)x->count;
+    work->of[POINTERS] = 0;
+  }
+}
+
+enum { FAR_BYTES = 2 << 20 }; /* weights that do not stay in L2 */
+
+static void count_im2col(const struct shape *s, struct work *work) {
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  count_products(work, s->outputs, s->taps * s->kc, &w);
+  work->of[STORES] = s->outputs * w.panels;
+  work->of[POINTERS] = s->outputs * s->taps;
+  work->of[VALUES] = s->outputs * s->taps * s->kc;
+  const double unit = (double)(s->kernels->mr * fcv_im2col_tiles(s->kernels, (int64_t)(s->taps * s->kc)));
+  if (work->of[WEIGHTS] * (double)s->kernels->size > FAR_BYTES)
+    work->of[PARTIAL] = work->of[WEIGHTS] * s->outputs / unit;
+}
+
+static void count_interleaved(const struct shape *s, struct work *work) {
+  const double halves = 2 * s->walk->nc <= s->kernels->vl ? 1 : 2; /* of a vector, for a piece of a pixel */
+  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * (double)s->walk->nc;
+  work->of[STORES] = s->outputs * halves;
+  work->of[VALUES] = s->inputs * s->kc * halves;
+}
+
+/* By the walk of the forward pass: from gy to patches of x. */
+static void count_col2im(const struct shape *s, struct work *work) {
+  const double together = fcv_col2im_shares_panels(s->conv) ? s->taps : 1; /* taps */
+  const struct width w = width_of(s->kernels, (int64_t)together * s->walk->kc);
+  count_products(work, s->outputs, s->taps / together * (double)s->walk->nc, &w);
+  work->of[together > 1 ? PARTIAL : POINTERS] = s->outputs * s->taps / together;
+  work->of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
+}
+
+static void count_col2im_planes(const struct shape *s, struct work *work) {
+  const int64_t vl = s->kernels->vl, width = vl * s->kernels->nv;
+  const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
+  const double rows = s->outputs / (double)s->walk->n / (double)s->walk->axis[2].count; /* of an image */
+  const double panels = (double)(s->walk->n * fcv_ceil_div((int64_t)rows * s->walk->axis[2].count, width));
+  work->of[PRODUCTS] = panels * (double)width * terms * nc;
+  work->of[WEIGHTS] = terms * nc;
+  work->of[STORES] = panels * terms;
+  work->of[POINTERS] = (double)s->walk->n * rows * terms;
+  work->of[VALUES] = s->outputs * terms + s->inputs * s->kc;
+}
+
+static void count_toeplitz(const struct shape *s, struct work *work) {
+  const struct fcv_axis *axis = s->walk->axis;
+  const int64_t block = fcv_toeplitz_block(s->conv, s->walk);
+  const struct width w = width_of(s->kernels, block * s->walk->nc);
+  const double blocks = s->outputs / (double)axis[2].count * (double)fcv_ceil_div(axis[2].count, block);
+  const double rows = (double)(axis[0].taps * axis[1].taps);
+  count_products(work, blocks, rows * (double)fcv_toeplitz_window(s->walk, block) * s->kc, &w);
+  work->of[STORES] = blocks * w.panels;
+  work->of[POINTERS] = blocks * rows;
+  work->of[VALUES] = s->inputs * s->kc;
+  work->of[PARTIAL] = axis[2].out_step > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->outputs : 0;
+}
+
+/* The weight gradient sums tiles of some rows, those of some taps together. */
+static void count_sums(struct work *work, const struct shape *s, double pixels, double taps, double rows) {
+  const struct width w = width_of(s->kernels, s->walk->nc);
+  work->of[PRODUCTS] = pixels * taps * rows * w.channels;
+  work->of[NARROW] = pixels * taps * rows * w.narrow;
+  work->of[WEIGHTS] = taps * rows * w.channels;
+  work->of[STORES] = pixels * w.panels;
+}
+
+static void count_sum_direct(const struct shape *s, struct work *work) {
+  const double span = fcv_use_row_taps(s->walk) ? (double)s->walk->axis[2].taps : 1;
+  count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
+  work->of[POINTERS] = s->outputs * s->taps / span;
+  work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
+  if (s->conv->weight_layout == FCV_CHANNELS_FIRST && !fcv_wgrad_transposes(s->conv, s->walk))
+    work->of[PARTIAL] = work->of[WEIGHTS];
+}
+
+static void count_sum_planes(const struct shape *s, struct work *work) {
+  const struct fcv_kernels *k = s->kernels;
+  const int64_t run = fcv_max(1, fcv_min(k->vl, s->walk->axis[2].count));
+  const double terms = s->taps * s->kc, tile_rows = (double)fcv_round_up((int64_t)terms, k->db);
+  const double tiles = tile_rows / k->db * (double)fcv_ceil_div(s->walk->nc, k->da);
+  work->of[PRODUCTS] = s->outputs * tiles * k->da * k->db;
+  work->of[WEIGHTS] = terms * (double)s->walk->nc;
+  work->of[STORES] = tiles * (1 + s->outputs * (double)k->size / FCV_DOTS_ROW_BYTES);
+  work->of[POINTERS] = fcv_fills_runs(k, s->walk) ? 0 : s->outputs / (double)run * terms;
+  work->of[VALUES] = s->inputs * s->kc;
+}
+
+static void count_sum_im2col(const struct shape *s, struct work *work) {
+  count_sums(work, s, s->outputs, 1, s->taps * s->kc);
+  if (fcv_use_row_taps(s->walk)) {
+    const int64_t run = s->walk->axis[2].taps * s->walk->kc;
+    work->of[PARTIAL] = s->outputs * s->taps * s->kc / (double)run * (double)fcv_ceil_div(run, s->kernels->vl);
+    return;
+  }
+  work->of[POINTERS] = s->outputs * s->taps;
+  work->of[VALUES] = s->outputs * s->taps * s->kc;
+}
+
+static void count_winograd(const struct shape *s, fcv_pass pass, int m, struct work *work) {
+  const struct fcv_axis *axis = s->walk->axis;
+  const int64_t vl = s->kernels->vl, kc = s->walk->kc, nc = s->walk->nc;
+  const double points = (m + 2) * (m + 2);
+  const double tiles = (double)(s->walk->n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
+  if (pass == FCV_GRAD_WEIGHT) {
+    count_sums(work, s, tiles, points, s->kc);
+    work->of[STORES] *= points * (double)fcv_ceil_div(kc, s->kernels->mi);
+  } else {
+    const struct width w = width_of(s->kernels, nc);
+    count_products(work, tiles, points * s->kc, &w);
+    work->of[STORES] = points * tiles * w.panels;
+  }
+  work->of[POINTERS] = points * tiles;
+  work->of[VALUES] = points * tiles * (double)(fcv_round_up(kc, vl) + fcv_round_up(nc, vl));
+  work->of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
+}
+
+/* Adds the work of a walk, and says by which method. */
+static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorithm algorithm, struct work *sum) {
+  const int gradient = pass == FCV_GRAD_WEIGHT;
+  struct work work = {.of[CALLS] = 1};
+  enum method method;
+  if (gradient && algorithm == FCV_DIRECT && fcv_use_wgrad_planes(s->conv)) {
+    method = SUM_PLANES;
+    count_sum_planes(s, &work);
+  } else if (algorithm == FCV_IM2COL && pass == FCV_GRAD_INPUT && fcv_use_col2im_planes(s->conv)) {
+    method = COL2IM_PLANES;
+    count_col2im_planes(s, &work);
+  } else if (algorithm == FCV_IM2COL) {
+    method = gradient ? SUM_IM2COL : pass == FCV_FORWARD ? IM2COL : COL2IM;
+    (gradient ? count_sum_im2col : pass == FCV_FORWARD ? count_im2col : count_col2im)(s, &work);
+  } else if (algorithm == FCV_TOEPLITZ) {
+    method = TOEPLITZ;
+    count_toeplitz(s, &work);
+  } else if (algorithm == FCV_WINOGRAD_2X2 || algorithm == FCV_WINOGRAD_4X4) {
+    method = gradient ? SUM_WINOGRAD : WINOGRAD;
+    count_winograd(s, pass, algorithm == FCV_WINOGRAD_2X2 ? 2 : 4, &work);
+  } else if (fcv_use_interleaved(s->conv, s->walk)) {
+    method = gradient ? SUM_INTERLEAVED : INTERLEAVED;
+    count_interleaved(s, &work);
+  } else if (!gradient && fcv_use_narrow(s->conv, s->walk)) {
+    method = NARROW_ROWS;
+    work.of[PRODUCTS] = s->outputs * s->taps * s->kc * s->kernels->vl;
+    work.of[STORES] = s->outputs;
+  } else if (gradient) {
+    method = SUM_DIRECT;
+    count_sum_direct(s, &work);
+  } else if (fcv_use_planes(s->conv, s->walk, &s->view)) {
+    method = PLANES;
+    count_planes(s, pass, &work);
+  } else {
+    method = DIRECT;
+    count_direct(s, &work);
+  }
+  for (int i = 0; i < KINDS; i++) sum->of[i] += work.of[i];
+  return method;
+}
+
+/* The sum over its walks. A walk without taps leaves zeros. */
+static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm, struct work *work) {
+  struct fcv_conv by = *conv;
+  struct fcv_walk walk;
+  enum method method = DIRECT;
+  by.algorithm = algorithm;
+  by.packed = NULL; /* the choice is the same with weights that are packed already */
+  *work = (struct work){0};
+  if (pass == FCV_GRAD_INPUT && algorithm != FCV_IM2COL) {
+    FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {
+      const struct shape s = shape_of(&by, pass, &walk);
+      if (s.outputs * s.taps > 0)
+        method = count_walk(&s, pass, algorithm, work);
+    });
+  } else {
+    fcv_walk_forward(&conv->geometry, &walk);
+    const struct shape s = shape_of(&by, pass, &walk);
+    method = count_walk(&s, pass, algorithm, work);
+  }
+  return method;
+}
+
+double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm) {
+  struct work work;
+  const enum method method = count_pass(conv, pass, algorithm, &work);
+  const int wide = !strcmp(fcv_isa(), "avx512");
+  const struct work *prices = &(wide ? price_avx512 : price)[conv->layout][method];
+  double sum = 0;
+  for (int i = 0; i < KINDS; i++) sum += prices->of[i] * work.of[i];
+  return sum;
+}
+
+int fcv_expected_work(const struct fcv_conv *conv, fcv_pass pass, double *work) {
+  struct work counted;
+  const enum method method = count_pass(conv, pass, conv->algorithm, &counted);
+  memcpy(work, counted.of, sizeof counted.of);
+  return (int)method;
+}
