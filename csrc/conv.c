@@ -416,14 +416,35 @@ fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void 
   return FCV_OK;
 }
 
+/* Whether conv_wgrad_runs.c computes the weight gradient. */
+static int sums_runs(const struct fcv_conv *settled, int turned, const struct fcv_walk *walk) {
+  return !turned && fcv_use_wgrad_planes(settled) && fcv_fills_runs(fcv_kernels(settled->dtype), walk);
+}
+
 fcv_status fcv_conv_grad_weight_bias(const struct fcv_conv *conv, const void *x, const void *gy, void *gw, void *gb) {
   struct fcv_conv c;
   struct fcv_walk walk;
   int turned;
   FCV_TRY(settle(conv, FCV_GRAD_WEIGHT, &c, &turned));
   fcv_walk_forward(&c.geometry, &walk);
-  if (!turned && fcv_use_wgrad_planes(&c) && fcv_fills_runs(fcv_kernels(c.dtype), &walk))
-    return fcv_conv_wgrad_runs(&c, &walk, x, gy, gw, gb);
+  if (sums_runs(&c, turned, &walk))
+    return fcv_conv_wgrad_runs(&c, &walk, x, gy, gw, gb, NULL);
   FCV_TRY(fcv_conv_grad_weight(conv, x, gy, gw));
   return fcv_conv_grad_bias(conv, gy, gb);
+}
+
+fcv_status fcv_conv_gradients(const struct fcv_conv *for_input, const struct fcv_conv *for_weight, const void *x,
+                              const void *gy, const void *w, void *gx, void *gw, void *gb) {
+  struct fcv_conv input, weight;
+  struct fcv_walk walk;
+  int input_turned, weight_turned;
+  FCV_TRY(settle(for_input, FCV_GRAD_INPUT, &input, &input_turned));
+  FCV_TRY(settle(for_weight, FCV_GRAD_WEIGHT, &weight, &weight_turned));
+  fcv_walk_forward(&weight.geometry, &walk);
+  if (!input_turned && input.algorithm == FCV_IM2COL && fcv_use_col2im_planes(&input) && fcv_use_col2im_runs(&input) &&
+      sums_runs(&weight, weight_turned, &walk) && fcv_wgrad_runs_by_images(fcv_kernels(weight.dtype), &walk) &&
+      !is_empty(&weight.geometry) && !weight.workspace && input.activation == FCV_LINEAR)
+    return fcv_conv_gradients_runs(&weight, &walk, x, gy, w, gx, gw, gb);
+  FCV_TRY(fcv_conv_grad_input(for_input, gy, w, NULL, gx));
+  return gb ? fcv_conv_grad_weight_bias(for_weight, x, gy, gw, gb) : fcv_conv_grad_weight(for_weight, x, gy, gw);
 }

@@ -282,6 +282,8 @@ int fcv_use_col2im_planes(const struct fcv_conv *conv) {
 }
 
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx) {
+  if (fcv_use_col2im_runs(conv))
+    return fcv_conv_col2im_runs(conv, gy, w, gx);
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct col2im d = {.kernels = k, .w = w, .gy = gy, .gx = gx};
   fcv_walk_forward(&conv->geometry, &d.walk);

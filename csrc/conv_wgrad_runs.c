@@ -1,125 +1,201 @@
 /* Weight gradient of channels-first arrays without patches: gw[j][term] = sum over pixels of
  * gy[j][pixel] * x[term's pixel].
  *
- * As in conv_runs.c both are read where they lie, x in place or from padded rows, run by run. A unit takes a chunk of
- * the boxes of outputs, and a range of output channels of a group: it goes through the boxes in order, some rows at a
- * time, whose pixels stay in L1, and tile by tile of output channels and terms adds to sums of its own. Those of the
- * chunks are added up in the end. Chunks, boxes and tiles depend on the shape alone, so that every number of threads
- * adds up the same sums. */
+ * x is copied, padded, once for each tap along a row: the pixels that the outputs meet at it, rows as long as those of
+ * gy. So the pixels of some rows, or of a plane, are one piece of memory in gy and at each term, and as aligned there
+ * as in gy. A unit takes a chunk of the boxes of outputs, and a range of output channels of a group: it goes through
+ * the boxes in order, whose pixels stay in L1, and tile by tile of output channels and terms adds to sums of its own.
+ * Those of the chunks are added up in the end. Chunks, boxes and tiles depend on the shape alone, so that every number
+ * of threads adds up the same sums. */
 #include "internal.h"
 
 enum {
-  STAGE_BYTES = 64 << 10, /* padded rows of a box */
-  PIXELS = 2048,          /* of a box where there are none */
-  ROW_BYTES = 4096,       /* of pixels of a channel at a time */
-  SPAN = 1024,            /* pixels that are summed in the element type for the bias, spans in double, as in conv.c */
-  CHUNKS = 32,            /* at most, */
-  CHUNK_BYTES = 1 << 20,  /* and all their sums */
+  BOX_BYTES = 5120,      /* of pixels of a channel: those of a tile of channels stay in L1 */
+  SPAN = 1024,           /* pixels that are summed in the element type for the bias, spans in double, as in conv.c */
+  CHUNKS = 32,           /* at most, */
+  CHUNK_BYTES = 1 << 20, /* and all their sums */
 };
 
 struct sums {
   const struct fcv_kernels *kernels;
-  struct fcv_patcher patcher;
+  struct fcv_walk walk;
   struct fcv_weight_view view;
-  int64_t terms, row_runs, skip;
+  int64_t images, bands;          /* of a box; of a slice */
+  int64_t phase, tap_rows, image; /* elements of a copy: of its rows a stride apart, of all, of all taps' copies */
+  int64_t terms;
   int64_t tiles, term_tiles, tile; /* of a group; elements of a tile's sums */
   int64_t chunks, splits;          /* units of a group: chunks of boxes, ranges of tiles */
-  int64_t plane;                   /* of gy */
+  int64_t plane, x_image;          /* of gy; bytes of an image of x */
+  const int *tile_terms;           /* [term tile]: how many, or more where the kernel takes no less, */
+  const int64_t *first_term;       /* and the first */
   int64_t thread_bytes;
-  const int64_t *offset; /* [term], up to whole tiles */
-  const char *gy;
+  const int64_t *offset; /* [term] in the copies, at least of the smallest tile */
+  const char *x, *gy;
   char *gw, *gb, *thread_memory; /* gb: or NULL */
   char *sums;                    /* [group][chunk][tile][term tile][tile] */
   double *bias;                  /* [group][chunk][output channel] */
+  const struct fcv_after *after;
 };
 
 struct unit_memory {
-  char *stage;
-  struct fcv_run *run;
-  char *sums; /* those of the unit */
+  char *copies; /* a vector, then [image][input channel][tap z][tap x][row modulo stride][row][column] */
+  char *sums;   /* those of the unit */
   double *bias;
 };
 
-static int64_t lay_out(const struct sums *d, char *base, struct unit_memory *memory) {
-  int64_t bytes = 0;
-  const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
-  const int64_t runs = fcv_product(d->patcher.box) * d->row_runs;
-  const int64_t run = fcv_reserve(&bytes, runs * (int64_t)sizeof(struct fcv_run));
-  if (base)
-    *memory = (struct unit_memory){.stage = base + stage, .run = (struct fcv_run *)(base + run)};
-  return bytes;
+/* A box's outputs: slices of as many images, or rows of one slice. */
+struct box {
+  int64_t image, images, slice, row, rows;
+  int64_t at, count; /* of its pixels in gy, channel 0 of all groups; in an image */
+};
+
+static struct box box_of(const struct sums *d, int64_t index) {
+  const struct fcv_axis *axis = d->walk.axis;
+  const int64_t band = index % d->bands, slice = index / d->bands % axis[0].count;
+  struct box box = {.image = index / d->bands / axis[0].count * d->images, .slice = slice};
+  box.images = fcv_min(d->images, d->walk.n - box.image);
+  box.row = axis[1].count * band / d->bands;
+  box.rows = axis[1].count * (band + 1) / d->bands - box.row;
+  box.at = box.image * d->walk.groups * d->walk.nc * d->plane + (slice * axis[1].count + box.row) * axis[2].count;
+  box.count = box.rows * axis[2].count;
+  return box;
+}
+
+/* Outputs lo .. hi - 1 of an axis, of the first count, have this tap inside of the input. first: where output 0 has it.
+ */
+static void find_inside(const struct fcv_axis *axis, int64_t first, int64_t count, int64_t *lo, int64_t *hi) {
+  *lo = fcv_min(count, fcv_ceil_div(fcv_max(0, -first), axis->in_step));
+  *hi = fcv_max(*lo, fcv_min(count, fcv_ceil_div(fcv_max(0, axis->in - first), axis->in_step)));
+}
+
+/* One channel of an image's slice as the outputs of a box meet it at one tap of a row; or zeros. */
+static void copy_tap(const struct sums *d, const struct box *box, int64_t tap, int inside, const char *x, char *to) {
+  const struct fcv_axis *y = &d->walk.axis[1], *column = &d->walk.axis[2];
+  const int64_t size = d->kernels->size, left = column->shift + tap * column->shift_step;
+  const int64_t reach = (y->taps - 1) * y->shift_step; /* from the first tap to the last */
+  int64_t before, end;
+  find_inside(column, left, column->count, &before, &end);
+  for (int64_t i = 0; i < fcv_min(y->in_step, reach + 1); i++, to += d->phase * size) {
+    const int64_t top = box->row * y->in_step + y->shift + i, rows = box->rows + (reach - i) / y->in_step;
+    int64_t above, below;
+    find_inside(y, top, rows, &above, &below);
+    if (!inside)
+      above = below = rows;
+    d->kernels->pad_rows(&(struct fcv_pad_rows){
+        .above = above,
+        .rows = below - above,
+        .below = rows - below,
+        .before = before,
+        .count = end - before,
+        .after = column->count - end,
+        .step = column->in_step,
+        .x = x + ((top + above * y->in_step) * column->in + left + before * column->in_step) * size,
+        .y = to,
+        .x_pitch = y->in_step * column->in,
+        .y_pitch = column->count,
+    });
+  }
+}
+
+static void copy_box(const struct sums *d, int64_t group, const struct box *box, char *to) {
+  const struct fcv_axis *axis = d->walk.axis;
+  const int64_t kc = d->walk.kc, slice = axis[1].in * axis[2].in;
+  for (int64_t n = 0; n < box->images; n++)
+    for (int64_t c = 0; c < kc; c++)
+      for (int64_t z = 0; z < axis[0].taps; z++) {
+        const int64_t iz = box->slice * axis[0].in_step + axis[0].shift + z * axis[0].shift_step;
+        const int64_t from = ((((box->image + n) * d->walk.groups + group) * kc + c) * axis[0].in + iz) * slice;
+        for (int64_t tap = 0; tap < axis[2].taps; tap++, to += d->tap_rows * d->kernels->size)
+          copy_tap(d, box, tap, iz >= 0 && iz < axis[0].in, d->x + from * d->kernels->size, to);
+      }
 }
 
 /* The first output channel of a tile in its group. */
-static int64_t channel_of(const struct sums *d, int64_t tile) { return d->patcher.walk.nc * tile / d->tiles; }
+static int64_t channel_of(const struct sums *d, int64_t tile) { return d->walk.nc * tile / d->tiles; }
 
-/* Rows of gy's tile t, from row i on, for the kernel to fetch. */
-static const char *rows_of(const struct sums *d, int64_t group, int64_t t, int64_t i) {
-  return d->gy + (group * d->patcher.walk.nc + channel_of(d, t) + i) * d->plane * d->kernels->size;
+/* The first of a tile of terms. */
+static int64_t term_of(const struct sums *d, int64_t tile) { return d->terms * tile / d->term_tiles; }
+
+/* A box's pixels in row i of a group's tile. */
+static const char *rows_of(const struct sums *d, int64_t group, const struct box *box, int64_t tile, int64_t i) {
+  return d->gy + ((group * d->walk.nc + channel_of(d, tile) + i) * d->plane + box->at) * d->kernels->size;
 }
 
-/* The pixels of some rows of one channel: of rows that are neighbours as many at once as a span has. */
-static double sum_rows(const struct sums *d, int64_t rows, const struct fcv_run *run, const char *gy) {
-  const int64_t columns = d->patcher.walk.axis[2].count;
+static double sum_pixels(const struct sums *d, int64_t count, const char *gy) {
   double total = 0;
-  for (int64_t r = 0, end; r < rows; r = end) {
-    const int64_t to = run[r * d->row_runs].to;
-    for (end = r + 1;
-         end < rows && (end - r + 1) * columns <= SPAN && run[end * d->row_runs].to == to + (end - r) * columns;)
-      end++;
-    for (int64_t q = 0, count = (end - r) * columns; q < count; q += SPAN)
-      total += d->kernels->sum(fcv_min(SPAN, count - q), gy + (to + q) * d->kernels->size);
-  }
+  for (int64_t q = 0; q < count; q += SPAN)
+    total += d->kernels->sum(fcv_min(SPAN, count - q), gy + q * d->kernels->size);
   return total;
 }
 
-/* Tiles first .. last - 1 of a group, for the pixels of a box. next: how far on those of the next box are. */
-static void add_box(const struct sums *d, int64_t group, int64_t first, int64_t last, const struct fcv_patch_view *view,
-                    int64_t next, int accumulate, const struct unit_memory *memory) {
+/* Tiles first .. last - 1 of a group, for the pixels of a box. next: the one after it. */
+static void add_box(const struct sums *d, int64_t group, int64_t first, int64_t last, const struct box *box,
+                    const struct box *next, int accumulate, const struct unit_memory *memory) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t rows = fcv_patch_lines(&d->patcher, view, memory->run) / d->row_runs;
-  const int64_t most = fcv_max(1, ROW_BYTES / k->size / (d->row_runs * k->vl));
-  const int64_t parts = fcv_ceil_div(rows, most);
-  struct fcv_run_dots dots = {.skip = d->skip, .b = view->x, .a_pitch = d->plane, .accumulate = accumulate};
-  for (int64_t p = 0; p < parts; p++, dots.accumulate = 1) {
-    const int64_t r0 = rows * p / parts, r1 = rows * (p + 1) / parts;
-    const int64_t on = p + 1 < parts ? memory->run[r1 * d->row_runs].to - memory->run[r0 * d->row_runs].to
-                                     : memory->run[0].to - memory->run[r0 * d->row_runs].to + next;
-    dots.run = memory->run + r0 * d->row_runs;
-    dots.rows = d->skip ? r1 - r0 : 1;
-    dots.row_runs = d->skip ? d->row_runs : (r1 - r0) * d->row_runs;
-    for (int64_t t = first; t < last; t++) {
-      const int64_t then = t + 1 < last ? t + 1 : first, fetched = channel_of(d, then + 1) - channel_of(d, then);
-      dots.m = (int)(channel_of(d, t + 1) - channel_of(d, t));
-      dots.a = rows_of(d, group, t, 0);
-      for (int64_t s = 0; s < d->term_tiles; s++) {
-        const int64_t i0 = fetched * s / d->term_tiles;
-        dots.offset = d->offset + s * k->db;
-        dots.c = memory->sums + ((t - first) * d->term_tiles + s) * d->tile * k->size;
-        dots.ahead = rows_of(d, group, then, i0) + (t + 1 < last ? 0 : on * k->size);
-        dots.ahead_rows = fetched * (s + 1) / d->term_tiles - i0;
-        k->run_dots(&dots);
+  const int64_t image = d->walk.groups * d->walk.nc * d->plane, vector = k->vl * k->size;
+  const char *end = d->gy + d->walk.n * image * k->size;
+  char *copies = memory->copies + vector + (int64_t)((uintptr_t)rows_of(d, group, box, first, 0) % (size_t)vector);
+  copy_box(d, group, box, copies);
+  struct fcv_run_dots dots = {
+      .images = box->images,
+      .count = box->count,
+      .b = copies,
+      .a_pitch = d->plane,
+      .a_image = image,
+      .b_image = d->image,
+      .accumulate = accumulate,
+  };
+  const char *x = d->bands == 1 && d->walk.groups == 1 ? d->x + next->image * d->x_image : NULL;
+  const char *x_end = x ? x + next->images * d->x_image : NULL;
+  for (int64_t t = first; t < last; t++) {
+    const int64_t channel = channel_of(d, t), then = t + 1 < last ? t + 1 : first;
+    const int64_t fetched = channel_of(d, then + 1) - channel_of(d, then);
+    const char *ahead = rows_of(d, group, t + 1 < last ? box : next, then, 0);
+    dots.m = (int)(channel_of(d, t + 1) - channel);
+    dots.a = rows_of(d, group, box, t, 0);
+    dots.begins = (const char *)dots.a - d->gy < vector;
+    const int64_t read = ((box->images - 1) * image + (dots.m - 1) * d->plane + box->count) * k->size;
+    dots.ends = end - (const char *)dots.a - read < vector;
+    for (int64_t s = 0; s < d->term_tiles; s++) {
+      dots.n = d->tile_terms[s];
+      dots.offset = d->offset + d->first_term[s];
+      dots.c = memory->sums + ((t - first) * d->term_tiles + s) * d->tile * k->size;
+      for (int i = 0; i < 2; i++) { /* of more than two rows of gy the others are left to the hardware */
+        const int64_t row = s + i * d->term_tiles;
+        const int fetches = row >= fetched && x < x_end;
+        dots.ahead[i] = fetches ? x : ahead + fcv_min(row, fetched - 1) * d->plane * k->size;
+        dots.ahead_image[i] = fetches ? box->count : image;
+        x += fetches ? box->images * box->count * k->size : 0;
       }
-      for (int i = 0; d->gb && i < dots.m; i++)
-        memory->bias[channel_of(d, t) - channel_of(d, first) + i] +=
-            sum_rows(d, r1 - r0, memory->run + r0 * d->row_runs, rows_of(d, group, t, i));
+      k->run_dots(&dots);
     }
+    for (int64_t i = 0; d->gb && i < dots.m; i++) /* which are in L1 */
+      for (int64_t n = 0; n < box->images; n++)
+        memory->bias[channel_of(d, t) - channel_of(d, first) + i] +=
+            sum_pixels(d, box->count, rows_of(d, group, box, t, i) + n * image * k->size);
   }
 }
 
 #define WRITE_SUMS(type)                                                                                               \
-  for (int64_t i = 0; i < rows; i++, gw += d->view.j * k->size)                                                        \
-    for (int64_t c = 0, term = 0; c < d->patcher.walk.kc; c++)                                                         \
+  for (int64_t i = 0; i < rows; i++, gw += d->view.j * k->size) {                                                      \
+    int64_t term = 0, tile = -1, first = 0, end = 0;                                                                   \
+    for (int64_t c = 0; c < d->walk.kc; c++)                                                                           \
       for (int64_t z = 0; z < axis[0].taps; z++)                                                                       \
-        for (int64_t y = 0; y < axis[1].taps; y++)                                                                     \
-          for (int64_t x = 0; x < axis[2].taps; x++, term++)                                                           \
+        for (int64_t x = 0; x < axis[2].taps; x++)                                                                     \
+          for (int64_t y = 0; y < axis[1].taps; y++, term++) {                                                         \
+            if (term == end) {                                                                                         \
+              first = end;                                                                                             \
+              end = term_of(d, ++tile + 1);                                                                            \
+            }                                                                                                          \
             ((type *)gw)[c * d->view.k + z * d->view.kernel[0] + y * d->view.kernel[1] + x * d->view.kernel[2]] =      \
-                ((const type *)sums)[term / k->db * d->tile + i * k->db + term % k->db];
+                ((const type *)sums)[tile * d->tile + i * d->tile_terms[tile] + term - first];                         \
+          }                                                                                                            \
+  }
 
 /* The sums of a tile's output channels. gw: of the first. */
 static void write_sums(const struct sums *d, int64_t rows, const char *sums, char *gw) {
   const struct fcv_kernels *k = d->kernels;
-  const struct fcv_axis *axis = d->patcher.walk.axis;
+  const struct fcv_axis *axis = d->walk.axis;
   if (k->size == sizeof(float)) {
     WRITE_SUMS(float)
   } else {
@@ -127,48 +203,46 @@ static void write_sums(const struct sums *d, int64_t rows, const char *sums, cha
   }
 }
 
-/* Where a box's first pixel is in gy, channel 0. */
-static int64_t output_of(const struct sums *d, int64_t box) {
-  struct fcv_patch_view view;
-  struct fcv_patch_run run;
-  int64_t out;
-  fcv_patch_box(&d->patcher, box, &view);
-  struct fcv_patch_cursor cursor = fcv_patch_begin(&view);
-  fcv_patch_runs(&d->patcher, &view, 1, &cursor, &run, &out);
-  return out;
-}
-
 /* Bytes of the sums of a chunk of a group. */
 static int64_t sums_bytes(const struct sums *d) { return d->tiles * d->term_tiles * d->tile * d->kernels->size; }
 
+static int64_t count_boxes(const struct sums *d) {
+  return fcv_ceil_div(d->walk.n, d->images) * d->walk.axis[0].count * d->bands;
+}
+
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct sums *d = context;
-  const struct fcv_walk *walk = &d->patcher.walk;
   const int64_t split = unit % d->splits, part = unit / d->splits; /* of all groups' chunks */
-  const int64_t group = part / d->chunks, chunk = part % d->chunks, boxes = fcv_product(d->patcher.boxes);
+  const int64_t group = part / d->chunks, chunk = part % d->chunks, boxes = count_boxes(d);
   const int64_t first = d->tiles * split / d->splits, last = d->tiles * (split + 1) / d->splits;
   const int64_t begin = boxes * chunk / d->chunks, end = boxes * (chunk + 1) / d->chunks;
   const int64_t channel = channel_of(d, first), channels = channel_of(d, last) - channel;
-  struct unit_memory memory = {0};
-  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  memory.sums = d->sums + part * sums_bytes(d) + first * d->term_tiles * d->tile * d->kernels->size;
-  memory.bias = d->bias + part * walk->nc + channel;
+  const struct unit_memory memory = {
+      .copies = d->thread_memory + thread * d->thread_bytes,
+      .sums = d->sums + part * sums_bytes(d) + first * d->term_tiles * d->tile * d->kernels->size,
+      .bias = d->bias + part * d->walk.nc + channel,
+  };
+  const int64_t gy_image = d->walk.groups * d->walk.nc * d->plane * d->kernels->size;
+  const int64_t together = d->after ? fcv_min(d->after->images, fcv_l2_bytes() / 4 / gy_image) : 0; /* images */
   memset(memory.bias, 0, (size_t)channels * sizeof(double));
-  int64_t at = output_of(d, begin);
-  for (int64_t box = begin; box < end; box++) {
-    const int64_t next = output_of(d, fcv_min(box + 1, boxes - 1));
-    struct fcv_patch_view view;
-    fcv_patch_box(&d->patcher, box, &view);
-    fcv_patch_read(&d->patcher, group * walk->kc, walk->kc, memory.stage, &view);
-    add_box(d, group, first, last, &view, next - at, box > begin, &memory);
-    at = next;
+  struct box box = box_of(d, begin);
+  int64_t done = box.image;
+  for (int64_t index = begin; index < end; index++) {
+    const struct box next = box_of(d, fcv_min(index + 1, boxes - 1));
+    add_box(d, group, first, last, &box, &next, index > begin, &memory);
+    const int64_t images = box.image + box.images - done;
+    if (d->after && split == 0 && (index + 1 == end || images + box.images > together)) {
+      d->after->body(d->after->context, done, images, thread);
+      done += images;
+    }
+    box = next;
   }
 }
 
 /* A group's sums to gw and gb. */
 static void write_group(const struct sums *d, int64_t group) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t nc = d->patcher.walk.nc, elements = sums_bytes(d) / k->size;
+  const int64_t nc = d->walk.nc, elements = sums_bytes(d) / k->size;
   char *sums = d->sums + group * d->chunks * sums_bytes(d);
   k->sum_rows(d->chunks - 1, elements, sums + sums_bytes(d), elements, sums);
   for (int64_t t = 0; t < d->tiles; t++)
@@ -184,33 +258,67 @@ static void write_group(const struct sums *d, int64_t group) {
   }
 }
 
+/* Of the two kinds of tiles those that are fewer; both are cut evenly. */
+static void cut_tiles(struct sums *d) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t nc = d->walk.nc;
+  const int tall =
+      fcv_ceil_div(nc, k->da) * fcv_ceil_div(d->terms, k->db) < fcv_ceil_div(nc, k->ra) * fcv_ceil_div(d->terms, k->rb);
+  d->tiles = fcv_ceil_div(nc, tall ? k->da : k->ra);
+  d->term_tiles = fcv_ceil_div(d->terms, tall ? k->db : k->rb);
+  d->tile = fcv_round_up(fcv_max(k->da * k->db, k->ra * k->rb), k->vl);
+}
+
+static void cut_boxes(struct sums *d) {
+  const struct fcv_axis *axis = d->walk.axis, *y = &axis[1];
+  const int64_t slice = y->count * axis[2].count * d->kernels->size, reach = (y->taps - 1) * y->shift_step;
+  d->bands = fcv_min(y->count, fcv_ceil_div(slice, BOX_BYTES));
+  d->images = d->bands > 1 || axis[0].count > 1 ? 1 : fcv_max(1, fcv_min(d->walk.n, BOX_BYTES / slice));
+  d->phase = (fcv_ceil_div(y->count, d->bands) + reach / y->in_step) * axis[2].count;
+  d->phase = fcv_round_up(d->phase, d->kernels->vl);
+  d->tap_rows = fcv_min(y->in_step, reach + 1) * d->phase;
+  d->image = d->walk.kc * axis[0].taps * axis[2].taps * d->tap_rows;
+}
+
+/* Where terms lie in the copies. */
+static void find_offsets(const struct sums *d, int64_t offsets, int64_t *offset) {
+  const struct fcv_axis *y = &d->walk.axis[1];
+  for (int64_t t = 0; t < d->terms; t++) {
+    const int64_t distance = t % y->taps * y->shift_step;
+    offset[t] =
+        t / y->taps * d->tap_rows + distance % y->in_step * d->phase + distance / y->in_step * d->walk.axis[2].count;
+  }
+  for (int64_t t = d->terms; t < offsets; t++) offset[t] = offset[d->terms - 1];
+}
+
+int fcv_wgrad_runs_by_images(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  return walk->groups == 1 && axis[0].count == 1 && axis[1].count * axis[2].count * k->size <= BOX_BYTES &&
+         walk->n >= 4 * fcv_get_threads(); /* else bands of images are needed to keep them busy */
+}
+
 fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
-                               void *gw, void *gb) {
+                               void *gw, void *gb, const struct fcv_after *after) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct sums d = {.kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .gy = gy, .gw = gw, .gb = gb};
-  struct fcv_patcher *patcher = &d.patcher;
+  struct sums d = {.kernels = k, .walk = *walk, .x = x, .gy = gy, .gw = gw, .gb = gb, .after = after};
   fcv_weight_view(conv, 0, &d.view);
-  fcv_join_rows(&patcher->walk, 1, k->vl);
-  patcher->channels = walk->kc;
-  fcv_patcher_plan(patcher, STAGE_BYTES, PIXELS, 1);
-  const int64_t columns = patcher->walk.axis[2].count;
-  d.terms = walk->kc * patcher->taps;
-  d.row_runs = fcv_ceil_div(columns, k->vl);
-  d.skip = d.row_runs * k->vl - columns;
-  d.tiles = fcv_ceil_div(walk->nc, k->da);
-  d.term_tiles = fcv_ceil_div(d.terms, k->db);
-  d.tile = fcv_round_up(k->da * k->db, k->vl);
+  d.terms = walk->kc * fcv_walk_taps(walk);
   d.plane = fcv_product(conv->geometry.out);
+  d.x_image = conv->geometry.ci * fcv_product(conv->geometry.in) * k->size;
+  cut_tiles(&d);
+  cut_boxes(&d);
   const double products = (double)(walk->n * d.plane) * (double)d.terms * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   const int64_t wanted = threads > 1 ? 4 * threads : 1;
-  d.chunks = fcv_chunks(fcv_min(fcv_product(patcher->boxes), CHUNKS), walk->groups * sums_bytes(&d), CHUNK_BYTES);
+  d.chunks = fcv_chunks(fcv_min(count_boxes(&d), CHUNKS), walk->groups * sums_bytes(&d), CHUNK_BYTES);
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, walk->groups * d.chunks), d.tiles));
-  d.thread_bytes = lay_out(&d, NULL, NULL);
+  d.thread_bytes = fcv_round_up((d.images * d.image + 3 * k->vl) * k->size, 64);
 
   int64_t bytes = 0;
-  const int64_t patcher_at = fcv_reserve(&bytes, fcv_patcher_bytes(patcher));
-  const int64_t offset_at = fcv_reserve(&bytes, d.term_tiles * k->db * (int64_t)sizeof(int64_t));
+  const int64_t offsets = fcv_max(d.terms, (k->rb + 1) / 2);
+  const int64_t first_at = fcv_reserve(&bytes, d.term_tiles * (int64_t)sizeof(int64_t));
+  const int64_t terms_at = fcv_reserve(&bytes, d.term_tiles * (int64_t)sizeof(int));
+  const int64_t offset_at = fcv_reserve(&bytes, offsets * (int64_t)sizeof(int64_t));
   const int64_t sums_at = fcv_reserve(&bytes, walk->groups * d.chunks * sums_bytes(&d));
   const int64_t bias_at = fcv_reserve(&bytes, walk->groups * d.chunks * walk->nc * (int64_t)sizeof(double));
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
@@ -218,11 +326,14 @@ fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_wal
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  fcv_patcher_start(patcher, memory + patcher_at);
-  int64_t *offset = (int64_t *)(memory + offset_at);
-  fcv_patch_offsets(patcher, d.terms, offset);
-  for (int64_t t = d.terms; t < d.term_tiles * k->db; t++) offset[t] = offset[d.terms - 1];
-  d.offset = offset;
+  find_offsets(&d, offsets, (int64_t *)(memory + offset_at));
+  for (int64_t s = 0; s < d.term_tiles; s++) {
+    ((int64_t *)(memory + first_at))[s] = term_of(&d, s);
+    ((int *)(memory + terms_at))[s] = (int)fcv_max((k->rb + 1) / 2, term_of(&d, s + 1) - term_of(&d, s));
+  }
+  d.first_term = (int64_t *)(memory + first_at);
+  d.tile_terms = (int *)(memory + terms_at);
+  d.offset = (int64_t *)(memory + offset_at);
   d.thread_memory = memory + threads_at;
   d.sums = memory + sums_at;
   d.bias = (double *)(memory + bias_at);

@@ -97,6 +97,10 @@ fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, cons
 fcv_status fcv_conv_grad_bias(const struct fcv_conv *conv, const void *gy, void *gb);
 /* Both: with few input channels, channels first, gy comes from memory once for them. */
 fcv_status fcv_conv_grad_weight_bias(const struct fcv_conv *conv, const void *x, const void *gy, void *gw, void *gb);
+/* All, or without the bias where gb is NULL, of convolutions that differ in the algorithm alone: with few input
+ * channels, channels first, gy comes from memory once for them. */
+fcv_status fcv_conv_gradients(const struct fcv_conv *for_input, const struct fcv_conv *for_weight, const void *x,
+                              const void *gy, const void *w, void *gx, void *gw, void *gb);
 
 /* The algorithm that a pass uses for conv->algorithm: FCV_AUTO and FCV_WINOGRAD become another one, by the geometry and
  * the instruction set. FCV_INVALID where it does not apply. */

@@ -402,6 +402,12 @@ int fcv_col2im_shares_panels(const struct fcv_conv *conv);
 /* conv_col2im_planes.c: the same, without bias and activation, for few input channels, channels first. */
 int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
+/* conv_col2im_runs.c: the same for rows of a vector and more, where it applies too. */
+int fcv_use_col2im_runs(const struct fcv_conv *conv);
+fcv_status fcv_conv_col2im_runs(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
+/* The same, and conv_wgrad_runs.c, image by image. */
+fcv_status fcv_conv_gradients_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                   const void *gy, const void *w, void *gx, void *gw, void *gb);
 /* conv.c: memory set to zero by all threads. */
 void fcv_clear(void *memory, int64_t bytes);
 /* Whether so few channels are to fill a vector with others, of other images. */
@@ -474,9 +480,16 @@ enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a 
 int fcv_use_wgrad_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                  const void *gy, void *gw);
-/* conv_wgrad_runs.c: the same without patches, and where gb is not NULL the bias gradient. */
+/* conv_wgrad_runs.c: the same without patches, and where gb is not NULL the bias gradient. after: what to do with some
+ * images while their gy is in L2, best with so many, or NULL; where it takes whole images at a time, of one group. */
+struct fcv_after {
+  void (*body)(const void *context, int64_t image, int64_t images, int thread);
+  int64_t images;
+  const void *context;
+};
+int fcv_wgrad_runs_by_images(const struct fcv_kernels *k, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
-                               void *gw, void *gb);
+                               void *gw, void *gb, const struct fcv_after *after);
 /* conv_wgrad_depthwise.c */
 fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
 

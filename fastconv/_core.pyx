@@ -80,6 +80,8 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_conv_grad_weight(const fcv_conv *, const void *, const void *, void *)
     fcv_status fcv_conv_grad_bias(const fcv_conv *, const void *, void *)
     fcv_status fcv_conv_grad_weight_bias(const fcv_conv *, const void *, const void *, void *, void *)
+    fcv_status fcv_conv_gradients(const fcv_conv *, const fcv_conv *, const void *, const void *, const void *, void *,
+                                  void *, void *)
     fcv_status fcv_choose(const fcv_conv *, fcv_pass, fcv_algorithm *)
     bint fcv_turns(const fcv_conv *, fcv_pass)
     double fcv_expected_cost(const fcv_conv *, fcv_pass)
@@ -442,31 +444,34 @@ cdef class Convolution:
         cdef void *pgx
         cdef void *pgw
         cdef void *pgb = NULL
-        cdef fcv_status status
+        cdef fcv_conv conv_of_input
+        cdef fcv_status status = FCV_OK
         if not (arrays.take(gy, self.y_elements, &pgy) and arrays.take(x, self.x_elements, &px)
                 and arrays.take(w, self.w_elements, &pw)
                 and (bias is None or arrays.take(bias, conv.geometry.co, &pb))):
             return None
         conv.dtype = arrays.dtype
+        conv_of_input = conv
+        ask(&conv_of_input, input_algorithm)
+        ask(&conv, weight_algorithm)
         gx = gw = gb = None
         if of_input:
             gx = arrays.result(x.shape, self.x_elements, &pgx)
-            ask(&conv, input_algorithm)
-            with nogil:
-                status = fcv_conv_grad_input(&conv, pgy, pw, NULL, pgx)
-            check(status)
         if of_bias and bias is not None:
             gb = arrays.result(bias.shape, conv.geometry.co, &pgb)
         if of_weight:
             gw = arrays.result(w.shape, self.w_elements, &pgw)
-            ask(&conv, weight_algorithm)
-            with nogil:
-                if pgb:
-                    status = fcv_conv_grad_weight_bias(&conv, px, pgy, pgw, pgb)
-                else:
-                    status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
-            check(status)
-        elif gb is not None:
+        with nogil:
+            if of_input and of_weight:
+                status = fcv_conv_gradients(&conv_of_input, &conv, px, pgy, pw, pgx, pgw, pgb)
+            elif of_input:
+                status = fcv_conv_grad_input(&conv_of_input, pgy, pw, NULL, pgx)
+            elif of_weight and pgb:
+                status = fcv_conv_grad_weight_bias(&conv, px, pgy, pgw, pgb)
+            elif of_weight:
+                status = fcv_conv_grad_weight(&conv, px, pgy, pgw)
+        check(status)
+        if pgb and not of_weight:
             with nogil:
                 status = fcv_conv_grad_bias(&conv, pgy, pgb)
             check(status)

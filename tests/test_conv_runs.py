@@ -36,23 +36,30 @@ class Case(NamedTuple):
 
 
 # Rows of outputs from less than a vector of SSE2 to more than two of AVX-512.
-WIDTHS = [Case(2, 1 + width % 3, 7, width + 2, 1 + width % 7) for width in (*range(1, 10), *range(15, 19), 24, 31, 33)]
+WIDTHS = [
+    Case(2, 1 + width % 3, 7, width + 2, 1 + width * 5 % 17) for width in (*range(1, 10), *range(15, 19), 24, 31, 33)
+]
 # As many output channels as there are rows in tiles, and one more or less.
 CHANNELS = [Case(1, 2, 5, 19, co) for co in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 25, 29, 33, 40)]
 GEOMETRIES = [
     Case(3, 3, 31, 31, 25, stride=2, padding=1),
     Case(2, 1, 28, 28, 30, 5, 5),
     Case(3, 1, 28, 28, 8, 7, 7, stride=2),
-    Case(2, 4, 9, 40, 6, stride=(1, 2), padding=((0, 2), (1, 0))),
+    Case(2, 4, 9, 40, 16, stride=(1, 2), padding=((0, 2), (1, 0))),
     Case(2, 3, 12, 60, 5, stride=3, padding=((2, 0), (0, 4))),
-    Case(2, 2, 11, 30, 7, stride=(3, 1), padding=2, dilation=2),
+    Case(2, 2, 11, 30, 14, stride=(3, 1), padding=2, dilation=2),
     Case(2, 2, 9, 37, 4, 2, 4, dilation=(1, 3)),
     Case(2, 3, 20, 17, 6, 1, 5, padding=((0, 0), (4, 1))),
-    Case(2, 3, 20, 17, 6, 5, 1, padding=((4, 1), (0, 0))),
+    Case(2, 3, 20, 17, 8, 5, 1, padding=((4, 1), (0, 0))),
     Case(3, 3, 5, 7, 9, 1, 1),
-    Case(2, 1, 3, 8, 3, 3, 3, padding=3),
-    Case(1, 2, 70, 70, 3),  # several boxes of an image
+    Case(2, 1, 3, 8, 11, 3, 3, padding=3),
+    Case(1, 2, 70, 70, 11),  # several boxes of an image
     Case(40, 1, 12, 20, 4),  # and of images
+    Case(7, 3, 35, 20, 12, 3, 3, stride=2, padding=1),  # images of a box and a unit, and some left
+    Case(2, 1, 150, 45, 12, stride=(3, 2), padding=(0, 1), dilation=(2, 3)),
+    Case(2, 2, 40, 33, 17, 2, 3, stride=(4, 1)),  # rows that meet no tap
+    Case(2, 2, 7, 18, 11, 3, 5, stride=(1, 2), padding=((0, 0), (12, 12))),  # taps that meet nothing but padding
+    Case(1, 8, 12, 20, 7, 5, 5),  # more taps along a row than a tile has
 ]
 
 
@@ -131,3 +138,37 @@ def test_the_bias_gradient_is_the_same_alone(isa, dtype, rng):
     exact = gy.astype(np.float64).sum(axis=(0, 2, 3))
     for found in (together, alone):
         np.testing.assert_allclose(found, exact, atol=64 * np.finfo(dtype).eps * np.abs(gy).sum(axis=(0, 2, 3)).max())
+
+
+def placed(array: Array, element: int) -> Array:
+    """Return a copy that begins this many elements after a multiple of 64 bytes."""
+    memory = np.full(array.size + 32, np.nan, array.dtype)
+    first = -(memory.ctypes.data // array.itemsize) % (64 // array.itemsize) + element
+    copy = memory[first : first + array.size].reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("case", GEOMETRIES, ids=str)
+def test_where_arrays_begin_makes_no_difference_to_bits(case, isa, dtype, rng):
+    known = solved(case)
+    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in known[:4])
+    results = []
+    for element in range(0, 64 // np.dtype(dtype).itemsize, 3):
+        operands = (placed(gy, element), placed(x, element // 2), placed(w, 1), b)
+        results += [F.conv2d_backward(*operands, **case.options, algorithm=name) for name in ("direct", "im2col")]
+    for n, found in enumerate(results):
+        for one, first in zip(found, results[n % 2], strict=True):
+            assert_same_bits(one, first)
+
+
+@pytest.mark.parametrize("case", [case._replace(n=11) for case in GEOMETRIES], ids=str)
+def test_gradients_have_the_same_bits_alone(case, isa, threads, dtype, rng):
+    x, w, gy = (
+        rng.standard_normal(shape).astype(dtype)
+        for shape in ((case.n, case.ci, case.ih, case.iw), (case.co, case.ci, case.kh, case.kw), solved(case).y.shape)
+    )
+    b = np.zeros(case.co, dtype)
+    together = F.conv2d_backward(gy, x, w, b, **case.options)
+    for n, need in enumerate(("input", "weight")):
+        assert_same_bits(together[n], F.conv2d_backward(gy, x, w, b, **case.options, needs=need)[n])

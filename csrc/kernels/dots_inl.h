@@ -3,7 +3,35 @@
 #define DOTS (DA * DB)
 #define SUMS ((DOTS + VL - 1) / VL)
 
-/* Lane i of sum[s] becomes the sum of the lanes of acc[s * VL + i]: pairs of vectors are halved until VL are one. */
+#define IN_LOW(i, n, k) (i) / (n) * 2 * (n) + (i) % (n)
+#define IN_HIGH(i, n, k) (i) / (n) * 2 * (n) + (n) + (i) % (n)
+#define HALVES(n)                                                                                                      \
+  case n:                                                                                                              \
+    return __builtin_shufflevector(a, b, LANES(IN_LOW, n, 0)) + __builtin_shufflevector(a, b, LANES(IN_HIGH, n, 0));
+/* Of each 2 * n neighbours in a, then in b, the first n and the others. */
+#define add_halves NAME(add_halves)
+INLINE vec add_halves(vec a, vec b, const int n) {
+  switch (n) {
+#if VECTOR_BYTES * 8 >= DTYPE_BITS * 16
+    HALVES(8)
+#endif
+#if VECTOR_BYTES * 8 >= DTYPE_BITS * 8
+    HALVES(4)
+#endif
+#if VECTOR_BYTES * 8 >= DTYPE_BITS * 4
+    HALVES(2)
+#endif
+  default:
+    HALVES(1)
+  }
+}
+#undef HALVES
+#undef IN_LOW
+#undef IN_HIGH
+#undef LANES
+
+/* Lane i of sum[s] becomes the sum of the lanes of acc[s * VL + i]: lanes VL / 2 apart are added, then VL / 4, and so
+ * on, until VL vectors are one. A vector whose lanes are rotated has the same sum, bit by bit. */
 #define add_lanes NAME(add_lanes)
 INLINE void add_lanes(vec *acc, vec *sum, const int sums) {
   int count = sums * VL;
@@ -11,8 +39,7 @@ INLINE void add_lanes(vec *acc, vec *sum, const int sums) {
   for (int width = VL; width > 1; width /= 2) {
     count /= 2;
     UNROLL(32)
-    for (int i = 0; i < count; i++)
-      acc[i] = even_lanes(acc[2 * i], acc[2 * i + 1]) + odd_lanes(acc[2 * i], acc[2 * i + 1]);
+    for (int i = 0; i < count; i++) acc[i] = add_halves(acc[2 * i], acc[2 * i + 1], width / 2);
   }
   UNROLL(16)
   for (int s = 0; s < sums; s++) sum[s] = acc[s];

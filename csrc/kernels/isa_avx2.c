@@ -7,6 +7,8 @@
 #define MI 6
 #define DA 4
 #define DB 3
+#define RA 4
+#define RB 3
 
 #define DTYPE f32
 #define DTYPE_BITS 32

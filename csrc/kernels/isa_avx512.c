@@ -7,6 +7,8 @@
 #define MI 14
 #define DA 6
 #define DB 4
+#define RA 5
+#define RB 5
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -7,6 +7,8 @@
 #define MI 4
 #define DA 4
 #define DB 2
+#define RA 4
+#define RB 2
 
 #define DTYPE f32
 #define DTYPE_BITS 32

@@ -282,23 +282,27 @@ struct fcv_runs {
 };
 typedef void fcv_runs_fn(const struct fcv_runs *runs);
 
-/* Products of rows with rows, which are read where they lie, run by run: one tile of m x db sums of vectors.
+/* Products of rows of gy with rows of x, each one piece of memory for some images: one tile of m x n sums of vectors.
  *
- *     c[i * db + j] = sum over r < rows, s < row_runs, l < VL of a[i * a_pitch + run.to + l] *
- *                                                                b[run.from + offset[j] + l]       i < m <= da, j < db
+ *     c[i * n + j] = sum over s < images, q < count of a[s * a_image + i * a_pitch + q] *
+ *                                                      b[s * b_image + offset[j] + q]              i < m, j < n
  *
- * with run = run[r * row_runs + s]; of the last run of each row the first skip lanes count as zero. Added to what c
- * holds where accumulate is set. c has whole vectors, of which the rest may hold anything. There are VL sums for each
- * i and j, in the order of runs, which are added pairwise. Meanwhile the same runs of ahead_rows rows from ahead on,
- * a_pitch apart, are fetched into L2; nothing there needs to be readable. */
+ * m is at most ra and n from (rb + 1) / 2 to rb, or m at most da and n from (rb + 1) / 2 to db; count is VL at least.
+ * Added to what c holds where accumulate is set. c has whole vectors, of which the rest may hold anything.
+ *
+ * Vectors are read from where row 0 of a is aligned, b too if it has the same distance to a vector, and the lanes
+ * outside of a row count as zero. So VL elements before and behind the rows must be readable; begins says that those
+ * before a are not, which is then read from its first element on, ends that those behind it are not. There are VL sums
+ * for each i and j, of every VL-th element in order, which are added lane l to l + VL / 2, and so on: where rows are
+ * aligned makes no difference to their bits, begins does. Meanwhile as many elements from ahead on, ahead_image apart,
+ * are fetched into L2; nothing there needs to be readable. */
 struct fcv_run_dots {
-  int64_t rows, row_runs, skip;
-  const struct fcv_run *run; /* [rows][row_runs] */
-  const int64_t *offset;     /* [db] */
-  const void *a, *b, *ahead;
-  int64_t a_pitch, ahead_rows;
+  int64_t images, count;
+  const int64_t *offset; /* [n] */
+  const void *a, *b, *ahead[2];
+  int64_t a_pitch, a_image, b_image, ahead_image[2];
   void *c;
-  int m, accumulate;
+  int m, n, accumulate, begins, ends;
 };
 typedef void fcv_run_dots_fn(const struct fcv_run_dots *dots);
 
@@ -322,6 +326,24 @@ struct fcv_merge_rows {
   int64_t x_part, x_pitch, y_pitch;
 };
 typedef void fcv_merge_rows_fn(const struct fcv_merge_rows *merge);
+
+/* Rows that are sums of shifted rows; parts is 1 or 2, whose elements then take turns.
+ *
+ *     y[r * y_pitch + i * parts + p] = sum over t < terms of x[offset[t] + r * width + i + shift[t]]
+ *
+ * for t with part[t] == p, in their order, of elements 0 <= i + shift[t] < width; i * parts + p < columns. columns is
+ * VL at least, terms are at most FCV_FOLD_TERMS. Up to VL elements before and behind the rows of x must be readable. */
+enum { FCV_FOLD_TERMS = 16 };
+struct fcv_fold_rows {
+  int64_t rows, columns, width, terms;
+  const int64_t *offset, *shift; /* [terms] */
+  const int *part;               /* [terms] */
+  int parts;
+  const void *x;
+  void *y;
+  int64_t y_pitch;
+};
+typedef void fcv_fold_rows_fn(const struct fcv_fold_rows *fold);
 
 /* y[r * y_pitch + i] += x[r * x_pitch + i] for r < rows, i < columns. Whole vectors are moved: up to VL - 1 elements
  * behind each row are read, and of y written as they were. */
@@ -529,7 +551,7 @@ struct fcv_kernels {
   const char *isa, *dtype;
   int64_t size;                    /* bytes of an element */
   int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
-  int da, db;                      /* dots tile */
+  int da, db, ra, rb;              /* dots tile; run_dots takes another too */
   fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   int narrow_pixels;               /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;
@@ -550,6 +572,7 @@ struct fcv_kernels {
   fcv_run_dots_fn *run_dots;
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
+  fcv_fold_rows_fn *fold_rows;
   fcv_add_rows_fn *add_rows;
   fcv_copy_fn *copy_past_caches;
   fcv_copy_runs_fn *copy_runs;

@@ -249,6 +249,83 @@ static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
   }
 }
 
+/* What elements i .. i + VL - 1 of a part are sums of: pieces of the first row, and which lanes are inside. */
+#define fold_piece NAME(fold_piece)
+struct fold_piece {
+  const real *x;
+  ivec inside;
+};
+#define find_pieces NAME(find_pieces)
+static int find_pieces(const struct fcv_fold_rows *fold, int part, int64_t i, struct fold_piece *piece) {
+  int pieces = 0;
+  ivec number;
+  UNROLL(16)
+  for (int l = 0; l < VL; l++) number[l] = l;
+  for (int64_t t = 0; t < fold->terms; t++) {
+    const int64_t at = i + fold->shift[t];
+    if (fold->part[t] == part && at > -VL && at < fold->width)
+      piece[pieces++] = (struct fold_piece){(const real *)fold->x + fold->offset[t] + at,
+                                            (number >= (lane)-at) & (number < (lane)(fold->width - at))};
+  }
+  return pieces;
+}
+
+#define PIECES(n)                                                                                                      \
+  case n:                                                                                                              \
+    UNROLL(8)                                                                                                          \
+    for (int t = 0; t < n; t++) sum += (vec)((ivec)load(piece[t].x + at) & piece[t].inside);                           \
+    return sum;
+#define add_pieces NAME(add_pieces)
+INLINE vec add_pieces(const struct fold_piece *piece, int pieces, int64_t at) {
+  vec sum = {0};
+  switch (pieces) {
+    PIECES(1)
+    PIECES(2)
+    PIECES(3)
+    PIECES(4)
+    PIECES(5)
+    PIECES(7)
+  default:
+    for (int t = 0; t < pieces; t++) sum += (vec)((ivec)load(piece[t].x + at) & piece[t].inside);
+    return sum;
+  }
+}
+#undef PIECES
+
+/* Columns from i on of all rows, a vector of each part, or where step is half of it and parts are 2 half of one. */
+#define fold_columns NAME(fold_columns)
+INLINE void fold_columns(const struct fcv_fold_rows *fold, int64_t i, int64_t step, const int parts, const int alone) {
+  struct fold_piece first[FCV_FOLD_TERMS], second[FCV_FOLD_TERMS];
+  const int firsts = find_pieces(fold, 0, i, first), seconds = parts > 1 ? find_pieces(fold, 1, i, second) : 0;
+  real *y = (real *)fold->y + i * parts;
+  for (int64_t r = 0, at = 0; r < fold->rows; r++, at += fold->width, y += fold->y_pitch) {
+    const vec even = add_pieces(first, firsts, at);
+    if (alone) {
+      *y = even[0];
+    } else if (parts == 1) {
+      store(y, even);
+    } else {
+      const vec odd = add_pieces(second, seconds, at);
+      store(y, low_lanes(even, odd));
+      if (step == VL)
+        store(y + VL, high_lanes(even, odd));
+    }
+  }
+}
+
+static void NAME(fold_rows)(const struct fcv_fold_rows *fold) {
+  const int64_t count = fold->columns / fold->parts, step = count >= VL ? VL : VL / 2, last = count - step;
+  for (int64_t i = 0; i < count; i += step) {
+    i = i < last ? i : last;
+    if (fold->parts == 1)
+      fold_columns(fold, i, step, 1, 0);
+    else
+      fold_columns(fold, i, step, 2, 0);
+  }
+  if (fold->parts * count < fold->columns)
+    fold_columns(fold, count, step, 2, 1);
+}
+
 static void NAME(add_rows)(const struct fcv_add_rows *add) {
   const int64_t columns = add->columns, whole = columns / VL * VL;
   const real *x = add->x;

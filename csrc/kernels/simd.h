@@ -145,7 +145,6 @@ INLINE vec spread(vec v, const int n, const int k) {
 }
 #undef SPREAD
 #undef IN_RUN
-#undef LANES
 
 #define vmax NAME(vmax) /* the larger; NaN where either is NaN */
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }

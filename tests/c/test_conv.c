@@ -183,6 +183,16 @@ static void check_gradients(const struct problem *p, const struct fcv_conv *conv
   free(bound);
   bound = bounds(conv, FCV_GRAD_WEIGHT, w_count(g), pixels, p->gw_size);
   expect_near("gw with gb", dtype, w_count(g), gw, w_order, p->gw, bound);
+  struct fcv_conv linear = *conv;
+  linear.activation = FCV_LINEAR;
+  FOR_THREADS(gx, (size_t)x_count(g) * size, fcv_conv_gradients(&linear, conv, x, gy, w, gx, gw, gb));
+  expect_near("gw of all", dtype, w_count(g), gw, w_order, p->gw, bound);
+  free(bound);
+  bound = bounds(&direct, FCV_GRAD_WEIGHT, g->co, pixels, p->gb_size);
+  expect_near("gb of all", dtype, g->co, gb, NULL, p->gb, bound);
+  free(bound);
+  bound = bounds(&linear, FCV_GRAD_INPUT, x_count(g), taps * g->co / g->groups, p->gx_size);
+  expect_near("gx of all", dtype, x_count(g), gx, x_order, p->gx, bound);
   free(bound);
 }
 
