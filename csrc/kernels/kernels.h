@@ -362,7 +362,7 @@ typedef void fcv_copy_fn(int64_t count, const void *x, void *y);
  * elements behind each run of x are read. */
 typedef void fcv_copy_runs_fn(int64_t count, int64_t parts, int64_t width, const void *const *x, void *y);
 
-/* Images side by side, as the channels of one: for q < pixels, k < images, j < count <= VL
+/* Images side by side, as the channels of one: for q < pixels, k < images, j < count < VL
  *
  *     interleave:    lanes[q * width + k * count + j] = image[k][q * step + j]
  *     repeat:        lanes[q * width + k * count + j] = image[k][q * step]

@@ -380,7 +380,7 @@ INLINE void to_lanes(const struct fcv_interleave *s, const int repeats, const in
     for (int64_t k = 0; k < images; k++, to += count) { /* what lies behind is written over by the next ones */
       const real *from = (const real *)s->image[k] + q * step;
       if (!repeats && exact)
-        store(to, load_part(from, count));
+        copy_part(to, from, count);
       else if (halves)
         *(half *)to = repeats ? (half)(*from - (half){0}) : *(const half *)from;
       else
@@ -416,7 +416,7 @@ INLINE void from_lanes(const struct fcv_interleave *s, const int halves) {
       else
         store(to, load(from));
     }
-    for (; q < pixels; q++, from += width, to += step) store_part(to, load(from), count);
+    for (; q < pixels; q++, from += width, to += step) copy_part(to, from, count);
   }
 }
 
