@@ -60,8 +60,9 @@ static void interleave_rows(const struct sums *d, const struct fcv_interleaved_b
   const struct fcv_axis *axis = set->walk->axis;
   const int64_t nc = set->walk->nc, n = set->walk->n, columns = axis[2].count;
   for (int64_t r = box->first; r < box->last; r++) {
+    const int64_t rows = (axis[0].count - box->slice) * axis[1].count - r; /* to the end of an image */
     for (int64_t i = 0; i < set->images; i++) {
-      const int64_t at = (((box->image + i) * axis[0].count + box->slice) * axis[1].count + r) * columns * nc;
+      const int64_t at = ((box->image + i + 1) * axis[0].count * axis[1].count - rows) * columns * nc;
       memory->image[i] = box->image + i < n ? d->gy + at * k->size : d->zero;
     }
     k->interleave(&(struct fcv_interleave){
@@ -71,7 +72,7 @@ static void interleave_rows(const struct sums *d, const struct fcv_interleaved_b
         .step = nc,
         .image = memory->image,
         .lanes = memory->gy + (r - box->first) * row_bytes(k, set->walk, set->width),
-        .exact = box->image + set->images >= n && box->slice + 1 == axis[0].count && r + 1 == axis[1].count,
+        .exact = box->image + set->images >= n && ((rows - 1) * columns + 1) * nc < k->vl,
     });
   }
 }

@@ -64,6 +64,7 @@ GEOMETRIES = [
     Case(40, 9, 6, 3, 6, 5, 1, padding=((4, 1), (0, 0))),
     Case(16, 2, 2, 1, 3, padding=4),  # windows in the padding
     Case(16, 3, 2, 1, 2, 5, 5, padding=2),  # the kernel larger than the image
+    Case(18, 7, 3, 2, 1),  # rows of one output
     Case(17, 90, 70, 2, 3),  # several boxes of a set
 ]
 
