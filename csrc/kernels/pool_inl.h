@@ -184,7 +184,7 @@ INLINE void combine_maxima(const struct fcv_pool_row *row, const int64_t kw, con
   __builtin_memcpy(&at, r > 0 ? which : (const lane *)row->first + o, sizeof at);
   for (int64_t i = 0; i < rows; i++) {
     const real *x = (const real *)row->column + i * row->pitch + o * step;
-    UNROLL(3)
+    UNROLL_ANY(3)
     for (int64_t k = 0; k < kw; k++, x += dilation, tap++) {
       const vec v = strided(x, step, row->outputs);
       const ivec take = (v > most) | (v != v);

@@ -50,7 +50,7 @@ INLINE void window_reduce(const int average, const int vectors, int64_t taps, in
   vec v[4];
   UNROLL(4)
   for (int i = 0; i < vectors; i++) v[i] = average ? (vec){0} : load_lanes(x[0] + at + i * VL, exact, count);
-  UNROLL(4)
+  UNROLL_ANY(4)
   for (int64_t t = average ? 0 : 1; t < taps; t++) {
     const real *from = (apart ? x[0] + t * apart : x[t]) + at;
     UNROLL(4)
@@ -139,7 +139,7 @@ INLINE void put_maximum(int64_t taps, const real *const *x, const real *gy, real
   const vec g = load_lanes(gy, exact, count);
   ivec which;
   window_max(taps, x, at, exact, count, &which);
-  UNROLL(4)
+  UNROLL_ANY(4)
   for (int64_t t = 0; t < taps; t++) store_lanes(gx[t] + at, select(which == (lane)t, g, (vec){0}), exact, count);
 }
 

@@ -16,8 +16,10 @@
 #define PRAGMA(text) _Pragma(#text)
 #ifdef __clang__ /* takes n for a count to unroll by, and leaves a loop of fewer turns alone */
 #define UNROLL(n) PRAGMA(clang loop unroll(full))
+#define UNROLL_ANY(n)
 #else
 #define UNROLL(n) PRAGMA(GCC unroll n)
+#define UNROLL_ANY(n) PRAGMA(GCC unroll n) /* of a loop whose turns may be known, up to n, or any number */
 #endif
 
 #if DTYPE_BITS == 32
