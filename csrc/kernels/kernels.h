@@ -454,16 +454,15 @@ struct fcv_pool_2x2 {
   void *y, *gx;
 };
 typedef void fcv_pool_2x2_fn(const struct fcv_pool_2x2 *pool);
-/* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart, and
- * image begins at the pixel `first`.
+/* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.
  *
  *     add: image[index[p][c]][c] += pooled[p][c], where index is not -1
  *     put: image[index[p][c]][c] = pooled[p][c], in the order of p
  *     get: pooled[p][c] = image[index[p][c]][c]
  *
- * Returns 1, or 0 at the first index outside of first .. limit - 1. */
-typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t first, int64_t limit,
-                          const int64_t *index, const void *from, void *to);
+ * Returns 1, or 0 at the first index outside of 0 .. limit - 1. */
+typedef int fcv_unpool_fn(int64_t pixels, int64_t channels, int64_t pitch, int64_t limit, const int64_t *index,
+                          const void *from, void *to);
 
 /* y[i] = sum over r < rows of weight[r] * x[r][i] for i < count; rows > 0, in the order of r. */
 typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const *x, const double *weight, void *y);

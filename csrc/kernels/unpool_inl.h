@@ -2,16 +2,16 @@
 
 /* pitch is constant where it is inlined: planes of one channel have no inner loop. */
 #define unpool NAME(unpool)
-INLINE int unpool(const int get, const int add, int64_t pixels, int64_t channels, const int64_t pitch, int64_t first,
-                  int64_t limit, const int64_t *index, const real *from, real *to) {
+INLINE int unpool(const int get, const int add, int64_t pixels, int64_t channels, const int64_t pitch, int64_t limit,
+                  const int64_t *index, const real *from, real *to) {
   for (int64_t p = 0; p < pixels; p++)
     for (int64_t c = 0; c < channels; c++) {
       const int64_t pooled = p * pitch + c, there = index[pooled];
       if (add && there == -1)
         continue;
-      if (there < first || there >= limit)
+      if (there < 0 || there >= limit)
         return 0;
-      const int64_t image = (there - first) * pitch + c;
+      const int64_t image = there * pitch + c;
       if (get)
         to[pooled] = from[image];
       else
@@ -21,10 +21,10 @@ INLINE int unpool(const int get, const int add, int64_t pixels, int64_t channels
 }
 
 #define UNPOOL(name, get, add)                                                                                         \
-  static int NAME(name)(int64_t pixels, int64_t channels, int64_t pitch, int64_t first, int64_t limit,                 \
-                        const int64_t *index, const void *from, void *to) {                                            \
-    return pitch == 1 ? unpool(get, add, pixels, 1, 1, first, limit, index, from, to)                                  \
-                      : unpool(get, add, pixels, channels, pitch, first, limit, index, from, to);                      \
+  static int NAME(name)(int64_t pixels, int64_t channels, int64_t pitch, int64_t limit, const int64_t *index,          \
+                        const void *from, void *to) {                                                                  \
+    return pitch == 1 ? unpool(get, add, pixels, 1, 1, limit, index, from, to)                                         \
+                      : unpool(get, add, pixels, channels, pitch, limit, index, from, to);                             \
   }
 UNPOOL(unpool_add, 0, 1)
 UNPOOL(unpool_put, 0, 0)
