@@ -397,25 +397,31 @@ static void sum_apart(const void *context, int64_t chunk, int thread) {
 enum { ADDED = 4096 }; /* sums of a unit */
 
 struct added {
-  const struct wgrad *d;
-  int64_t chunks;
+  const struct fcv_kernels *kernels;
+  int64_t chunks, elements;
+  const char *sums;
+  char *to;
 };
 
-/* Sums of some chunks to those of the first. */
 static void add_unit(const void *context, int64_t unit, int thread) {
   const struct added *added = context;
-  const struct wgrad *d = added->d;
-  const int64_t size = d->kernels->size, all = weights_bytes(d->kernels, d->walk) / size, first = unit * ADDED;
-  const int64_t count = fcv_min(ADDED, all - first);
+  const int64_t size = added->kernels->size, first = unit * ADDED;
+  const int64_t count = fcv_min(ADDED, added->elements - first);
   (void)thread;
-  d->kernels->sum_rows(added->chunks, count, d->sums + first * size, all, d->gw + first * size);
+  added->kernels->sum_rows(added->chunks, count, added->sums + first * size, added->elements, added->to + first * size);
 }
 
-static void add_chunks(const struct wgrad *d, int64_t chunks, int threads) {
-  const int64_t elements = weights_bytes(d->kernels, d->walk) / d->kernels->size;
+void fcv_add_sums(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
+                  int threads) {
+  const struct added added = {kernels, chunks, elements, sums, to};
   const int worth = fcv_threads_for((double)(chunks * elements));
-  fcv_parallel_for(fcv_ceil_div(elements, ADDED), threads < worth ? threads : worth, add_unit,
-                   &(struct added){.d = d, .chunks = chunks});
+  if (chunks > 0)
+    fcv_parallel_for(fcv_ceil_div(elements, ADDED), threads < worth ? threads : worth, add_unit, &added);
+}
+
+/* Sums of some chunks to those of the first. */
+static void add_chunks(const struct wgrad *d, int64_t chunks, int threads) {
+  fcv_add_sums(d->kernels, chunks, weights_bytes(d->kernels, d->walk) / d->kernels->size, d->sums, d->gw, threads);
 }
 
 /* By all threads; a chunk's sums are added as soon as they are there. */
@@ -466,6 +472,8 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   }
   if (fcv_use_wgrad_planes(conv))
     return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
+  if (fcv_use_wgrad_pointwise(conv))
+    return fcv_conv_wgrad_pointwise(conv, &walk, x, gy, gw);
   if (fcv_use_interleaved(conv, &walk))
     return fcv_conv_wgrad_interleaved(conv, &walk, x, gy, gw);
 

@@ -475,6 +475,13 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
 /* Whether the sums are transposed tile by tile, as gw is [co][k][tap] and x and gy stay at hand meanwhile. */
 int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+/* Adds sums of some chunks, [chunk][element], to others, in order. */
+void fcv_add_sums(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
+                  int threads);
+/* conv_wgrad_pointwise.c: the same for 1x1 kernels, channels first, where it applies. */
+int fcv_use_wgrad_pointwise(const struct fcv_conv *conv);
+fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                    const void *gy, void *gw);
 /* conv_wgrad_planes.c: the same for few input channels, channels first. */
 enum { FCV_DOTS_ROW_BYTES = 4096 }; /* of a row of pixels at a time: those of a tile stay in L1 */
 int fcv_use_wgrad_planes(const struct fcv_conv *conv);

@@ -31,6 +31,7 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
 INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
   const real slope = (real)tile->slope;
   const int64_t m = tile->m, n = tile->n, c_bytes = tile->c_bytes; /* for all that the compiler sees c may lie there */
+  const int adds = tile->adds;
   void *const *c = tile->c;
   if (tile->activation == FCV_RELU) {
     UNROLL(16)
@@ -53,6 +54,8 @@ INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], cons
     UNROLL(4)
     for (int v = 0; v < nv; v++) {
       const int64_t left = n - v * VL;
+      if (adds)
+        acc[i][v] += left >= VL ? load(row + v * VL) : left > 0 ? load_part(row + v * VL, left) : (vec){0};
       if (left >= VL && tile->past_caches)
         stream(row + v * VL, acc[i][v]);
       else if (left >= VL)

@@ -44,6 +44,7 @@ struct fcv_igemm_tile {
   const void *bias;     /* [nr], or NULL for zero */
   const void *row_bias; /* [m], one number a row in place of bias; or NULL. igemm only */
   int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
+  int adds;             /* the sum is added to what c holds. igemm only */
   int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
   int past_caches;        /* c is aligned, and n whole vectors: c is written past the caches */
