@@ -196,7 +196,8 @@ void fcv_indirect_outputs(const struct fcv_walk *walk, const struct fcv_box *box
  * read in place. A block serves a box of outputs. */
 struct fcv_stage {
   int64_t first, channels; /* those of x that are copied: all, unless set otherwise after planning */
-  int64_t pitch;           /* bytes of a pixel */
+  int64_t pitch;           /* bytes of a pixel, or of one in a block of channels */
+  int64_t blocks, block;   /* blocks of a group's channels, where pixels are split, and bytes from one to the next */
   int64_t columns;         /* pixels of a padded row */
   int64_t out[FCV_AXES];   /* the box: images, slices, rows */
   int64_t in[FCV_AXES];    /* what it needs of the input: images, slices, rows */
@@ -208,6 +209,10 @@ void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *wa
 /* The same boxes for another array: what a walk of as many outputs needs of it. */
 void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                     int64_t pitch, struct fcv_stage *stage);
+/* Pixels are split: as many blocks of a group's channels as the rows of weight-gradient tiles, each of whole pixels. */
+void fcv_stage_split(const struct fcv_kernels *kernels, int64_t blocks, struct fcv_stage *stage);
+/* Bytes of a pixel in all of them. */
+int64_t fcv_split_pixel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t blocks);
 int64_t fcv_stage_blocks(const struct fcv_stage *stage, const struct fcv_walk *walk);
 void fcv_stage_box(const struct fcv_stage *stage, const struct fcv_walk *walk, int64_t block, struct fcv_box *box);
 void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *stage, const struct fcv_walk *walk,

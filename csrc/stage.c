@@ -26,7 +26,7 @@ void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *wa
 void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                     int64_t pitch, struct fcv_stage *stage) {
   *stage = *other;
-  stage->first = 0;
+  stage->first = stage->blocks = 0;
   stage->channels = walk->groups * walk->kc;
   stage->pitch = pitch;
   stage->columns = reach(&walk->axis[2], walk->axis[2].count);
@@ -34,6 +34,20 @@ void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *ker
   stage->in[1] = reach(&walk->axis[0], stage->out[1]);
   stage->in[2] = reach(&walk->axis[1], stage->out[2]);
   stage->bytes = fcv_product(stage->in) * stage->columns * pitch + kernels->vl * kernels->size;
+}
+
+static int64_t lane_bytes(const struct fcv_kernels *kernels) {
+  return fcv_round_up(kernels->mi, kernels->vl) * kernels->size;
+}
+
+int64_t fcv_split_pixel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t blocks) {
+  return walk->groups * blocks * lane_bytes(kernels);
+}
+
+void fcv_stage_split(const struct fcv_kernels *kernels, int64_t blocks, struct fcv_stage *stage) {
+  stage->blocks = blocks;
+  stage->pitch = lane_bytes(kernels);
+  stage->block = fcv_product(stage->in) * stage->columns * stage->pitch;
 }
 
 static void box_counts(const struct fcv_stage *stage, const struct fcv_walk *walk, int64_t *total, int64_t *blocks) {
@@ -92,6 +106,38 @@ static void copy_pixels(const struct fill *f, int64_t image, int64_t row, int64_
   for (int64_t p = 0; p < pixels; p++) memcpy(to + p * pitch, from + p * all * size, (size_t)(channels * size));
 }
 
+/* The same in blocks of channels. */
+static void split_pixels(const struct fill *f, int64_t image, int64_t row, int64_t ix, int64_t pixels, char *to) {
+  const struct fcv_axis *axis = f->walk->axis;
+  const int64_t size = f->kernels->size, kc = f->walk->kc, groups = f->walk->groups, blocks = f->stage->blocks;
+  const int64_t plane = axis[0].in * axis[1].in * axis[2].in, pixel = row * axis[2].in + ix;
+  for (int64_t group = 0; group < groups; group++, to += blocks * f->stage->block) {
+    if (f->layout == FCV_CHANNELS_LAST) {
+      f->kernels->split(&(struct fcv_split){
+          .pixels = pixels,
+          .channels = kc,
+          .blocks = blocks,
+          .x_step = groups * kc,
+          .y_block = f->stage->block / size,
+          .x = f->x + ((image * plane + pixel) * groups * kc + group * kc) * size,
+          .y = to,
+      });
+      continue;
+    }
+    for (int64_t b = 0; b < blocks; b++) {
+      const int64_t first = group * kc + kc * b / blocks, lanes = f->stage->pitch / size;
+      const char *from = f->x + ((image * groups * kc + first) * plane + pixel) * size;
+      f->kernels->transpose(fcv_min(lanes, groups * kc - first), pixels, from, plane, to + b * f->stage->block, lanes);
+    }
+  }
+}
+
+/* Pixels of padding. */
+static void zero_pixels(const struct fill *f, int64_t pixels, char *to) {
+  const int64_t blocks = fcv_max(1, f->walk->groups * f->stage->blocks);
+  for (int64_t b = 0; b < blocks; b++) memset(to + b * f->stage->block, 0, (size_t)(pixels * f->stage->pitch));
+}
+
 /* Some rows of one slice of one image. */
 static void fill_rows(const void *context, int64_t unit, int thread) {
   const struct fill *f = context;
@@ -106,15 +152,16 @@ static void fill_rows(const void *context, int64_t unit, int thread) {
   for (int64_t row = first; row < end; row++, to += row_bytes) {
     const int inside = iz >= 0 && iz < axis[0].in && iy + row >= 0 && iy + row < axis[1].in;
     if (!inside || f->after <= f->before) {
-      memset(to, 0, (size_t)row_bytes);
+      zero_pixels(f, columns, to);
       continue;
     }
     if (f->before > 0)
-      memset(to, 0, (size_t)(f->before * pitch));
-    copy_pixels(f, f->box->lo[0] + image, iz * axis[1].in + iy + row, axis[2].shift + f->before, f->after - f->before,
-                to + f->before * pitch);
+      zero_pixels(f, f->before, to);
+    (f->stage->blocks ? split_pixels : copy_pixels)(f, f->box->lo[0] + image, iz * axis[1].in + iy + row,
+                                                    axis[2].shift + f->before, f->after - f->before,
+                                                    to + f->before * pitch);
     if (f->after < columns)
-      memset(to + f->after * pitch, 0, (size_t)((columns - f->after) * pitch));
+      zero_pixels(f, columns - f->after, to + f->after * pitch);
   }
 }
 
@@ -135,7 +182,8 @@ void fcv_stage_fill(const struct fcv_kernels *kernels, const struct fcv_stage *s
   };
   fill.before = fcv_min(stage->columns, fcv_max(0, -axis[2].shift));
   fill.after = fcv_max(fill.before, fcv_min(stage->columns, axis[2].in - axis[2].shift));
-  fill.unit_rows = fcv_max(1, UNIT_BYTES / (stage->columns * stage->pitch));
+  fill.unit_rows = UNIT_BYTES / (stage->columns * stage->pitch * fcv_max(1, walk->groups * stage->blocks));
+  fill.unit_rows = fcv_max(1, fill.unit_rows);
   fill.units = fcv_ceil_div(fill.rows, fill.unit_rows);
   fcv_parallel_for(box->size[0] * fill.slices * fill.units, threads, fill_rows, &fill);
   const int64_t row = stage->columns * stage->pitch, slice = fill.rows * row;

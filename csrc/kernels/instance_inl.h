@@ -76,6 +76,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .add_rows = NAME(add_rows),
     .copy_past_caches = NAME(copy_past_caches),
     .copy_runs = NAME(copy_runs),
+    .split = NAME(split),
     .interleave = NAME(interleave),
     .repeat = NAME(repeat),
     .deinterleave = NAME(deinterleave),

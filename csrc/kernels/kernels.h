@@ -363,6 +363,18 @@ typedef void fcv_copy_fn(int64_t count, const void *x, void *y);
  * elements behind each run of x are read. */
 typedef void fcv_copy_runs_fn(int64_t count, int64_t parts, int64_t width, const void *const *x, void *y);
 
+/* Pixels of all channels to blocks of channels, each of whole pixels: for b < blocks, first = channels * b / blocks
+ *
+ *     y[b * y_block + q * lanes + j] = x[q * x_step + first + j]      q < pixels, j < lanes = mi rounded up to vectors
+ *
+ * Lanes past a block's channels may hold anything, but nothing behind the last pixel's channels is read. */
+struct fcv_split {
+  int64_t pixels, channels, blocks, x_step, y_block;
+  const void *x;
+  void *y;
+};
+typedef void fcv_split_fn(const struct fcv_split *split);
+
 /* Images side by side, as the channels of one: for q < pixels, k < images, j < count < VL
  *
  *     interleave:    lanes[q * width + k * count + j] = image[k][q * step + j]
@@ -576,6 +588,7 @@ struct fcv_kernels {
   fcv_add_rows_fn *add_rows;
   fcv_copy_fn *copy_past_caches;
   fcv_copy_runs_fn *copy_runs;
+  fcv_split_fn *split;
   fcv_interleave_fn *interleave, *repeat, *deinterleave;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;

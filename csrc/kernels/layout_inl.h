@@ -370,6 +370,24 @@ static void NAME(copy_runs)(int64_t count, int64_t parts, int64_t width, const v
     }
 }
 
+/* Some pixels of a block at a time: each block is in pages of its own. */
+static void NAME(split)(const struct fcv_split *split) {
+  enum { LANES = (MI + VL - 1) / VL * VL, TOGETHER = 8 };
+  const int64_t pixels = split->pixels, channels = split->channels, blocks = split->blocks, x_step = split->x_step;
+  for (int64_t q = 0; q < pixels; q += TOGETHER)
+    for (int64_t b = 0; b < blocks; b++) {
+      const int64_t first = channels * b / blocks, end = pixels - q < TOGETHER ? pixels : q + TOGETHER;
+      const int64_t whole = end == pixels && first + LANES > channels ? end - 1 : end;
+      const real *x = (const real *)split->x + q * x_step + first;
+      real *y = (real *)split->y + b * split->y_block + q * LANES;
+      for (int64_t p = q; p < whole; p++, x += x_step, y += LANES) {
+        UNROLL(4)
+        for (int l = 0; l < LANES; l += VL) store(y + l, load(x + l));
+      }
+      for (int64_t j = 0; whole < end && j < channels - first; j++) y[j] = x[j];
+    }
+}
+
 /* Pieces of up to VL elements, or VL / 2: a store of half a vector meets fewer lines. */
 #define to_lanes NAME(to_lanes)
 INLINE void to_lanes(const struct fcv_interleave *s, const int repeats, const int halves) {
