@@ -1,7 +1,8 @@
 /* The weight gradient by Winograd's algorithm stays in its domain: dU[e] = V[e]^T (A gy A^T)[e], summed over all tiles,
  * then gw = G^T dU G. Tiles are dealt out to chunks with sums of their own, which are added up before the last step. A
- * unit of work is a chunk; where threads are more, some input channels x some output channels of a chunk, and a block
- * of tiles is transformed for each unit that meets it. So what a thread transforms and sums stays in its caches. */
+ * unit of work is a chunk; where threads are more, or its sums take too much memory, some input channels x some output
+ * channels of a chunk, and a block of tiles is transformed for each unit that meets it. So what a thread transforms and
+ * sums stays in its caches. */
 #include "winograd.h"
 
 enum {
@@ -11,6 +12,7 @@ enum {
   CHUNKS = 32,           /* at most, */
   CHUNK_TILES = 128,     /* times their number: of as many tiles at least, or adding sums up would show, */
   CHUNK_BYTES = 8 << 20, /* and all their sums */
+  SUMS_BYTES = 6 << 20,  /* of a unit, where there is one chunk */
   ROWS = 8,
   COLUMNS = 64, /* input and output channels that are transposed together */
 };
@@ -25,8 +27,8 @@ struct wgrad {
   int64_t row_parts, panel_parts; /* x parts of the input channels x parts of the panels */
   struct fcv_source source, gy_source;
   const char *x, *gy;
-  char *sums, *gw; /* sums: dU, [chunk][point][k][co] */
-  int64_t sums_point;
+  char *sums, *gw;                /* sums: of the units, where there are several chunks */
+  int64_t sums_point, sums_bytes; /* of a unit: bytes from one point to the next, and of all */
   char *thread_memory;
   int64_t thread_bytes;
 };
@@ -40,7 +42,7 @@ struct block {
   int64_t first, last;    /* panels */
   struct fcv_factor v, m;
   const void **a;
-  char *sums;                    /* of its chunk */
+  char *sums;                    /* dU: [point][k - k0][j - j0] */
   char *stage, *gy_stage, *taps; /* taps: [ROWS][tap][COLUMNS] */
   int summed;                    /* sums holds those of earlier blocks */
 };
@@ -57,6 +59,7 @@ static int64_t lay_out(const struct wgrad *d, char *base, struct block *b) {
   const int64_t stage = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
   const int64_t gy_stage = fcv_reserve(&bytes, d->staged ? d->gy_stage.bytes : 0);
   const int64_t taps = fcv_reserve(&bytes, ROWS * 9 * COLUMNS * k->size);
+  const int64_t sums = fcv_reserve(&bytes, d->chunks == 1 ? d->sums_bytes : 0);
   if (base) {
     v.data = base + v_at;
     m.data = base + m_at;
@@ -67,6 +70,7 @@ static int64_t lay_out(const struct wgrad *d, char *base, struct block *b) {
         .stage = base + stage,
         .gy_stage = base + gy_stage,
         .taps = base + taps,
+        .sums = base + sums,
     };
   }
   return bytes;
@@ -76,22 +80,22 @@ static int64_t lay_out(const struct wgrad *d, char *base, struct block *b) {
 static void sum_point(const struct wgrad *d, const struct block *b, int64_t point, int64_t panel) {
   const struct fcv_kernels *k = d->w.kernels;
   const int64_t width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
-  const int64_t kc = b->k1 - b->k0, co = d->w.walk->nc, rows = fcv_ceil_div(kc, k->mi);
+  const int64_t kc = b->k1 - b->k0, columns = b->j1 - b->j0, rows = fcv_ceil_div(kc, k->mi);
   for (int64_t t = 0; t < b->tiles.count; t++) b->a[t] = b->v.data + point * b->v.point + t * b->v.pitch;
   struct fcv_wgrad_tile tile = {
       .pixels = b->tiles.count,
       .a = b->a,
       .b = b->m.data + point * b->m.point + (j0 - b->j0) * k->size,
       .b_pitch = b->m.pitch / k->size,
-      .gw_pitch = co,
-      .n = (int)fcv_min(width, co - j0),
+      .gw_pitch = columns,
+      .n = (int)fcv_min(width, b->j1 - j0),
       .accumulate = b->summed,
   };
   for (int64_t row = 0; row < rows; row++) {
     const int64_t first = kc * row / rows;
     tile.m = (int)(kc * (row + 1) / rows - first);
     tile.a_bytes = first * k->size;
-    tile.gw = b->sums + point * d->sums_point + ((b->k0 + first) * co + j0) * k->size;
+    tile.gw = b->sums + point * d->sums_point + (first * columns + j0 - b->j0) * k->size;
     k->wgrad[width / k->vl - 1](&tile);
   }
 }
@@ -108,65 +112,44 @@ static void sum_tiles(const struct wgrad *d, int64_t first, int64_t last, struct
   }
 }
 
-/* gw = G^T dU G for elements first .. first + count - 1 of dU's points, to taps. */
-static void transform_sums(const struct wgrad *d, int64_t first, int64_t count, void *const *taps, int64_t taps_bytes) {
+/* gw = G^T dU G for columns j .. j + count - 1 of row k, to taps. */
+static void transform_sums(const struct wgrad *d, const struct block *b, int64_t k, int64_t j, int64_t count,
+                           void *const *taps, int64_t taps_bytes) {
   void *u[FCV_POINTS];
-  fcv_point_rows(d->sums, d->w.points, d->sums_point, u);
+  fcv_point_rows(b->sums, d->w.points, d->sums_point, u);
   d->w.kernels->winograd_grad_weight[d->w.which](&(struct fcv_winograd_tile){
       .channels = count,
       .from = (const void *const *)u,
-      .from_bytes = first * d->w.kernels->size,
+      .from_bytes = ((k - b->k0) * (b->j1 - b->j0) + j - b->j0) * d->w.kernels->size,
       .to = taps,
       .to_bytes = taps_bytes,
   });
 }
 
-/* To [tap][k][co]. */
-static void put_last(const struct wgrad *d, const struct block *b) {
+/* Rows k0 .. k1 - 1 to [tap][k][co]. */
+static void put_last(const struct wgrad *d, const struct block *b, int64_t k0, int64_t k1) {
   const int64_t size = d->w.kernels->size, co = d->w.walk->nc;
   void *tap[9];
   fcv_point_rows(d->gw, 9, d->w.walk->kc * co * size, tap);
-  for (int64_t k = b->k0; k < b->k1; k++) {
-    const int64_t first = k * co + b->j0;
-    transform_sums(d, first, b->j1 - b->j0, tap, first * size);
-  }
+  for (int64_t k = k0; k < k1; k++) transform_sums(d, b, k, b->j0, b->j1 - b->j0, tap, (k * co + b->j0) * size);
 }
 
-/* To [co][k][tap], by way of [k][tap][COLUMNS]. */
-static void put_first(const struct wgrad *d, const struct block *b) {
-  const int64_t size = d->w.kernels->size, kc = d->w.walk->kc, co = d->w.walk->nc;
+/* The same to [co][k][tap], by way of [k][tap][COLUMNS]. */
+static void put_first(const struct wgrad *d, const struct block *b, int64_t k0, int64_t k1) {
+  const int64_t size = d->w.kernels->size, kc = d->w.walk->kc;
   void *tap[9];
   fcv_point_rows(b->taps, 9, COLUMNS * size, tap);
   for (int64_t j = b->j0; j < b->j1; j += COLUMNS)
-    for (int64_t k = b->k0; k < b->k1; k += ROWS) {
-      const int64_t columns = fcv_min(COLUMNS, b->j1 - j), rows = fcv_min(ROWS, b->k1 - k);
+    for (int64_t k = k0; k < k1; k += ROWS) {
+      const int64_t columns = fcv_min(COLUMNS, b->j1 - j), rows = fcv_min(ROWS, k1 - k);
       for (int64_t row = 0; row < rows; row++)
-        transform_sums(d, (k + row) * co + j, columns, tap, row * 9 * COLUMNS * size);
+        transform_sums(d, b, k + row, j, columns, tap, row * 9 * COLUMNS * size);
       d->w.kernels->transpose(rows * 9, columns, b->taps, COLUMNS, d->gw + (j * kc + k) * 9 * size, kc * 9);
     }
 }
 
-static void put(const struct wgrad *d, const struct block *b) {
-  if (d->w.conv->weight_layout == FCV_CHANNELS_LAST)
-    put_last(d, b);
-  else
-    put_first(d, b);
-}
-
-/* The chunks' sums for some input channels, added up in order and put. */
-static void put_unit(const void *context, int64_t unit, int thread) {
-  const struct wgrad *d = context;
-  const int64_t size = d->w.kernels->size, co = d->w.walk->nc, chunk = d->w.points * d->sums_point;
-  struct block b = {0};
-  lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
-  b.k0 = unit * ROWS;
-  b.k1 = fcv_min(d->w.walk->kc, b.k0 + ROWS);
-  b.j1 = co;
-  for (int64_t point = 0; point < d->w.points; point++) {
-    char *sums = d->sums + point * d->sums_point + b.k0 * co * size;
-    d->w.kernels->sum_rows(d->chunks - 1, (b.k1 - b.k0) * co, sums + chunk, chunk / size, sums);
-  }
-  put(d, &b);
+static void put(const struct wgrad *d, const struct block *b, int64_t k0, int64_t k1) {
+  (d->w.conv->weight_layout == FCV_CHANNELS_LAST ? put_last : put_first)(d, b, k0, k1);
 }
 
 /* A stage of some of the channels. */
@@ -198,6 +181,36 @@ static void find_channels(const struct wgrad *d, int64_t row_part, int64_t panel
   b->grad_output.first = d->staged ? 0 : b->j0 * size;
 }
 
+/* The memory of a part of the channels, and the sums of the first chunk. */
+static void find_part(const struct wgrad *d, int64_t part, int thread, struct block *b) {
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, b);
+  find_channels(d, part / d->panel_parts, part % d->panel_parts, b);
+  if (d->chunks > 1)
+    b->sums = d->sums + part * d->sums_bytes;
+}
+
+static int64_t count_parts(const struct wgrad *d) { return d->row_parts * d->panel_parts; }
+
+/* Rows of a part that are put as one unit. */
+static int64_t part_rows(const struct wgrad *d) {
+  return fcv_ceil_div(fcv_ceil_div(d->w.walk->kc, d->row_parts), ROWS);
+}
+
+/* The chunks' sums for some rows of a part, added up in order and put. */
+static void put_unit(const void *context, int64_t unit, int thread) {
+  const struct wgrad *d = context;
+  const int64_t size = d->w.kernels->size, chunk = count_parts(d) * d->sums_bytes;
+  struct block b;
+  find_part(d, unit / part_rows(d), thread, &b);
+  const int64_t k0 = fcv_min(b.k1, b.k0 + unit % part_rows(d) * ROWS), k1 = fcv_min(b.k1, k0 + ROWS);
+  const int64_t columns = b.j1 - b.j0;
+  for (int64_t point = 0; point < d->w.points; point++) {
+    char *sums = b.sums + point * d->sums_point + (k0 - b.k0) * columns * size;
+    d->w.kernels->sum_rows(d->chunks - 1, (k1 - k0) * columns, sums + chunk, chunk / size, sums);
+  }
+  put(d, &b, k0, k1);
+}
+
 /* Boxes first .. last - 1, staged. */
 static void sum_boxes(const struct wgrad *d, int64_t first, int64_t last, struct block *b) {
   const struct fcv_kernels *k = d->w.kernels;
@@ -219,11 +232,10 @@ static void sum_boxes(const struct wgrad *d, int64_t first, int64_t last, struct
 
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct wgrad *d = context;
-  const int64_t parts = d->row_parts * d->panel_parts, chunk = unit / parts, part = unit % parts;
-  struct block b = {0};
-  lay_out(d, d->thread_memory + thread * d->thread_bytes, &b);
-  find_channels(d, part / d->panel_parts, part % d->panel_parts, &b);
-  b.sums = d->sums + chunk * d->w.points * d->sums_point;
+  const int64_t parts = count_parts(d), chunk = unit / parts;
+  struct block b;
+  find_part(d, unit % parts, thread, &b);
+  b.sums += d->chunks > 1 ? chunk * parts * d->sums_bytes : 0;
   if (d->staged) {
     sum_boxes(d, d->boxes * chunk / d->chunks, d->boxes * (chunk + 1) / d->chunks, &b);
   } else {
@@ -232,31 +244,41 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
     sum_tiles(d, b.tiles.all * chunk / d->chunks, b.tiles.all * (chunk + 1) / d->chunks, &b);
   }
   if (d->chunks == 1)
-    put(d, &b);
+    put(d, &b, b.k0, b.k1);
 }
 
-/* Into parts of the channels: as many as threads, whose products and transformed tiles take least. */
+/* Bytes of a point's sums of a part. */
+static int64_t point_bytes(const struct wgrad *d, int64_t row_parts, int64_t panel_parts) {
+  const int64_t columns = fcv_ceil_div(d->w.panels.per_group, panel_parts) * d->w.panels.width;
+  return fcv_point_bytes(fcv_ceil_div(d->w.walk->kc, row_parts) * fcv_min(d->w.walk->nc, columns) * d->w.kernels->size);
+}
+
+/* Into parts of the channels: as many as threads, or more where their sums take too much, whose products and
+ * transformed tiles take least. */
 static void cut_channels(struct wgrad *d, int threads) {
   const struct fcv_kernels *k = d->w.kernels;
   const int64_t rows = fcv_ceil_div(d->w.walk->kc, k->mi), panels = d->w.panels.per_group;
-  int64_t least = INT64_MAX;
-  for (int64_t panel_parts = 1; panel_parts <= fcv_min(panels, threads); panel_parts++) {
-    const int64_t row_parts = fcv_min(rows, fcv_ceil_div(threads, panel_parts));
-    const int64_t turns = fcv_ceil_div(row_parts * panel_parts, threads);
-    const int64_t height = fcv_ceil_div(rows, row_parts) * k->mi;
-    const int64_t width = fcv_ceil_div(panels, panel_parts) * d->w.panels.width;
-    const int64_t cost = turns * (height * width + TRANSFORMED * (height + width));
-    if (cost < least) {
-      least = cost;
-      d->row_parts = row_parts;
-      d->panel_parts = panel_parts;
+  double least = INFINITY;
+  for (int64_t panel_parts = 1; panel_parts <= panels; panel_parts++)
+    for (int64_t row_parts = 1; row_parts <= rows; row_parts++) {
+      const double turns = (double)fcv_ceil_div(row_parts * panel_parts, threads);
+      const double height = (double)(fcv_ceil_div(rows, row_parts) * k->mi);
+      const double width = (double)(fcv_ceil_div(panels, panel_parts) * d->w.panels.width);
+      const double sums = (double)(d->w.points * point_bytes(d, row_parts, panel_parts));
+      const double cost = turns * (height * width + TRANSFORMED * (height + width)) * fmax(1, sums / SUMS_BYTES);
+      if (cost < least) {
+        least = cost;
+        d->row_parts = row_parts;
+        d->panel_parts = panel_parts;
+      }
     }
-  }
+  d->sums_point = point_bytes(d, d->row_parts, d->panel_parts);
+  d->sums_bytes = d->w.points * d->sums_point;
 }
 
 static int64_t count_chunks(const struct wgrad *d, int64_t tiles) {
   const int64_t most = (int64_t)fmin(CHUNKS, sqrt((double)tiles / CHUNK_TILES));
-  return fcv_chunks(most, d->w.points * d->sums_point, CHUNK_BYTES);
+  return fcv_chunks(most, d->w.points * point_bytes(d, 1, 1), CHUNK_BYTES);
 }
 
 /* Boxes, chunks and blocks depend on the shape alone: the same bits for every number of threads. */
@@ -292,14 +314,13 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
     return FCV_OK;
   }
   const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.w.points / (m * m));
-  d.sums_point = fcv_point_bytes(weights);
   cut_tiles(&d);
   cut_channels(&d, (int)fcv_ceil_div(threads, d.chunks));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   const int64_t pixel = fcv_max(walk.kc, walk.nc) * k->size;
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, d.chunks * d.w.points * d.sums_point);
+  const int64_t sums_at = fcv_reserve(&bytes, d.chunks > 1 ? d.chunks * count_parts(&d) * d.sums_bytes : 0);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
@@ -311,9 +332,9 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   memset(memory + zero_at, 0, (size_t)pixel);
   d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
   d.gy_source = fcv_source_in_place(&d.gy_walk, gy, memory + zero_at, k->size);
-  fcv_parallel_for(d.chunks * d.row_parts * d.panel_parts, threads, sum_unit, &d);
+  fcv_parallel_for(d.chunks * count_parts(&d), threads, sum_unit, &d);
   if (d.chunks > 1)
-    fcv_parallel_for(fcv_ceil_div(walk.kc, ROWS), threads, put_unit, &d);
+    fcv_parallel_for(count_parts(&d) * part_rows(&d), threads, put_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }
