@@ -15,7 +15,7 @@ enum {
   PIXELS = 128,          /* of a block: a panel of gy takes half of a 32 KiB L1 */
   BOX_BYTES = 1 << 19,   /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
   MORE_BYTES = 1 << 20,  /* the same where weights take more than BOX_BYTES: they are read and written once a box, */
-  ONE_BYTES = 12 << 20,   /* or not at all, if there is only one */
+  ONE_BYTES = 12 << 20,  /* or not at all, if there is only one */
   FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
   UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
   TAPS_BYTES = 64 << 10, /* or of as many taps as fit */

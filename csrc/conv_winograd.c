@@ -8,7 +8,9 @@
 #include "winograd.h"
 
 enum {
-  BLOCK_BYTES = 2 << 20, /* V and M of a block */
+  BLOCK_BYTES = 2 << 20, /* V and M of a block, */
+  MOST_TILES = 56,       /* and its tiles: all of U is read once a block, */
+  FEW_TILES = 28,        /* from L2 if it fits there beside V and M */
   RUN = 8,               /* neighbouring tiles that are stored to channels first together, */
   SHORT_ROW = 16,        /* or a row of as many */
   PIXELS = 16,           /* of an output tile at most */
@@ -317,7 +319,10 @@ static void cut(struct winograd *d, int threads) {
   const struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
   const struct fcv_tiles tiles = fcv_tiles(&d->w, &box);
   const int64_t least = 2 * k->mr, channels = walk->kc + fcv_panels_channels(&d->w.panels);
-  const int64_t fit = BLOCK_BYTES / (d->w.points * channels * k->size);
+  const int64_t u = d->w.points * walk->kc * fcv_panels_channels(&d->w.panels) * k->size;
+  const int64_t tile = d->w.points * channels * k->size;
+  const int64_t most = u + FEW_TILES * tile <= fcv_l2_bytes() ? FEW_TILES : MOST_TILES;
+  const int64_t fit = fcv_min(most, BLOCK_BYTES / tile);
   d->most = fcv_min(tiles.all, fcv_round_up(fcv_max(fit, least), k->mr));
   int64_t wanted = fcv_ceil_div(tiles.all, d->most);
   if (wanted < 4 * threads && threads > 1)

@@ -6,11 +6,12 @@
 #include "winograd.h"
 
 enum {
-  BLOCK_BYTES = 8 << 20, /* V and M of a block; dU is added to once a block */
-  TRANSFORMED = 12,      /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
-  LEAST_TILES = 64,      /* of a block */
-  CHUNKS = 32,           /* at most, */
-  CHUNK_TILES = 128,     /* times their number: of as many tiles at least, or adding sums up would show, */
+  BLOCK_BYTES = 1
+      << 20,         /* V and M of a block: in L2, as far as so many tiles allow, since dU is added to once a block */
+  TRANSFORMED = 12,  /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
+  LEAST_TILES = 64,  /* of a block */
+  CHUNKS = 32,       /* at most, */
+  CHUNK_TILES = 128, /* times their number: of as many tiles at least, or adding sums up would show, */
   CHUNK_BYTES = 8 << 20, /* and all their sums */
   SUMS_BYTES = 6 << 20,  /* of a unit, where there is one chunk */
   ROWS = 8,
@@ -142,8 +143,7 @@ static void put_first(const struct wgrad *d, const struct block *b, int64_t k0, 
   for (int64_t j = b->j0; j < b->j1; j += COLUMNS)
     for (int64_t k = k0; k < k1; k += ROWS) {
       const int64_t columns = fcv_min(COLUMNS, b->j1 - j), rows = fcv_min(ROWS, k1 - k);
-      for (int64_t row = 0; row < rows; row++)
-        transform_sums(d, b, k + row, j, columns, tap, row * 9 * COLUMNS * size);
+      for (int64_t row = 0; row < rows; row++) transform_sums(d, b, k + row, j, columns, tap, row * 9 * COLUMNS * size);
       d->w.kernels->transpose(rows * 9, columns, b->taps, COLUMNS, d->gw + (j * kc + k) * 9 * size, kc * 9);
     }
 }
