@@ -301,6 +301,8 @@ fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_wal
                                void *gw, void *gb, const struct fcv_after *after) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct sums d = {.kernels = k, .walk = *walk, .x = x, .gy = gy, .gw = gw, .gb = gb, .after = after};
+  if (walk->axis[1].count * walk->axis[2].count < k->vl) /* slices of 1x1x1: all of an image are a row */
+    fcv_join_rows(&d.walk, 1, k->vl);
   fcv_weight_view(conv, 0, &d.view);
   d.terms = walk->kc * fcv_walk_taps(walk);
   d.plane = fcv_product(conv->geometry.out);

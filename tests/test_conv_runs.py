@@ -116,6 +116,17 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
             assert_same_bits(one, first)
 
 
+@pytest.mark.parametrize("shape", [(4, 1, 9), (4, 3, 1), (12, 1, 1), (4, 2, 8)], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_voxel_kernel_joins_slices_that_are_shorter_than_a_vector(shape, groups, isa, threads, dtype, rng):
+    x, gy = (small_integers(rng, (16, 4 * groups, *shape)) for _ in range(2))
+    w = np.zeros((4 * groups, 4, 1, 1, 1), dtype)
+    _, gw, gb = F.conv3d_backward(gy.astype(dtype), x.astype(dtype), w, np.zeros(4 * groups, dtype), groups=groups)
+    by_group = (gy.reshape(16, groups, 4, -1), x.reshape(16, groups, 4, -1))
+    np.testing.assert_array_equal(gw.ravel(), np.einsum("ngjp,ngkp->gjk", *by_group).ravel())
+    np.testing.assert_array_equal(gb, gy.sum(axis=(0, 2, 3, 4)))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("width", [16, 21, 26])
 def test_what_is_not_finite_stays_with_the_pixels_that_meet_it(value, width, isa, dtype):

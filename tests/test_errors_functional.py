@@ -784,3 +784,19 @@ class TestInplace:
             ValueError,
             f"{name}: input must be writable, got a read-only array",
         )
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: F.group_norm(None, 2), "group_norm: input"),
+        (lambda: F.layer_norm(None, 3), "layer_norm: input"),
+        (lambda: F.mse_loss(None, [1.0]), "mse_loss: input"),
+        (lambda: F.smooth_l1_loss([1.0], None), "smooth_l1_loss: target"),
+        (lambda: F.mse_loss_backward(None, [1.0], [1.0]), "mse_loss_backward: grad_output"),
+        (lambda: F.binary_cross_entropy([0.5], None), "binary_cross_entropy: target"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_none_in_place_of_an_array(call, argument):
+    refuses(call, TypeError, f"{argument} {NOT_REAL} NoneType of dtype object")

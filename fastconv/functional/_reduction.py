@@ -1,5 +1,6 @@
 """What the loss functions have in common: their arrays, and from one value per element or sample to the loss."""
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -18,13 +19,13 @@ def check_reduction(function: str, reduction: str, *further: str) -> None:
         raise ValueError(f"{function}: reduction must be one of {', '.join(map(repr, allowed))}, got {reduction!r}")
 
 
-def operands(function: str, **values: Any) -> tuple[list[Any], Dtype]:
+def operands(function: str, optional: Collection[str], **values: Any) -> tuple[list[Any], Dtype]:
     """Arrays as `to_arrays` makes them, and the dtype of the result.
 
-    None stays None. A Python number takes the dtype of the arrays, as everywhere in NumPy: the gradient 1.0 of a loss
-    does not turn float32 into float64.
+    Those that are `optional` may be None, and stay it. A Python number takes the dtype of the arrays, as everywhere in
+    NumPy: the gradient 1.0 of a loss does not turn float32 into float64.
     """
-    given = [name for name, value in values.items() if value is not None]
+    given = [name for name, value in values.items() if value is not None or name not in optional]
     typed = [name for name in given if type(values[name]) not in (int, float, bool)] or given
     arrays, result = to_arrays(function, tuple(typed), tuple(values[name] for name in typed))
     found = dict(zip(typed, arrays, strict=True))

@@ -174,7 +174,13 @@ def _operands(
 ) -> _Operands:
     check_reduction(function, reduction)
     (gy, x, t, w, q), result = operands(
-        function, grad_output=grad_output, input=input, target=target, weight=weight, pos_weight=pos_weight
+        function,
+        ("grad_output", "weight", "pos_weight"),
+        grad_output=grad_output,
+        input=input,
+        target=target,
+        weight=weight,
+        pos_weight=pos_weight,
     )
     check_shape(function, "target", t, x.shape, ", that of input")
     for name, factor in (("weight", w), ("pos_weight", q)):

@@ -323,7 +323,12 @@ def _problem(
     input, target = to_array(function, "input", input), to_array(function, "target", target)
     probabilities = not labels_only and target.shape == input.shape
     (gy, x, w, t), result = operands(
-        function, grad_output=grad_output, input=input, weight=weight, target=target if probabilities else None
+        function,
+        ("grad_output", "weight", "target"),
+        grad_output=grad_output,
+        input=input,
+        weight=weight,
+        target=target if probabilities else None,
     )
     if x.ndim == 0:
         raise ValueError(f"{function}: input must have an axis of classes, got a scalar")

@@ -324,7 +324,7 @@ def kl_div_backward(
 
 def _loss(function: str, elementwise: Elementwise, input: Any, target: Any, reduction: str, *further: str) -> Array:
     check_reduction(function, reduction, *further)
-    (x, t), result = operands(function, input=input, target=target)
+    (x, t), result = operands(function, (), input=input, target=target)
     values = elementwise(*_broadcast(function, x, t))
     return reduced(values, reduction, _divisor(reduction, x.shape, values.size), result)
 
@@ -333,7 +333,7 @@ def _gradient(
     function: str, slope: Elementwise, grad_output: Any, input: Any, target: Any, reduction: str, *further: str
 ) -> Array:
     check_reduction(function, reduction, *further)
-    (gy, x, t), result = operands(function, grad_output=grad_output, input=input, target=target)
+    (gy, x, t), result = operands(function, (), grad_output=grad_output, input=input, target=target)
     gradient = slope(*_broadcast(function, x, t))
     gradient *= spread(function, gy, reduction, _divisor(reduction, x.shape, gradient.size), gradient.shape)
     return deliver(_summed_to(gradient, x.shape), None, result)

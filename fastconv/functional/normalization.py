@@ -15,6 +15,8 @@ from fastconv.functional._reduction import operands
 
 Gradients = tuple[Array, Array | None, Array | None]
 
+_OPTIONAL = ("grad_output", "weight", "bias")
+
 
 def batch_norm(
     input: ArrayLike,
@@ -449,7 +451,7 @@ def _channels_call(
     name: str, data_format: str, groups: int, eps: float, grad_output: Any, input: Any, weight: Any, bias: Any
 ) -> _Call:
     last = channels_last(name, data_format)
-    (x, gy, w, b), dtype = operands(name, input=input, grad_output=grad_output, weight=weight, bias=bias)
+    (x, gy, w, b), dtype = operands(name, _OPTIONAL, input=input, grad_output=grad_output, weight=weight, bias=bias)
     if x.ndim < 2:
         raise ValueError(f"{name}: input must have at least the axes (n, c), got shape {x.shape}")
     n, (*spatial, channels) = x.shape[0], x.shape[1:] if last else (*x.shape[2:], x.shape[1])
@@ -466,7 +468,7 @@ def _layer_call(
     except TypeError:
         entries = (normalized_shape,)
     normalized = tuple(_integer(name, "normalized_shape", "consist of integers", entry) for entry in entries)
-    (x, gy, w, b), dtype = operands(name, input=input, grad_output=grad_output, weight=weight, bias=bias)
+    (x, gy, w, b), dtype = operands(name, _OPTIONAL, input=input, grad_output=grad_output, weight=weight, bias=bias)
     if not normalized or x.shape[-len(normalized) :] != normalized:
         raise ValueError(
             f"{name}: normalized_shape must be the last sizes of input's shape {x.shape}, got {normalized}"
