@@ -157,3 +157,14 @@ fcv_status fcv_choose(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
     return FCV_INVALID;
   }
 }
+
+enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view) {
+  return fcv_winograd_size(conv)                ? FCV_BY_WINOGRAD
+         : conv->algorithm == FCV_TOEPLITZ      ? FCV_BY_TOEPLITZ
+         : conv->algorithm == FCV_TOEPLITZ_FULL ? FCV_BY_MATRIX
+         : fcv_small_groups(conv)               ? FCV_BY_DEPTHWISE
+         : fcv_use_interleaved(conv, walk)      ? FCV_BY_INTERLEAVED
+         : fcv_use_narrow(conv, walk)           ? FCV_BY_NARROW
+         : fcv_use_planes(conv, walk, view)     ? FCV_BY_PLANES
+                                                : FCV_BY_DIRECT;
+}

@@ -114,6 +114,7 @@ static const struct work price[2][METHODS] =
 /* A walk as the kernels see it. */
 struct shape {
   const struct fcv_conv *conv;
+  fcv_pass pass;
   const struct fcv_kernels *kernels;
   const struct fcv_walk *walk;
   struct fcv_weight_view view;
@@ -126,6 +127,7 @@ static struct shape shape_of(const struct fcv_conv *conv, fcv_pass pass, const s
   fcv_weight_view(conv, pass == FCV_GRAD_INPUT, &view);
   return (struct shape){
       .conv = conv,
+      .pass = pass,
       .kernels = fcv_kernels(conv->dtype),
       .walk = walk,
       .view = view,
@@ -168,7 +170,7 @@ static void count_direct(const struct shape *s, struct work *work) {
   }
 }
 
-static void count_planes(const struct shape *s, fcv_pass pass, struct work *work) {
+static void count_planes(const struct shape *s, struct work *work) {
   const struct fcv_axis *x = &s->walk->axis[2];
   const int64_t vl = s->kernels->vl, run = fcv_max(1, fcv_min(vl, x->count));
   const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
@@ -178,7 +180,7 @@ static void count_planes(const struct shape *s, fcv_pass pass, struct work *work
   work->of[STORES] = s->outputs / (double)run * nc * (merged ? 2 : x->out_step > 1 ? (double)vl : 1);
   work->of[POINTERS] = s->outputs / (double)run * terms;
   work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;
-  work->of[PARTIAL] = pass == FCV_GRAD_INPUT ? terms * nc : 0;
+  work->of[PARTIAL] = s->pass == FCV_GRAD_INPUT ? terms * nc : 0;
   if (fcv_use_runs(s->kernels, s->walk)) { /* no patches, but rows of whole vectors */
     work->of[PRODUCTS] *= (double)fcv_round_up(x->count, vl) / (double)x->count;
     work->of[POINTERS] = 0;
@@ -280,12 +282,13 @@ static void count_sum_im2col(const struct shape *s, struct work *work) {
   work->of[VALUES] = s->outputs * s->taps * s->kc;
 }
 
-static void count_winograd(const struct shape *s, fcv_pass pass, int m, struct work *work) {
+static void count_winograd(const struct shape *s, struct work *work) {
+  const int m = fcv_winograd_size(s->conv);
   const struct fcv_axis *axis = s->walk->axis;
   const int64_t vl = s->kernels->vl, kc = s->walk->kc, nc = s->walk->nc;
   const double points = (m + 2) * (m + 2);
   const double tiles = (double)(s->walk->n * fcv_ceil_div(axis[1].count, m) * fcv_ceil_div(axis[2].count, m));
-  if (pass == FCV_GRAD_WEIGHT) {
+  if (s->pass == FCV_GRAD_WEIGHT) {
     count_sums(work, s, tiles, points, s->kc);
     work->of[STORES] *= points * (double)fcv_ceil_div(kc, s->kernels->mi);
   } else {
@@ -298,43 +301,59 @@ static void count_winograd(const struct shape *s, fcv_pass pass, int m, struct w
   work->of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
 }
 
-/* Adds the work of a walk, and says by which method. */
-static enum method count_walk(const struct shape *s, fcv_pass pass, fcv_algorithm algorithm, struct work *sum) {
-  const int gradient = pass == FCV_GRAD_WEIGHT;
-  struct work work = {.of[CALLS] = 1};
-  enum method method;
-  if (gradient && algorithm == FCV_DIRECT && fcv_use_wgrad_planes(s->conv)) {
-    method = SUM_PLANES;
-    count_sum_planes(s, &work);
-  } else if (algorithm == FCV_IM2COL && pass == FCV_GRAD_INPUT && fcv_use_col2im_planes(s->conv)) {
-    method = COL2IM_PLANES;
-    count_col2im_planes(s, &work);
-  } else if (algorithm == FCV_IM2COL) {
-    method = gradient ? SUM_IM2COL : pass == FCV_FORWARD ? IM2COL : COL2IM;
-    (gradient ? count_sum_im2col : pass == FCV_FORWARD ? count_im2col : count_col2im)(s, &work);
-  } else if (algorithm == FCV_TOEPLITZ) {
-    method = TOEPLITZ;
-    count_toeplitz(s, &work);
-  } else if (algorithm == FCV_WINOGRAD_2X2 || algorithm == FCV_WINOGRAD_4X4) {
-    method = gradient ? SUM_WINOGRAD : WINOGRAD;
-    count_winograd(s, pass, algorithm == FCV_WINOGRAD_2X2 ? 2 : 4, &work);
-  } else if (fcv_use_interleaved(s->conv, s->walk)) {
-    method = gradient ? SUM_INTERLEAVED : INTERLEAVED;
-    count_interleaved(s, &work);
-  } else if (!gradient && fcv_use_narrow(s->conv, s->walk)) {
-    method = NARROW_ROWS;
-    work.of[PRODUCTS] = s->outputs * s->taps * s->kc * s->kernels->vl;
-    work.of[STORES] = s->outputs;
-  } else if (gradient) {
-    method = SUM_DIRECT;
-    count_sum_direct(s, &work);
-  } else if (fcv_use_planes(s->conv, s->walk, &s->view)) {
-    method = PLANES;
-    count_planes(s, pass, &work);
-  } else {
-    method = DIRECT;
-    count_direct(s, &work);
+static void count_narrow(const struct shape *s, struct work *work) {
+  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * s->kernels->vl;
+  work->of[STORES] = s->outputs;
+}
+
+static enum method method_of(const struct shape *s) {
+  const struct fcv_conv *conv = s->conv;
+  const int gradient = s->pass == FCV_GRAD_WEIGHT;
+  if (gradient && fcv_use_wgrad_planes(conv))
+    return SUM_PLANES;
+  if (conv->algorithm == FCV_IM2COL)
+    return gradient                      ? SUM_IM2COL
+           : s->pass == FCV_FORWARD      ? IM2COL
+           : fcv_use_col2im_planes(conv) ? COL2IM_PLANES
+                                         : COL2IM;
+  switch (fcv_way(conv, s->walk, &s->view)) {
+  case FCV_BY_WINOGRAD:
+    return gradient ? SUM_WINOGRAD : WINOGRAD;
+  case FCV_BY_TOEPLITZ:
+    return TOEPLITZ;
+  case FCV_BY_INTERLEAVED:
+    return gradient ? SUM_INTERLEAVED : INTERLEAVED;
+  case FCV_BY_NARROW:
+    return gradient ? SUM_DIRECT : NARROW_ROWS;
+  case FCV_BY_PLANES:
+    return gradient ? SUM_DIRECT : PLANES;
+  default:
+    return gradient ? SUM_DIRECT : DIRECT;
   }
+}
+
+static void (*const count[METHODS])(const struct shape *s, struct work *work) = {
+    [DIRECT] = count_direct,
+    [PLANES] = count_planes,
+    [IM2COL] = count_im2col,
+    [COL2IM] = count_col2im,
+    [COL2IM_PLANES] = count_col2im_planes,
+    [TOEPLITZ] = count_toeplitz,
+    [WINOGRAD] = count_winograd,
+    [SUM_DIRECT] = count_sum_direct,
+    [SUM_PLANES] = count_sum_planes,
+    [SUM_IM2COL] = count_sum_im2col,
+    [SUM_WINOGRAD] = count_winograd,
+    [INTERLEAVED] = count_interleaved,
+    [SUM_INTERLEAVED] = count_interleaved,
+    [NARROW_ROWS] = count_narrow,
+};
+
+/* Adds the work of a walk, and says by which method. */
+static enum method count_walk(const struct shape *s, struct work *sum) {
+  struct work work = {.of[CALLS] = 1};
+  const enum method method = method_of(s);
+  count[method](s, &work);
   for (int i = 0; i < KINDS; i++) sum->of[i] += work.of[i];
   return method;
 }
@@ -351,12 +370,12 @@ static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_al
     FCV_FOR_EACH_RESIDUE(&conv->geometry, walk, {
       const struct shape s = shape_of(&by, pass, &walk);
       if (s.outputs * s.taps > 0)
-        method = count_walk(&s, pass, algorithm, work);
+        method = count_walk(&s, work);
     });
   } else {
     fcv_walk_forward(&conv->geometry, &walk);
     const struct shape s = shape_of(&by, pass, &walk);
-    method = count_walk(&s, pass, algorithm, work);
+    method = count_walk(&s, work);
   }
   return method;
 }

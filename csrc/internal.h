@@ -39,6 +39,8 @@ typedef void fcv_unit_fn(const void *context, int64_t unit, int thread);
 void fcv_parallel_for(int64_t units, int threads, fcv_unit_fn *body, const void *context);
 /* For the end of a unit whose results went past the caches: another thread may read them after it. */
 void fcv_fence(void);
+/* Memory set to zero by all threads. */
+void fcv_clear(void *memory, int64_t bytes);
 /* How many threads an operation of this many multiply-adds, or elements moved, is worth. */
 int fcv_threads_for(double work);
 /* How many pieces of some elements to take as one unit: handing out units of less than a few microseconds takes two
@@ -92,6 +94,9 @@ fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, con
 
 /* geometry.c. Whether arrays of both layouts are the same: of one pixel or one channel. */
 int fcv_layouts_agree(const struct fcv_geometry *geometry);
+static inline int64_t fcv_weights(const struct fcv_geometry *g) {
+  return fcv_product(g->kernel) * g->ci / g->groups * g->co;
+}
 fcv_status fcv_geometry_check(const struct fcv_geometry *geometry, int64_t element);
 
 /* One axis of a walk: output o, o < count, is element out_start + o * out_step of an array of out elements, and meets
@@ -392,6 +397,26 @@ double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm a
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* How they are turned: data, and weights of gradients where they are few, channels last. */
 struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass);
+/* How a walk of a convolution with a settled algorithm is computed; FCV_BY_MATRIX and FCV_BY_DEPTHWISE hold for all
+ * walks of a pass. */
+enum fcv_way {
+  FCV_BY_WINOGRAD,
+  FCV_BY_TOEPLITZ,
+  FCV_BY_MATRIX, /* FCV_TOEPLITZ_FULL */
+  FCV_BY_DEPTHWISE,
+  FCV_BY_INTERLEAVED,
+  FCV_BY_NARROW,
+  FCV_BY_PLANES,
+  FCV_BY_DIRECT, /* im2col too */
+};
+enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
+/* conv_turned.c: a pass on turned arrays, and its result back. last: the convolution of them, as fcv_turned says. */
+struct fcv_arrays {
+  const void *x, *y, *w, *bias; /* of the images' and of the outputs' size, weights and bias, as far as it reads them */
+  void *result;
+};
+fcv_status fcv_conv_turned(const struct fcv_conv *conv, const struct fcv_conv *last, fcv_pass pass,
+                           const struct fcv_arrays *arrays);
 /* conv_planes_merged.c: the input gradient by planes, all its walks, where a stride parts the columns of a row. */
 int fcv_merges_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view);
 fcv_status fcv_conv_planes_merged(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
@@ -413,8 +438,6 @@ fcv_status fcv_conv_col2im_runs(const struct fcv_conv *conv, const void *gy, con
 /* The same, and conv_wgrad_runs.c, image by image. */
 fcv_status fcv_conv_gradients_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, const void *w, void *gx, void *gw, void *gb);
-/* conv.c: memory set to zero by all threads. */
-void fcv_clear(void *memory, int64_t bytes);
 /* Whether so few channels are to fill a vector with others, of other images. */
 static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 4 * channels <= 3 * vl; }
 /* conv_narrow.c: direct convolution to at most a vector of output channels, channels last, where it applies. */
@@ -468,7 +491,10 @@ int64_t fcv_toeplitz_window(const struct fcv_walk *walk, int64_t block);
 /* conv_toeplitz_full.c: y = M x for each image, or with the transposed matrix gx = M^T gy. */
 fcv_status fcv_conv_toeplitz_full(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                   const void *bias, void *y);
-/* conv_winograd.c, and the weight gradient in conv_winograd_wgrad.c: m = 2 or 4 */
+/* conv_winograd.c, and the weight gradient in conv_winograd_wgrad.c: m = 2 or 4, 0 for other algorithms. */
+static inline int fcv_winograd_size(const struct fcv_conv *conv) {
+  return conv->algorithm == FCV_WINOGRAD_2X2 ? 2 : conv->algorithm == FCV_WINOGRAD_4X4 ? 4 : 0;
+}
 fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *x, const void *w, const void *bias,
                              void *y);

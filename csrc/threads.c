@@ -93,3 +93,21 @@ void fcv_fence(void) {
   __builtin_ia32_sfence();
 #endif
 }
+
+enum { CLEARED = 1 << 20 };
+
+struct clear {
+  char *memory;
+  int64_t bytes;
+};
+
+static void clear_unit(const void *context, int64_t unit, int thread) {
+  const struct clear *c = context;
+  (void)thread;
+  memset(c->memory + unit * CLEARED, 0, (size_t)fcv_min(CLEARED, c->bytes - unit * CLEARED));
+}
+
+void fcv_clear(void *memory, int64_t bytes) {
+  const struct clear clear = {.memory = memory, .bytes = bytes};
+  fcv_parallel_for(fcv_ceil_div(bytes, CLEARED), fcv_threads_for((double)bytes), clear_unit, &clear);
+}

@@ -1,6 +1,6 @@
 """Settings that a result must not depend on, and comparisons with an expectation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -58,6 +58,20 @@ def assert_same_bits(actual: Array, expected: Array, label: str = "") -> None:
     assert actual.shape == expected.shape, label
     assert actual.dtype == expected.dtype, label
     assert actual.tobytes() == expected.tobytes(), label
+
+
+def assert_threads_do_not_change_bits(compute: Callable[[], Iterable[Array]]) -> None:
+    """What is computed with two and three threads has the bits that it has with one."""
+    results, before = [], fc.get_num_threads()
+    try:
+        for number in (1, 2, 3):
+            fc.set_num_threads(number)
+            results.append(tuple(compute()))
+    finally:
+        fc.set_num_threads(before)
+    for other in results[1:]:
+        for one, first in zip(other, results[0], strict=True):
+            assert_same_bits(one, first)
 
 
 def small_integers(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
@@ -197,7 +211,7 @@ WINOGRAD_LARGE = [
 
 
 class Solved(NamedTuple):
-    """Small integers for a case, with outputs and gradients, in float64 and channels last."""
+    """Small integers for a case, with outputs and gradients, in float64."""
 
     x: Array
     w: Array
@@ -211,7 +225,7 @@ class Solved(NamedTuple):
 
 @cache
 def solved(case: LargeConv2D) -> Solved:
-    """Compute every array of a case. No sum comes near 2**24, so that all results are exact in float32 too."""
+    """Compute every array, channels last. No sum comes near 2**24, so that all results are exact in float32 too."""
     rng = np.random.default_rng(case.n + case.ci)
     x = small_integers(rng, (case.n, *case.size, case.ci))
     w = small_integers(rng, (*case.kernel, case.ci // case.groups, case.co))
@@ -224,6 +238,40 @@ def solved(case: LargeConv2D) -> Solved:
 
 ALGORITHMS = ("direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4")
 WINOGRAD = ALGORITHMS[4:]
+
+
+class SmallConv2D(NamedTuple):
+    """A convolution of `n` images with `co` filters that takes one of the ways of few channels, in its data format."""
+
+    n: int
+    ih: int
+    iw: int
+    ci: int
+    co: int
+    kh: int = 3
+    kw: int = 3
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    data_format: str = "channels_last"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "data_format")}
+
+
+@cache
+def solved_small(case: SmallConv2D) -> Solved:
+    """Compute every array of a case by the reference, in the case's data format."""
+    rng = np.random.default_rng(5)
+    image, kernel = (case.ih, case.iw), (case.kh, case.kw)
+    last = case.data_format == "channels_last"
+    x = small_integers(rng, (case.n, *image, case.ci) if last else (case.n, case.ci, *image))
+    w = small_integers(rng, (*kernel, case.ci, case.co) if last else (case.co, case.ci, *kernel))
+    b = small_integers(rng, (case.co,))
+    y = reference.conv2d(x, w, b, **case.options)
+    gy = small_integers(rng, y.shape)
+    return Solved(x, w, b, gy, y, *reference.conv2d_backward(gy, x, w, b, **case.options))
 
 
 class Bounds(NamedTuple):

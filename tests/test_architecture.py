@@ -159,11 +159,13 @@ class TestC:
                 assert own or public or header in standard, f"{path.name} includes {header}"
 
     def test_operations_include_internal_h_only(self):
-        """Or the header of the files of one algorithm, which includes it."""
-        assert includes(CSRC / "winograd.h") == ["internal.h"]
+        """Or the header of the files of one subject, which includes it."""
+        for header in ("winograd.h", "pool.h"):
+            assert includes(CSRC / header) == ["internal.h"]
         for path in CSRC.glob("*.c"):
             own = [header for header in includes(path) if (CSRC / header).exists()]
-            assert own == ["winograd.h" if "winograd" in path.name else "internal.h"], path.name
+            subject = re.search(r"winograd|\bpool", path.name)
+            assert own == [f"{subject[0]}.h" if subject else "internal.h"], path.name
 
     def test_public_header_includes_no_other(self):
         assert includes(CSRC / "fastconv.h") == ["stddef.h", "stdint.h"]

@@ -1,40 +1,14 @@
 """Few output channels, channels last: images side by side as the channels of one, or pixels of a row in a tile."""
 
-from functools import cache
-from typing import Any, NamedTuple
-
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from oracle import assert_same_bits, small_integers
+from oracle import SmallConv2D as Case
+from oracle import assert_same_bits, assert_threads_do_not_change_bits, solved_small
 
-import fastconv as fc
 import fastconv.functional as F
 from fastconv import reference
 
-Array = NDArray[Any]
 LAST = {"data_format": "channels_last"}
-
-
-class Case(NamedTuple):
-    """A convolution of `n` images (h, w, ci) with `co` filters (kh, kw)."""
-
-    n: int
-    h: int
-    w: int
-    ci: int
-    co: int
-    kh: int = 3
-    kw: int = 3
-    stride: Any = 1
-    padding: Any = 0
-    dilation: Any = 1
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keyword arguments."""
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, **LAST}
-
 
 # More than a set of 16 images, and its pair, and less; every number of channels that leaves lanes empty.
 CHANNELS = [Case(n, 4, 6, 1 + co % 3, co) for co in range(1, 13) for n in (3, 8, 17, 33)]
@@ -69,41 +43,20 @@ GEOMETRIES = [
 ]
 
 
-class Known(NamedTuple):
-    """Operands that are small integers, and results that are exact."""
-
-    x: Array
-    w: Array
-    b: Array
-    gy: Array
-    y: Array
-    gradients: tuple[Array, Array, Array]
-
-
-@cache
-def solved(case: Case) -> Known:
-    rng = np.random.default_rng(5)
-    x = small_integers(rng, (case.n, case.h, case.w, case.ci))
-    w, b = small_integers(rng, (case.kh, case.kw, case.ci, case.co)), small_integers(rng, (case.co,))
-    y = reference.conv2d(x, w, b, **case.options)
-    gy = small_integers(rng, y.shape)
-    return Known(x, w, b, gy, y, reference.conv2d_backward(gy, x, w, b, **case.options))
-
-
 @pytest.mark.parametrize("case", [*CHANNELS, *ROWS, *NARROW, *GEOMETRIES], ids=str)
 def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
-    known = solved(case)
+    known = solved_small(case)
     x, w, b, gy = (array.astype(dtype) for array in known[:4])
     np.testing.assert_array_equal(F.conv2d(x, w, b, **case.options, algorithm="direct"), known.y)
     found = F.conv2d_backward(gy, x, w, b, **case.options, algorithm="direct")
-    for name, gradient, expected in zip(("input", "weight", "bias"), found, known.gradients, strict=True):
+    for name, gradient, expected in zip(("input", "weight", "bias"), found, known[5:], strict=True):
         np.testing.assert_array_equal(gradient, expected, err_msg=name)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3]], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
-    known = solved(case)
+    known = solved_small(case)
     x, w, b = (array.astype(dtype) for array in known[:3])
     direct = {"algorithm": "direct", **case.options}
     expected = getattr(F, activation)(known.y.astype(dtype))
@@ -116,19 +69,13 @@ def test_activations_are_applied_once(case, activation, isa, dtype):
 
 @pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW], ids=str)
 def test_threads_do_not_change_bits(case, isa, dtype, rng):
-    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved(case)[:4])
-    results = []
-    before = fc.get_num_threads()
-    try:
-        for number in (1, 2, 3):
-            fc.set_num_threads(number)
-            gradients = F.conv2d_backward(gy, x, w, b, **case.options)
-            results.append((F.conv2d(x, w, b, **case.options), *gradients))
-    finally:
-        fc.set_num_threads(before)
-    for other in results[1:]:
-        for one, first in zip(other, results[0], strict=True):
-            assert_same_bits(one, first)
+    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved_small(case)[:4])
+
+    def compute():
+        gradients = F.conv2d_backward(gy, x, w, b, **case.options)
+        return F.conv2d(x, w, b, **case.options), *gradients
+
+    assert_threads_do_not_change_bits(compute)
 
 
 @pytest.mark.parametrize("dilation", [1, 2])

@@ -1,12 +1,7 @@
 /* Direct convolution to few output channels; contract in kernels.h. */
 
 /* Pixels of a tile stay in registers, as many as leave room for a kernel row of weights: of 32 registers, or of 16. */
-#undef NARROW
-#if MR == 14
-#define NARROW 14
-#else
-#define NARROW 8
-#endif
+#define NARROW (MR == 14 ? 14 : 8)
 
 /* Each value of x is read once for all pixels that meet it. pixels is even; of an odd number the last is dropped. */
 #define narrow_body NAME(narrow_body)
