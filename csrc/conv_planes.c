@@ -8,13 +8,14 @@
 #include "internal.h"
 
 enum {
-  TERM_BYTES = 2048,       /* of the terms of a block: a panel of patches stays in L1 or close to it */
-  PATCH_BYTES = 128 << 10, /* panels of a unit at a time, */
-  MORE_BYTES = 512 << 10,  /* or of many terms, which are read from as many pages, as many more of */
-  MORE_PIXELS = 512,       /* at most so many pixels, */
-  MOST_PANELS = 64,        /* and no more of them */
-  STAGE_BYTES = 192 << 10, /* its padded rows */
-  MANY_CHANNELS = 512,     /* of output: units that share a box then lose less by its patches than by short boxes */
+  TERM_BYTES = 2048,         /* of the terms of a block: a panel of patches stays in L1 or close to it */
+  PATCH_BYTES = 128 << 10,   /* panels of a unit at a time, */
+  MORE_BYTES = 512 << 10,    /* or of many terms, which are read from as many pages, as many more of */
+  MORE_PIXELS = 512,         /* at most so many pixels, */
+  MOST_PANELS = 64,          /* and no more of them */
+  STAGE_BYTES = 192 << 10,   /* its padded rows, */
+  ONE_TAP_BYTES = 512 << 10, /* or where one tap meets them: none are staged twice */
+  MANY_CHANNELS = 512,       /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
 struct planes {
@@ -341,7 +342,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t pixel = patcher->channels * taps * k->size;
   const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, MORE_BYTES / pixel));
   d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
-  fcv_patcher_plan(patcher, STAGE_BYTES, 4 * d.chunk, threads);
+  fcv_patcher_plan(patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, 4 * d.chunk, threads);
   const int64_t units = fcv_product(patcher->boxes) * walk->groups;
   const int uneven = units < 2 * threads && units % threads != 0;
   d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;

@@ -318,6 +318,7 @@ struct fcv_patcher {
   int staged;                                   /* else x is read in place */
   int64_t row, slice, plane, image;             /* element pitches of the input as it is read */
   int64_t phase_rows;                           /* from one phase of a slice's rows to the next */
+  int64_t input_rows, first_row, every;         /* of x: rows of a slice, of which walk has every so many from one on */
   int64_t stage_bytes;                          /* with VL elements behind the last row */
   /* By fcv_patcher_start: */
   const int64_t *offset; /* [taps] */

@@ -32,8 +32,22 @@ static void find_phases(const struct fcv_patcher *p, struct fcv_phase *phase) {
   }
 }
 
-/* The distance of rows that are met: with one tap those in between are not. */
-static int64_t rows_step(const struct fcv_walk *walk) { return walk->axis[1].taps == 1 ? walk->axis[1].in_step : 1; }
+/* With one tap the columns between those that are met have no place. */
+static int64_t count_phases(const struct fcv_axis *axis) { return axis->taps == 1 ? 1 : axis->in_step; }
+
+/* Nor have rows: those that are met count as neighbours from now on. */
+static void skip_rows(struct fcv_patcher *p) {
+  struct fcv_axis *y = &p->walk.axis[1];
+  p->every = y->taps == 1 ? y->in_step : 1;
+  p->input_rows = y->in;
+  if (p->every == 1)
+    return;
+  const int64_t above = fcv_ceil_div(fcv_max(0, -y->shift), p->every);
+  p->first_row = above * p->every + y->shift;
+  y->in = fcv_ceil_div(fcv_max(0, y->in - p->first_row), p->every);
+  y->shift = -above;
+  y->in_step = 1;
+}
 
 /* Rows of one slice of a channel, above and below of them outside: every in_step-th column of all rows first, then the
  * columns that follow them, and so on, so that the pixels of a tap are neighbours. x: the first row inside. */
@@ -41,24 +55,23 @@ static void stage_rows(const struct fcv_patcher *p, const char *x, int64_t rows,
                        char *to) {
   const struct fcv_axis *axis = &p->walk.axis[2];
   const int64_t size = p->kernels->size, step = axis->in_step, row = p->row * size;
-  const int64_t every = rows_step(&p->walk);
-  for (int64_t i = 0; i < step; i++, to += p->phase_rows * size) {
+  for (int64_t i = 0; i < count_phases(axis); i++, to += p->phase_rows * size) {
     const struct fcv_phase *phase = &p->phase[i];
     if (!phase->met)
       continue;
     memset(to, 0, (size_t)(above * row));
     if (below > above)
       p->kernels->pad_rows(&(struct fcv_pad_rows){
-          .rows = fcv_ceil_div(below - above, every),
+          .rows = below - above,
           .before = phase->before,
           .count = phase->end - phase->before,
           .after = p->row - phase->end,
           .step = step,
-          .ahead = i == 0 ? p->walk.axis[0].in * p->walk.axis[1].in * axis->in : 0,
+          .ahead = i == 0 ? p->walk.axis[0].in * p->input_rows * axis->in : 0,
           .x = x + (axis->shift + i + phase->before * step) * size,
           .y = to + above * row,
-          .x_pitch = every * axis->in,
-          .y_pitch = every * p->row,
+          .x_pitch = p->every * axis->in,
+          .y_pitch = p->row,
       });
     memset(to + below * row, 0, (size_t)((rows - below) * row));
   }
@@ -76,8 +89,7 @@ static void fill_stage(const struct fcv_patcher *p, int64_t channel, int64_t cha
   view->first_image = view->lo[0];
   view->x = stage;
   view->end = p->stage_bytes / size;
-  int64_t above = fcv_min(rows, fcv_max(0, -view->first[1])); /* rows above the image, then those inside */
-  above = fcv_min(rows, fcv_round_up(above, rows_step(&p->walk)));
+  const int64_t above = fcv_min(rows, fcv_max(0, -view->first[1])); /* rows above the image, then those inside */
   const int64_t below = fcv_max(above, fcv_min(rows, axis[1].in - view->first[1]));
   for (int64_t n = 0; n < view->size[0]; n++)
     for (int64_t c = 0; c < channels; c++)
@@ -88,8 +100,9 @@ static void fill_stage(const struct fcv_patcher *p, int64_t channel, int64_t cha
           memset(to, 0, (size_t)(p->slice * size));
           continue;
         }
-        const int64_t row = (((view->lo[0] + n) * all + channel + c) * axis[0].in + iz) * axis[1].in + view->first[1];
-        stage_rows(p, p->x + (row + above) * axis[2].in * size, rows, above, below, to);
+        const int64_t slice = ((view->lo[0] + n) * all + channel + c) * axis[0].in + iz;
+        const int64_t row = slice * p->input_rows + p->first_row + (view->first[1] + above) * p->every;
+        stage_rows(p, p->x + row * axis[2].in * size, rows, above, below, to);
       }
 }
 
@@ -191,7 +204,7 @@ void fcv_join_rows(struct fcv_walk *walk, int threads, int vl) {
 static void cut(struct fcv_patcher *p, int64_t budget, int64_t pixels, int threads) {
   const struct fcv_axis *axis = p->walk.axis;
   const int64_t totals[FCV_AXES] = {p->walk.n, axis[0].count, axis[1].count};
-  const int64_t line = fcv_max(1, p->row * axis[2].in_step * p->channels * p->kernels->size);
+  const int64_t line = fcv_max(1, p->row * count_phases(&axis[2]) * p->channels * p->kernels->size);
   const int64_t lines = p->staged ? budget / line : INT64_MAX / 4, row = fcv_max(1, axis[2].count);
   const int64_t most = p->staged ? INT64_MAX / 4 : fcv_max(1, pixels / row);
   int64_t *box = p->box;
@@ -224,11 +237,13 @@ void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int
   const int64_t size = p->kernels->size;
   p->taps = fcv_walk_taps(&p->walk);
   p->staged = !fits_in_place(&p->walk);
+  if (p->staged)
+    skip_rows(p);
   p->row = fcv_ceil_div(reach(&axis[2], axis[2].count), axis[2].in_step);
   cut(p, budget, pixels, threads);
   if (p->staged) {
     p->phase_rows = reach(&axis[1], p->box[2]) * p->row;
-    p->slice = axis[2].in_step * p->phase_rows;
+    p->slice = count_phases(&axis[2]) * p->phase_rows;
     p->plane = reach(&axis[0], p->box[1]) * p->slice;
     p->image = p->channels * p->plane;
     p->stage_bytes = (p->box[0] * p->image + p->kernels->vl) * size;

@@ -4,7 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from oracle import SmallConv2D, assert_same_bits, assert_threads_do_not_change_bits, solved_small
+from oracle import (
+    SmallConv2D,
+    assert_same_bits,
+    assert_threads_do_not_change_bits,
+    small_integers,
+    solved_small,
+)
 
 import fastconv.functional as F
 from fastconv import reference
