@@ -43,6 +43,14 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(2, 33, 65, 1, 5, 5, 1, 1, 2, 2, 1, 1, 0, 0, 0, 0),   /* 1x1, strided, one beyond whole vectors */
     FLAT(1, 31, 63, 1, 5, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* one below whole vectors */
     FLAT(1, 16, 24, 1, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* odd number of vectors */
+    FLAT(1, 20, 35, 1, 24, 23, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0), /* 1x1, parts of an image */
+    FLAT(3, 17, 18, 1, 16, 32, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0), /* planes a power of two apart */
+    FLAT(7, 40, 70, 2, 3, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),   /* several images at a time, in groups */
+    FLAT(1, 512, 513, 1, 3, 4, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0), /* weights of more than 1 MiB, */
+    FLAT(2, 513, 512, 1, 2, 3, 1, 1, 1, 2, 1, 1, 0, 0, 0, 0), /* strided */
+    FLAT(2, 6, 9, 1, 7, 37, 1, 1, 2, 2, 1, 1, 1, 3, 2, 0),    /* 1x1, strided, padded */
+    FLAT(1, 5, 6, 1, 9, 40, 1, 3, 2, 1, 1, 1, 3, 1, 2, 0),    /* unread rows, */
+    FLAT(1, 6, 5, 1, 9, 40, 3, 1, 1, 2, 1, 1, 1, 1, 2, 0),    /* and columns */
     FLAT(9, 130, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a linear layer */
     FLAT(1, 600, 40, 1, 3, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a long reduction */
     FLAT(1, 520, 3, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* a longer one over taps */
@@ -56,6 +64,7 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(1, 512, 20, 1, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* and in double */
     FLAT(1, 20, 33, 1, 13, 14, 9, 9, 1, 1, 1, 1, 4, 4, 4, 4), /* more taps than a unit of the weight gradient sums */
     FLAT(1, 3, 4, 1, 1, 1, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* Winograd: one pixel */
+    FLAT(1, 230, 260, 1, 2, 3, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* sums of the weight gradient in parts */
     FLAT(2, 5, 17, 1, 13, 7, 3, 3, 1, 1, 1, 1, 0, 2, 3, 1),   /* parts of tiles, four paddings */
     FLAT(7, 40, 33, 1, 14, 14, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* blocks of tiles that span images */
     FLAT(2, 1, 5, 1, 20, 45, 3, 5, 2, 2, 1, 1, 1, 2, 0, 1),   /* Toeplitz: blocks of a row, the last a part */
@@ -68,6 +77,7 @@ static const struct fcv_geometry conv_table[] = {
     {2, 16, 33, 1, {9, 8, 10}, {0}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, /* 3-D, for two threads */
     {1, 6, 10, 2, {8, 5, 20}, {0}, {2, 3, 4}, {3, 2, 1}, {2, 1, 3}, {2, 0, 1}, {0, 3, 4}},  /* nothing alike on the axes
                                                                                              */
+    {2, 34, 20, 2, {5, 4, 12}, {0}, {1, 1, 1}, {2, 1, 3}, {1, 1, 1}, {0}, {0}},             /* 3-D, 1x1x1, strided */
     {3, 1, 4, 1, {4, 1, 30}, {0}, {3, 1, 5}, {1, 1, 2}, {1, 1, 1}, {2, 0, 2}, {2, 0, 2}},   /* 3-D of one row, thin */
 };
 
