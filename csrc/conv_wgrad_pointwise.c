@@ -41,6 +41,7 @@ struct pointwise {
   int64_t images, part;           /* of a block: some images, or one and so many of its pixels */
   int64_t blocks, chunks, splits; /* splits: parts of the bands, units of a chunk and group */
   int copied;                     /* channels first: rows are copied, tile by tile */
+  int in_place;                   /* the first chunk's sums are gw */
   char *sums, *more;              /* of the first chunk, and of the others */
   int64_t group, pitch;           /* of sums, in elements: from one group, and row, to the next */
   int64_t weights;                /* bytes of all sums */
@@ -400,62 +401,70 @@ int fcv_use_wgrad_pointwise(const struct fcv_conv *conv) {
   return pointwise && (conv->layout == FCV_CHANNELS_FIRST || weights >= MANY_BYTES || is_strided(g));
 }
 
-fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
-                                    const void *gy, void *gw) {
-  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  const int64_t kc = walk->kc, nc = walk->nc, groups = walk->groups, in = fcv_product(conv->geometry.in);
+/* Which matrix makes rows, and which columns; and where sums go, in gw if its columns are theirs. */
+static void choose_sides(struct pointwise *d, const struct fcv_conv *conv, const void *x, const void *gy) {
+  const int64_t kc = d->walk->kc, nc = d->walk->nc, groups = d->walk->groups, in = fcv_product(conv->geometry.in);
   const int weights_last = conv->weight_layout == FCV_CHANNELS_LAST;
-  struct pointwise d = {.kernels = k, .walk = walk, .pixels = fcv_product(conv->geometry.out)};
-  d.last = conv->layout == FCV_CHANNELS_LAST;
   const struct side images = {
       .data = x,
       .channels = kc,
-      .channel = d.last ? 1 : in,
-      .pixel = d.last ? groups * kc : 1,
+      .channel = d->last ? 1 : in,
+      .pixel = d->last ? groups * kc : 1,
       .image = groups * kc * in,
       .strided = is_strided(&conv->geometry),
   };
   const struct side gradients = {
       .data = gy,
       .channels = nc,
-      .channel = d.last ? 1 : d.pixels,
-      .pixel = d.last ? groups * nc : 1,
-      .image = groups * nc * d.pixels,
+      .channel = d->last ? 1 : d->pixels,
+      .pixel = d->last ? groups * nc : 1,
+      .image = groups * nc * d->pixels,
   };
-  const int64_t outputs = walk->n * d.pixels;
-  /* What channels first transposes: panels, and the sums where rows are not those of gw. */
+  /* What channels first transposes: panels, and the sums where columns are not those of gw. */
+  const int64_t outputs = d->walk->n * d->pixels;
   const int64_t turns_x = outputs * kc + weights_last * kc * nc, turns_gy = outputs * nc + !weights_last * kc * nc;
-  const int along_x = d.last ? kc < nc : images.strided || turns_x <= turns_gy; /* columns */
-  d.rows = along_x ? gradients : images;
-  d.columns = along_x ? images : gradients;
-  fcv_panels(k, d.columns.channels, &d.panels);
-  d.bands = fcv_ceil_div(d.rows.channels, d.last ? BAND_TILES * k->mi : k->mr);
+  const int along_x = d->last ? kc < nc : images.strided || turns_x <= turns_gy; /* columns */
+  d->rows = along_x ? gradients : images;
+  d->columns = along_x ? images : gradients;
+  d->copied = !d->last && d->rows.channel * d->kernels->size % CONFLICT == 0;
+  d->in_place = along_x != weights_last;
+  d->pitch = along_x ? kc : d->in_place ? groups * nc : nc;
+  d->group = d->in_place && weights_last ? nc : kc * nc;
+}
+
+fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                    const void *gy, void *gw) {
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  const int64_t kc = walk->kc, nc = walk->nc, groups = walk->groups;
+  struct pointwise d = {.kernels = k, .walk = walk, .pixels = fcv_product(conv->geometry.out)};
+  d.last = conv->layout == FCV_CHANNELS_LAST;
   d.weights = groups * kc * nc * k->size;
-  d.copied = !d.last && d.rows.channel * k->size % CONFLICT == 0;
-  const int in_place = along_x != weights_last;
-  d.pitch = along_x ? kc : in_place ? groups * nc : nc;
-  d.group = in_place && weights_last ? nc : kc * nc;
+  choose_sides(&d, conv, x, gy);
+  fcv_panels(k, d.columns.channels, &d.panels);
   cut_pixels(&d);
-  d.chunks = fcv_chunks((int64_t)fmin(CHUNKS, sqrt((double)outputs / CHUNK_PIXELS)), d.weights, CHUNK_BYTES);
+  const double outputs = (double)(walk->n * d.pixels);
+  d.chunks = fcv_chunks((int64_t)fmin(CHUNKS, sqrt(outputs / CHUNK_PIXELS)), d.weights, CHUNK_BYTES);
   d.chunks = fcv_min(d.chunks, d.blocks);
-  const int threads = fcv_threads_for((double)outputs * (double)groups * (double)(kc * nc));
-  d.splits = fcv_min(d.bands, fcv_ceil_div(threads, d.chunks * groups));
+  const int threads = fcv_threads_for(outputs * (double)groups * (double)(kc * nc));
+  d.splits = fcv_min(fcv_ceil_div(d.rows.channels, d.last ? k->mi : k->mr), fcv_ceil_div(threads, d.chunks * groups));
+  d.bands = fcv_max(d.splits, fcv_ceil_div(d.rows.channels, d.last ? BAND_TILES * k->mi : k->mr));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
-  const int64_t sums_at = fcv_reserve(&bytes, in_place ? 0 : d.weights);
+  const int64_t sums_at = fcv_reserve(&bytes, d.in_place ? 0 : d.weights);
   const int64_t more_at = fcv_reserve(&bytes, (d.chunks - 1) * d.weights);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
-  d.sums = in_place ? gw : memory + sums_at;
+  d.sums = d.in_place ? gw : memory + sums_at;
   d.more = memory + more_at;
   d.thread_memory = memory + threads_at;
   fcv_parallel_for(d.chunks * groups * d.splits, threads, sum_unit, &d);
   fcv_add_sums(k, d.chunks - 1, d.weights / k->size, d.more, d.sums, threads);
-  if (!in_place) {
+  if (!d.in_place) {
+    const int weights_last = conv->weight_layout == FCV_CHANNELS_LAST;
     const struct turn turn = {
         .d = &d,
         .gw = gw,
