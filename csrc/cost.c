@@ -225,6 +225,10 @@ static void count_col2im_planes(const struct shape *s, struct work *work) {
   work->of[PRODUCTS] = panels * (double)width * terms * nc;
   work->of[WEIGHTS] = terms * nc;
   work->of[STORES] = panels * terms;
+  if (fcv_use_col2im_runs(s->conv)) { /* rows of gx for each tap along a row alone */
+    work->of[VALUES] = s->inputs * s->kc * (double)s->walk->axis[2].taps;
+    return;
+  }
   work->of[POINTERS] = (double)s->walk->n * rows * terms;
   work->of[VALUES] = s->outputs * terms + s->inputs * s->kc;
 }
