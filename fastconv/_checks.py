@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastconv._memory import converted, empty
 
@@ -102,6 +102,14 @@ def to_arrays(function: str, names: tuple[str, ...], values: tuple[Any, ...]) ->
         result = np.result_type(result, np.float32)
     ready = FLOAT32 if result == FLOAT16 else result
     return tuple(None if array is None else converted(array, ready) for array in arrays), result
+
+
+def to_dtype(function: str, value: DTypeLike) -> Dtype:
+    """Return the argument `dtype` as one; a TypeError if it is none."""
+    try:
+        return np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{function}: dtype must be a dtype, got {value!r}") from None
 
 
 def output_buffer(

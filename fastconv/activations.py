@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv.functional as F
+from fastconv._checks import number
 from fastconv._configurable import Configurable, resolve
 
 Array = NDArray[Any]
@@ -80,9 +81,7 @@ class LeakyRelu(ActivationFunction):
     name = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.2) -> None:
-        if not negative_slope >= 0:
-            raise ValueError(f"leaky_relu: negative_slope must not be negative, got {negative_slope!r}")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = _not_negative("leaky_relu", "negative_slope", negative_slope)
 
     def __call__(self, x: Array) -> Array:
         return F.leaky_relu(x, self.negative_slope)
@@ -112,12 +111,9 @@ class BoundedRelu(ActivationFunction):
     name = "bounded_relu"
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> None:
-        for argument, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
-            if value is not None and not value >= 0:
-                raise ValueError(f"ReLU: {argument} must not be negative, got {value!r}")
-        self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope = float(negative_slope)
-        self.threshold = float(threshold)
+        self.max_value = None if max_value is None else _not_negative("ReLU", "max_value", max_value)
+        self.negative_slope = _not_negative("ReLU", "negative_slope", negative_slope)
+        self.threshold = _not_negative("ReLU", "threshold", threshold)
 
     def __call__(self, x: Array) -> Array:
         # Without a slope, nothing is multiplied: 0 * -inf would be NaN. A NaN is on neither side and stays.
@@ -165,9 +161,7 @@ class Elu(ActivationFunction):
     name = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not alpha >= 0:
-            raise ValueError(f"elu: alpha must not be negative, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = _not_negative("elu", "alpha", alpha)
 
     def __call__(self, x: Array) -> Array:
         return F.elu(x, self.alpha)
@@ -266,3 +260,10 @@ def get(identifier: object, where: str = "get: activation") -> ActivationFunctio
     LeakyRelu(negative_slope=0.2)
     """
     return Linear() if identifier is None else resolve(where, identifier, ActivationFunction, _BY_NAME)
+
+
+def _not_negative(function: str, argument: str, value: Any) -> float:
+    found = number(function, argument, value)
+    if not found >= 0:
+        raise ValueError(f"{function}: {argument} must not be negative, got {value!r}")
+    return found

@@ -4,11 +4,10 @@ import math
 import operator
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
-from fastconv._checks import Array, Dtype, check_shape, deliver, to_array, to_arrays
+from fastconv._checks import Array, check_shape, deliver, to_array, to_arrays, to_dtype
 from fastconv._memory import empty_like
 
 
@@ -196,7 +195,7 @@ def _softmax(function: str, logarithm: bool, input: Any, dim: int, dtype: DTypeL
         if done is not None:
             return done
     if dtype is not None:
-        input = to_array(function, "input", input).astype(_dtype(function, dtype), copy=False)
+        input = to_array(function, "input", input).astype(to_dtype(function, dtype), copy=False)
     (x,), result = to_arrays(function, ("input",), (input,))
     axis = _axis(function, dim, x.ndim)
     y = empty_like(x)
@@ -217,13 +216,6 @@ def _softmax_backward(
     if gx.size:
         _core.softmax_backward(logarithm, *_sizes(y.shape, axis), y, gy, gx)
     return deliver(gx, None, result)
-
-
-def _dtype(function: str, dtype: DTypeLike) -> Dtype:
-    try:
-        return np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"{function}: dtype must be a dtype, got {dtype!r}") from None
 
 
 def _axis(function: str, dim: int, axes: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv import regularizers
-from fastconv._checks import to_array
+from fastconv._checks import to_array, to_dtype
 from fastconv._configurable import Configurable, serialize
 from fastconv._memory import converted
 from fastconv.activations import ActivationFunction
@@ -124,7 +124,7 @@ class Layer(Configurable):
         trainable: bool = True,
         **regularizer: object,
     ) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype = to_dtype(type(self).__name__, dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {self.dtype.name!r}")
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
