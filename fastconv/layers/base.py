@@ -3,7 +3,7 @@
 import copy
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, NotRequired, Self, TypedDict, overload
 
 import numpy as np
@@ -134,7 +134,7 @@ class Layer(Configurable):
         self.trainable = bool(trainable)
         self.regularizers = self._check_regularizers(regularizer)
         self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
+        self._grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self._specs: dict[str, WeightSpec] | None = None
         self._saved: Call | None = None
@@ -175,6 +175,18 @@ class Layer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define _backward")
 
     # What users call.
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Gradients of `params`, by the same names. Assigning them fills the same dict, which `without_activation`
+        shares."""
+        return self._grads
+
+    @grads.setter
+    def grads(self, value: Mapping[str, Array]) -> None:
+        found = dict(value)
+        self._grads.clear()
+        self._grads.update(found)
 
     @property
     def input_shape(self) -> Shape | None:
