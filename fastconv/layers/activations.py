@@ -31,8 +31,9 @@ class Activation(_Elementwise):
     Parameters
     ----------
     activation : str or ActivationFunction
-        "linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "elu", "exponential", "gelu", "silu" or "swish",
-        "softplus", "softmax".
+        "linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "elu", "selu", "exponential", "gelu", "silu" or
+        "swish", "softplus", "log_sigmoid", "mish", "softsign", "hard_sigmoid", "hard_silu" or "hard_swish",
+        "hard_tanh", "softmax", "log_softmax".
     **options
         ``name``, ``dtype`` and ``input_shape``, see `Layer`.
 
