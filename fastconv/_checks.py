@@ -3,11 +3,11 @@
 A refusal reads ``<function>: <argument> must <rule>, got <value>``.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastconv._memory import converted, empty
 
@@ -104,6 +104,14 @@ def to_arrays(function: str, names: tuple[str, ...], values: tuple[Any, ...]) ->
     return tuple(None if array is None else converted(array, ready) for array in arrays), result
 
 
+def to_dtype(function: str, value: DTypeLike) -> Dtype:
+    """Return the argument `dtype` as one; a TypeError if it is none."""
+    try:
+        return np.dtype(value)
+    except TypeError:
+        raise TypeError(f"{function}: dtype must be a dtype, got {value!r}") from None
+
+
 def output_buffer(
     function: str, name: str, out: Any, shape: tuple[int, ...], result: Dtype, inputs: Iterable[Array | None] = ()
 ) -> Array:
@@ -155,12 +163,38 @@ def deliver(buffer: Array, out: Array | None, result: Dtype) -> Array:
     return out
 
 
+def number(function: str, name: str, value: Any) -> float:
+    """Return an argument that is a number as a float; a TypeError if it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{function}: {name} must be a number, got {value!r}") from None
+
+
+def flag(function: str, name: str, value: Any) -> bool:
+    """Return an argument that is true or false as a bool; a TypeError if it is neither, which is to say an array."""
+    try:
+        return bool(value)
+    except ValueError:
+        raise TypeError(f"{function}: {name} must be True or False, got {type(value).__name__}") from None
+
+
+def one_of(function: str, name: str, value: Any, choices: Sequence[str], reason: str = "") -> None:
+    """Refuse what is none of the strings `choices` with a ValueError."""
+    # An array is compared element by element.
+    if not isinstance(value, str) or value not in choices:
+        words = [repr(choice) for choice in choices]
+        listed = " or ".join(words) if len(words) == 2 else f"one of {', '.join(words)}"
+        raise ValueError(f"{function}: {name} must be {listed}{reason}, got {value!r}")
+
+
 def channels_last(function: str, data_format: str) -> bool:
     """Whether `data_format` is "channels_last"; a ValueError if it is neither that nor "channels_first"."""
-    if data_format == "channels_first":
-        return False
-    if data_format == "channels_last":
-        return True
+    if isinstance(data_format, str):
+        if data_format == "channels_first":
+            return False
+        if data_format == "channels_last":
+            return True
     raise ValueError(f"{function}: data_format must be 'channels_first' or 'channels_last', got {data_format!r}")
 
 
@@ -174,8 +208,8 @@ def needed(function: str, needs: str | Collection[str], names: tuple[str, ...]) 
     """Return the names of the gradients asked for, one or several of `names`; a ValueError if there is another."""
     if needs is names:
         return names
-    chosen = (needs,) if isinstance(needs, str) else tuple(needs)
+    chosen = tuple(needs) if isinstance(needs, Iterable) and not isinstance(needs, str) else (needs,)
     for name in chosen:
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise ValueError(f"{function}: needs must consist of {', '.join(map(repr, names))}, got {name!r}")
     return chosen

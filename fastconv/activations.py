@@ -5,6 +5,7 @@ Most gradients need only the output, so that training keeps no second array.
 
 # ruff: noqa: D102 - what an overriding method does stands in ActivationFunction.
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -12,9 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv.functional as F
+from fastconv._checks import number
 from fastconv._configurable import Configurable, resolve
 
 Array = NDArray[Any]
+
+_SELU_SCALE = 1.0507009873554805
+_SELU_LIMIT = _SELU_SCALE * 1.6732632423543772
+_MISH_BOUND = 800.0
 
 
 class ActivationFunction(Configurable, ABC):
@@ -80,9 +86,7 @@ class LeakyRelu(ActivationFunction):
     name = "leaky_relu"
 
     def __init__(self, negative_slope: float = 0.2) -> None:
-        if not negative_slope >= 0:
-            raise ValueError(f"leaky_relu: negative_slope must not be negative, got {negative_slope!r}")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = _not_negative("leaky_relu", "negative_slope", negative_slope)
 
     def __call__(self, x: Array) -> Array:
         return F.leaky_relu(x, self.negative_slope)
@@ -112,12 +116,9 @@ class BoundedRelu(ActivationFunction):
     name = "bounded_relu"
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> None:
-        for argument, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
-            if value is not None and not value >= 0:
-                raise ValueError(f"ReLU: {argument} must not be negative, got {value!r}")
-        self.max_value = None if max_value is None else float(max_value)
-        self.negative_slope = float(negative_slope)
-        self.threshold = float(threshold)
+        self.max_value = None if max_value is None else _not_negative("ReLU", "max_value", max_value)
+        self.negative_slope = _not_negative("ReLU", "negative_slope", negative_slope)
+        self.threshold = _not_negative("ReLU", "threshold", threshold)
 
     def __call__(self, x: Array) -> Array:
         # Without a slope, nothing is multiplied: 0 * -inf would be NaN. A NaN is on neither side and stays.
@@ -165,15 +166,29 @@ class Elu(ActivationFunction):
     name = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
-        if not alpha >= 0:
-            raise ValueError(f"elu: alpha must not be negative, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = _not_negative("elu", "alpha", alpha)
 
     def __call__(self, x: Array) -> Array:
         return F.elu(x, self.alpha)
 
     def backward(self, grad_y: Array, y: Array) -> Array:
         return F.elu_backward(grad_y, None, self.alpha, output=y)
+
+
+class Selu(ActivationFunction):
+    """``scale * elu(x, alpha)`` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017,
+    arXiv:1706.02515)."""
+
+    name = "selu"
+
+    def __call__(self, x: Array) -> Array:
+        y = F.elu(x, _SELU_LIMIT)
+        with np.errstate(over="ignore"):
+            return np.multiply(y, _SELU_SCALE, out=y, where=x > 0)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        grad_x = F.elu_backward(grad_y, None, _SELU_LIMIT, output=y)
+        return np.multiply(grad_x, _SELU_SCALE, out=grad_x, where=y > 0)
 
 
 class Exponential(ActivationFunction):
@@ -235,6 +250,90 @@ class Softplus(ActivationFunction):
         return F.softplus_backward(grad_y, x)
 
 
+class LogSigmoid(ActivationFunction):
+    """``-log(1 + exp(-x))``."""
+
+    name = "log_sigmoid"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        return -F.softplus(-x, threshold=math.inf)
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        return F.softplus_backward(grad_y, -x, threshold=math.inf)
+
+
+class Mish(ActivationFunction):
+    """``x * tanh(softplus(x))`` (Misra 2019, arXiv:1908.08681)."""
+
+    name = "mish"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        # The other factor is 0 before the bound. Minus infinity times 0 would be NaN.
+        return np.maximum(x, -_MISH_BOUND) * F.tanh(F.softplus(x))
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        gate = F.tanh(F.softplus(x))
+        inner = F.tanh_backward(grad_y * np.clip(x, -_MISH_BOUND, _MISH_BOUND), None, output=gate)
+        return grad_y * gate + F.softplus_backward(inner, x)
+
+
+class Softsign(ActivationFunction):
+    """``x / (1 + abs(x))``."""
+
+    name = "softsign"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        with np.errstate(invalid="ignore"):  # infinity gives NaN, as in Keras
+            y: Array = x / (1 + np.abs(x))
+        return y
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        scale = 1 + np.abs(x)
+        grad_x: Array = grad_y / scale / scale  # a square could overflow
+        return grad_x
+
+
+class HardSigmoid(ActivationFunction):
+    """``min(max(x + 3, 0), 6) / 6``."""
+
+    name = "hard_sigmoid"
+
+    def __call__(self, x: Array) -> Array:
+        return F.relu6(x + 3) / 6
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return np.where((y > 0) & (y < 1), grad_y / 6, 0)
+
+
+class HardSilu(ActivationFunction):
+    """``x * hard_sigmoid(x)``, also called hard_swish (Howard et al. 2019, arXiv:1905.02244)."""
+
+    name = "hard_silu"
+    needs_input = True
+
+    def __call__(self, x: Array) -> Array:
+        # The other factor is 0 before -3. Minus infinity times 0 would be NaN.
+        return np.maximum(x, -3) * (F.relu6(x + 3) / 6)
+
+    def backward(self, grad_y: Array, x: Array) -> Array:
+        return grad_y * np.where(np.abs(x) < 3, x / 3 + 0.5, x > 0)
+
+
+class HardTanh(ActivationFunction):
+    """``min(max(x, -1), 1)``."""
+
+    name = "hard_tanh"
+
+    def __call__(self, x: Array) -> Array:
+        return np.clip(x, -1, 1)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return np.where(np.abs(y) < 1, grad_y, 0)
+
+
 class Softmax(ActivationFunction):
     """``exp(x) / sum(exp(x))`` along `axis`, see `fastconv.functional.softmax`."""
 
@@ -250,11 +349,27 @@ class Softmax(ActivationFunction):
         return F.softmax_backward(grad_y, y, self.axis, output=y)
 
 
-_BY_NAME: dict[str, type[ActivationFunction]] = {
-    cls.name: cls
-    for cls in (Linear, Relu, LeakyRelu, Relu6, Sigmoid, Tanh, Elu, Exponential, Gelu, Silu, Softplus, Softmax)
-}
-_BY_NAME["swish"] = Silu
+class LogSoftmax(ActivationFunction):
+    """The logarithm of `Softmax` along `axis`, see `fastconv.functional.log_softmax`."""
+
+    name = "log_softmax"
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def __call__(self, x: Array) -> Array:
+        return F.log_softmax(x, self.axis)
+
+    def backward(self, grad_y: Array, y: Array) -> Array:
+        return F.log_softmax_backward(grad_y, y, self.axis, output=y)
+
+
+_CLASSES: tuple[type[ActivationFunction], ...] = (
+    *(Linear, Relu, LeakyRelu, Relu6, Sigmoid, Tanh, Elu, Selu, Exponential, Gelu, Silu, Softplus, LogSigmoid, Mish),
+    *(Softsign, HardSigmoid, HardSilu, HardTanh, Softmax, LogSoftmax),
+)
+_BY_NAME: dict[str, type[ActivationFunction]] = {cls.name: cls for cls in _CLASSES}
+_BY_NAME |= {"swish": Silu, "hard_swish": HardSilu}
 
 
 def get(identifier: object, where: str = "get: activation") -> ActivationFunction:
@@ -266,3 +381,10 @@ def get(identifier: object, where: str = "get: activation") -> ActivationFunctio
     LeakyRelu(negative_slope=0.2)
     """
     return Linear() if identifier is None else resolve(where, identifier, ActivationFunction, _BY_NAME)
+
+
+def _not_negative(function: str, argument: str, value: Any) -> float:
+    found = number(function, argument, value)
+    if not found >= 0:
+        raise ValueError(f"{function}: {argument} must not be negative, got {value!r}")
+    return found

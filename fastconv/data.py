@@ -2,12 +2,14 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._checks import to_array
+from fastconv._numbers import count
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -161,6 +163,7 @@ class IterableData:
     """
 
     samples: int | None = None
+    _endless: Iterator[Any] | None = None
 
     def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are) -> None:
         self.function = function
@@ -168,10 +171,15 @@ class IterableData:
         self.iterable = iterable
         self.steps: int | None = len(iterable) if isinstance(iterable, Sized) else None
 
+    def limit(self, steps: int) -> None:
+        """Make so many batches an epoch; the next one goes on where it ends, and where there are no more, anew."""
+        self.steps = steps
+        self._endless = self._repeated()
+
     def batches(self, order: "Generator | None" = None) -> Iterator[Batch]:
-        """Yield the batches in the iterable's own order."""
-        empty = True
-        for item in self._items():
+        """Yield the batches of an epoch in the iterable's own order."""
+        found = 0
+        for item in self._items() if self._endless is None else islice(self._endless, self.steps):
             if not isinstance(item, tuple | list) or len(item) not in (2, 3):
                 raise TypeError(
                     f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
@@ -180,12 +188,21 @@ class IterableData:
             x, y, *weight = item
             data = ArrayData(self.function, *self.arrange(self.function, x, y, weight[0] if weight else None))
             yield Batch(data.x, data.y, data.sample_weight)
-            empty = False
-        if empty:
+            found += 1
+        if not found or (self._endless is not None and found != self.steps):
+            wanted = "at least one batch" if self._endless is None else f"{self.steps} batches"
             raise ValueError(
-                f"{self.function}: x must yield at least one batch in every epoch, got none"
+                f"{self.function}: x must yield {wanted} in every epoch, got {found or 'none'}"
                 " (a generator can be used up only once: pass a list, or an object whose __iter__ starts anew)"
             )
+
+    def _repeated(self) -> Iterator[Any]:
+        found = True
+        while found:
+            found = False
+            for item in self._items():
+                yield item
+                found = True
 
     def _items(self) -> Iterable[Any]:
         if isinstance(self.iterable, Iterable):
@@ -207,6 +224,15 @@ def make_data(
         if value is not None:
             raise ValueError(f"{function}: {name} must be None where x yields batches, got {value!r}")
     return IterableData(function, x, arrange)
+
+
+def limit_steps(function: str, name: str, data: Data | None, steps: int | None) -> None:
+    """Make so many batches an epoch of data that are no arrays; None changes nothing."""
+    if steps is None:
+        return
+    if not isinstance(data, IterableData):
+        raise ValueError(f"{function}: {name} must be None where no iterable yields batches, got {steps!r}")
+    data.limit(count(f"{function}: {name}", steps, 1))
 
 
 def samples_of(function: str, name: str, value: Any) -> Any:

@@ -22,6 +22,7 @@ from fastconv.data import (
     Data,
     check_batch_size,
     combine_weights,
+    limit_steps,
     listed,
     make_data,
     samples_of,
@@ -191,6 +192,8 @@ class Trainer(ABC):
         class_weight: Mapping[int, float] | None = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         *,
         seed: int | None = None,
         check_finite: bool = False,
@@ -202,7 +205,7 @@ class Trainer(ABC):
         x : array_like or iterable
             Inputs, shape ``(n, ...)``; integers are converted batch by batch. For several inputs, a list of arrays or
             a dict by their names. Or, without `y`, an iterable of batches ``(x, y)`` or ``(x, y, sample_weight)``,
-            which is iterated anew in every epoch.
+            which is iterated anew in every epoch; see `steps_per_epoch`.
         y : array_like
             Targets, in the form that the loss takes. For several outputs that have a loss or metrics, a list of
             arrays or a dict by their names.
@@ -226,6 +229,9 @@ class Trainer(ABC):
             list or dict as `y` is.
         initial_epoch : int
             The epoch to begin with, counted from 0.
+        steps_per_epoch, validation_steps : int, optional
+            Where an iterable yields the batches, how many to take in an epoch: of a generator without an end, say. The
+            next epoch takes those that follow; an iterable that comes to its end is iterated anew.
         seed : int, optional
             Makes order and dropout repeat exactly. What is random in an epoch depends only on this seed and the number
             of the epoch, so that a run resumed by `initial_epoch` continues as it would have.
@@ -256,7 +262,9 @@ class Trainer(ABC):
             if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
                 raise ValueError(f"fit: {name} must be an integer that is not negative, got {number!r}")
         data = make_data("fit", x, y, sample_weight, batch_size, self._arrange)
+        limit_steps("fit", "steps_per_epoch", data, steps_per_epoch)
         validation = None if validation_data is None else self._validation_data(validation_data, batch_size)
+        limit_steps("fit", "validation_steps", validation, validation_steps)
         if validation_split and validation is None:
             if not isinstance(data, ArrayData):
                 raise ValueError(f"fit: validation_split must be 0 where x yields batches, got {validation_split}")

@@ -325,6 +325,8 @@ class TestReduceLROnPlateau:
             ReduceLROnPlateau(factor=1)
         with pytest.raises(ValueError, match=r"ReduceLROnPlateau: patience must be an integer from 0 on, got 0\.5"):
             ReduceLROnPlateau(patience=0.5)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="ReduceLROnPlateau: min_delta must be a number, got 'x'"):
+            ReduceLROnPlateau(min_delta="x")  # type: ignore[arg-type]
 
 
 class TestCSVLogger:

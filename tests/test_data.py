@@ -1,5 +1,6 @@
 """Training data as Keras documents it: weights of classes and samples, the validation split, what yields batches."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,9 +129,37 @@ class TestBatches:
     def test_class_weights_apply_to_batches(self) -> None:
         assert epoch_loss([(X, Y)], class_weight={2: 3.0}) == pytest.approx((1 + 12 + 9 + 16) / 4)
 
+    def test_epochs_of_so_many_steps_go_on_where_the_last_one_ended(self) -> None:
+        taken = []
+
+        def endless() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for number in itertools.count():
+                taken.append(number)
+                yield X[:1], np.full((1, 1), float(number))
+
+        options = {"validation_data": endless(), "validation_steps": 1}
+        history = identity().fit(endless(), epochs=2, steps_per_epoch=3, verbose=0, **options).history
+        assert history == {"loss": [pytest.approx(5 / 3), pytest.approx(50 / 3)], "val_loss": [0, 1]}
+        assert taken == [0, 1, 2, 0, 3, 4, 5, 1]
+
+    def test_epochs_of_so_many_steps_begin_anew_at_the_end(self) -> None:
+        batches = [(X[:1], np.full((1, 1), float(number))) for number in range(3)]
+        history = identity().fit(batches, epochs=3, steps_per_epoch=2, verbose=0).history["loss"]
+        assert history == [pytest.approx((0 + 1) / 2), pytest.approx((4 + 0) / 2), pytest.approx((1 + 4) / 2)]
+
+    @pytest.mark.parametrize(("steps", "got"), [(2, "none"), (3, "2")])
+    def test_a_generator_with_too_few_batches_for_the_steps_is_refused(self, steps: int, got: str) -> None:
+        batches = ((X, Y) for _ in range(steps + (0 if got == "none" else int(got))))
+        with pytest.raises(ValueError, match=f"fit: x must yield {steps} batches in every epoch, got {got}"):
+            identity().fit(batches, epochs=2, steps_per_epoch=steps, verbose=0)
+
     @pytest.mark.parametrize(
         ("x", "options", "error", "message"),
         [
+            ([(X, Y)], {"steps_per_epoch": 0}, ValueError, "fit: steps_per_epoch must be an integer from 1 on, got 0"),
+            ([(X, Y)], {"steps_per_epoch": "1"}, TypeError, "fit: steps_per_epoch must be a number, got '1'"),
+            (X, {"y": Y, "steps_per_epoch": 2}, ValueError, "fit: steps_per_epoch must be None where no iterable"),
+            ([(X, Y)], {"validation_steps": 2}, ValueError, "fit: validation_steps must be None where no iterable"),
             ([(X,)], {}, TypeError, r"fit: x must yield batches \(x, y\) or \(x, y, sample_weight\), got tuple of 1"),
             ([X], {}, TypeError, r"fit: x must yield batches .*, got ndarray"),
             ([(X, Y)], {"batch_size": 2}, ValueError, "fit: batch_size must be None where x yields batches, got 2"),

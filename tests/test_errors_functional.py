@@ -211,9 +211,11 @@ class TestConv2D:
             f"conv2d_backward: grad_output {NOT_REAL} complex128",
         )
 
-    @pytest.mark.parametrize("needs", ["output", ("input", "output")])
-    def test_needs(self, needs):
-        text = "needs must consist of 'input', 'weight', 'bias', got 'output'"
+    @pytest.mark.parametrize(
+        ("needs", "got"), [("output", "'output'"), (("input", "output"), "'output'"), (None, "None"), ([1], "1")]
+    )
+    def test_needs(self, needs, got):
+        text = f"needs must consist of 'input', 'weight', 'bias', got {got}"
         refuses(lambda: F.conv2d_backward(GY, X, W, needs=needs), ValueError, f"conv2d_backward: {text}")
 
 
@@ -795,8 +797,77 @@ class TestInplace:
         (lambda: F.smooth_l1_loss([1.0], None), "smooth_l1_loss: target"),
         (lambda: F.mse_loss_backward(None, [1.0], [1.0]), "mse_loss_backward: grad_output"),
         (lambda: F.binary_cross_entropy([0.5], None), "binary_cross_entropy: target"),
+        (lambda: F.binary_cross_entropy_backward(None, [0.5], [1.0]), "binary_cross_entropy_backward: grad_output"),
+        (
+            lambda: F.binary_cross_entropy_with_logits_backward(None, [0.5], [1.0]),
+            "binary_cross_entropy_with_logits_backward: grad_output",
+        ),
+        (lambda: F.cross_entropy_backward(None, [0.5], 0), "cross_entropy_backward: grad_output"),
+        (lambda: F.nll_loss_backward(None, [0.5], 0), "nll_loss_backward: grad_output"),
+        (lambda: F.batch_norm_backward(None, X, B[:4], B[:4]), "batch_norm_backward: grad_output"),
+        (lambda: F.layer_norm_backward(None, X, 6), "layer_norm_backward: grad_output"),
+        (lambda: F.group_norm_backward(None, X, 2), "group_norm_backward: grad_output"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_none_in_place_of_an_array(call, argument):
     refuses(call, TypeError, f"{argument} {NOT_REAL} NoneType of dtype object")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda value: F.cross_entropy(X, X, label_smoothing=value), "cross_entropy: label_smoothing"),
+        (lambda value: F.cross_entropy_backward(1, X, X, label_smoothing=value), "cross_entropy_backward: label_..."),
+        (lambda value: F.huber_loss(X, X, delta=value), "huber_loss: delta"),
+        (lambda value: F.huber_loss_backward(1, X, X, delta=value), "huber_loss_backward: delta"),
+        (lambda value: F.smooth_l1_loss(X, X, beta=value), "smooth_l1_loss: beta"),
+        (lambda value: F.smooth_l1_loss_backward(1, X, X, beta=value), "smooth_l1_loss_backward: beta"),
+        (lambda value: F.dropout(X, value), "dropout: p"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("value", ["x", None, [1, 2], 1j], ids=str)
+def test_number_that_is_none(call, text, value):
+    refuses(lambda: call(value), TypeError, f"{text} must be a number, got {value!r}")
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("dtype", [3, "x", [1, 2]], ids=str)
+def test_dtype_of_softmax(name, dtype):
+    refuses(lambda: getattr(F, name)(X, dtype=dtype), TypeError, f"{name}: dtype must be a dtype, got {dtype!r}")
+
+
+# What an array, in the place of another argument, is compared with element by element.
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda a: F.conv2d(X, W, data_format=a), ValueError, "conv2d: data_format must be ..., got array"),
+        (lambda a: F.conv2d(X, W, algorithm=a), ValueError, "conv2d: algorithm must be one of ..., got array"),
+        (lambda a: F.conv2d(X, W, activation=a), ValueError, "conv2d: activation must be one of ..., got array"),
+        (lambda a: F.conv2d_backward(GY, X, W, needs=[a]), ValueError, "conv2d_backward: needs must ..., got array"),
+        (lambda a: F.prepare_conv2d(W, groups=a), TypeError, "prepare_conv2d: groups must consist of integers, got"),
+        (lambda a: F.max_pool2d(X, 2, data_format=a), ValueError, "max_pool2d: data_format must be ..., got array"),
+        (lambda a: F.max_pool2d(X, 2, ceil_mode=a), TypeError, "max_pool2d: ceil_mode must be True or False, got nd"),
+        (
+            lambda a: F.avg_pool2d(X, 2, count_include_pad=a),
+            TypeError,
+            "avg_pool2d: count_include_pad must be True or False, got ndarray",
+        ),
+        (lambda a: F.mse_loss(X, X, a), ValueError, "mse_loss: reduction must be one of 'none', 'mean', 'sum', got ar"),
+        (lambda a: F.kl_div(X, X, log_target=a), TypeError, "kl_div: log_target must be True or False, got ndarray"),
+        (lambda a: F.pad(X, (1, 1), a), ValueError, "pad: mode must be one of ..., got array"),
+        (lambda a: F.interpolate(X, 2, mode=a), ValueError, "interpolate: mode must be one of ..., got array"),
+        (lambda a: F.gelu(X, a), ValueError, "gelu: approximate must be 'none' or 'tanh', got array"),
+        (lambda a: F.relu(X, a), TypeError, "relu: inplace must be True or False, got ndarray"),
+        (lambda a: F.dropout(X, training=a), TypeError, "dropout: training must be True or False, got ndarray"),
+        (
+            lambda a: F.batch_norm(X, B[:4], B[:4], training=a),
+            TypeError,
+            "batch_norm: training must be True or False, got ndarray",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_array_in_place_of_an_option(call, error, text):
+    refuses(lambda: call(np.ones(2)), error, f"{text}...")

@@ -8,7 +8,9 @@ import pytest
 from oracle import assert_same_bits
 
 import fastconv as fc
+from fastconv import activations
 from fastconv.executor import Executor
+from fastconv.initializers import Ones
 from fastconv.layers import (
     Activation,
     Add,
@@ -19,11 +21,34 @@ from fastconv.layers import (
     DepthwiseConv2D,
     Flatten,
     GlobalMaxPooling2D,
+    Layer,
     MaxPooling2D,
     ReLU,
 )
+from fastconv.layers.base import WeightSpec
 
 IMAGE = (9, 8, 2)
+
+
+class Scale(Layer):
+    """A layer of one's own, which makes a new dict of gradients."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.activation = activations.get(activation)
+
+    def weight_specs(self, input_shape: Any) -> dict[str, WeightSpec]:
+        return {"scale": WeightSpec(input_shape[-1:], Ones())}
+
+    def _forward(self, x: Any, training: bool) -> tuple[Any, Any]:
+        y = x * self.params["scale"]
+        return (y, (x, y)) if self.activation is None else (self.activation(y), (x, self.activation(y)))
+
+    def _backward(self, saved: Any, grad_y: Any, needs_input: bool) -> Any:
+        x, y = saved
+        grad = grad_y if self.activation is None else self.activation.backward(grad_y, y)
+        self.grads = {"scale": (grad * x).sum(axis=tuple(range(x.ndim - 1)))}
+        return grad * self.params["scale"]
 
 
 def pooled(x: Any) -> Any:
@@ -43,6 +68,10 @@ def twice(x: Any) -> Any:
     return MaxPooling2D(2)(convolve(MaxPooling2D(2)(convolve(x))))
 
 
+def of_ones_own(x: Any) -> Any:
+    return MaxPooling2D(2)(Scale("relu")(x))
+
+
 def read_by_two(x: Any) -> Any:
     y = Conv2D(3, 3, padding="same", activation="relu")(x)
     return Add()([MaxPooling2D(3, strides=1, padding="same")(y), y])
@@ -60,7 +89,7 @@ def of_the_input(x: Any) -> Any:
     return MaxPooling2D(2)(x)
 
 
-BEHIND = {pooled: 1, overlapping: 1, global_maximum: 1, twice: 2}
+BEHIND = {pooled: 1, overlapping: 1, global_maximum: 1, twice: 2, of_ones_own: 1}
 BEFORE = [read_by_two, of_a_mean, of_another_activation, of_the_input]
 
 
@@ -88,6 +117,13 @@ def test_gradients_are_those_of_every_step_alone(rest: Callable[[Any], Any], rng
     assert len(found) == len(expected) > 2
     for one, other in zip(found, expected, strict=True):
         assert_same_bits(one, other)
+
+
+def test_new_gradients_of_an_output_layer_reach_the_optimizer(rng: np.random.Generator) -> None:
+    model = fc.Sequential([Scale("softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.train_on_batch(rng.standard_normal((8, 3)), rng.integers(0, 3, 8))
+    assert (model.layers[0].params["scale"] != 1).all()
 
 
 def test_a_tensor_that_is_an_output_too_keeps_its_own_gradient(rng: np.random.Generator) -> None:

@@ -35,7 +35,79 @@ def test_exponential_overflows_in_silence() -> None:
     assert np.isnan(layer.backward(np.zeros_like(X))[0, -1])
 
 
-@pytest.mark.parametrize("name", ["elu", "exponential", "gelu", "leaky_relu", "relu6", "silu", "softplus"])
+def hard_sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.clip(x / 6 + 0.5, 0, 1)
+
+
+FORMULAS = {
+    "selu": lambda x: 1.0507009873554805 * reference.elu(x, 1.6732632423543772),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "hard_sigmoid": hard_sigmoid,
+    "hard_silu": lambda x: x * hard_sigmoid(x),
+    "hard_swish": lambda x: x * hard_sigmoid(x),
+    "hard_tanh": lambda x: np.clip(x, -1, 1),
+    "log_softmax": lambda x: x - 1000,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_named_activation_is_its_formula(name: str, dtype: type) -> None:
+    y = Activation(name, dtype=dtype)(X)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, FORMULAS[name](X), rtol=16 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "slopes"),
+    [
+        ("selu", (-1.7580993408473766, np.inf), (0, 1.0507009873554805)),
+        ("log_sigmoid", (-np.inf, 0), (1, 0)),
+        ("mish", (0, np.inf), (0, 1)),
+        ("softsign", (np.nan, np.nan), (0, 0)),
+        ("hard_sigmoid", (0, 1), (0, 0)),
+        ("hard_silu", (0, np.inf), (0, 1)),
+        ("hard_tanh", (-1, 1), (0, 0)),
+    ],
+)
+def test_limits(name: str, limits: tuple[float, float], slopes: tuple[float, float], dtype: type) -> None:
+    layer = Activation(name, dtype=dtype)
+    assert np.isnan(layer(np.array([np.nan], dtype))).all()
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(layer.forward([-np.inf, np.inf], training=True), limits, rtol=2 * eps)
+    np.testing.assert_allclose(layer.backward([1.0, 1.0]), slopes, rtol=2 * eps, atol=4 * eps)
+    layer.forward([-np.finfo(dtype).max, np.finfo(dtype).max], training=True)
+    np.testing.assert_allclose(layer.backward([1.0, 1.0]), slopes, rtol=2 * eps, atol=4 * eps)
+
+
+@pytest.mark.parametrize(
+    ("name", "name_in_torch"),
+    [
+        ("selu", "selu"),
+        ("log_sigmoid", "logsigmoid"),
+        ("mish", "mish"),
+        ("softsign", "softsign"),
+        ("hard_sigmoid", "hardsigmoid"),
+        ("hard_silu", "hardswish"),
+        ("hard_tanh", "hardtanh"),
+    ],
+)
+def test_values_and_gradients_are_those_of_torch(
+    name: str, name_in_torch: str, torch: ModuleType, rng: np.random.Generator
+) -> None:
+    x, grad_y = 5 * rng.standard_normal((2, 500))
+    layer = Activation(name, dtype="float64")
+    x_in_torch = torch.tensor(x, requires_grad=True)
+    y_in_torch = getattr(torch.nn.functional, name_in_torch)(x_in_torch)
+    y_in_torch.backward(torch.tensor(grad_y))
+    np.testing.assert_allclose(layer.forward(x, training=True), y_in_torch.detach(), rtol=1e-12, atol=1e-15)
+    # torch has the sixth of hard_sigmoid in single precision.
+    rtol = 1e-7 if name == "hard_sigmoid" else 1e-12
+    np.testing.assert_allclose(layer.backward(grad_y), x_in_torch.grad, rtol=rtol, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["elu", "exponential", "gelu", "leaky_relu", "relu6", "silu", "softplus", *FORMULAS])
 def test_activation_survives_its_configuration(name: str) -> None:
     for layer in (Activation(name), Dense(2, name), Conv2D(2, 1, activation=name)):
         twin = type(layer).from_config(layer.get_config())
@@ -43,7 +115,7 @@ def test_activation_survives_its_configuration(name: str) -> None:
         assert type(twin.activation) is type(activations.get(name))
 
 
-@pytest.mark.parametrize("name", ["gelu", "silu", "softplus"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "softplus", "log_sigmoid", "mish", "softsign", "hard_silu"])
 def test_training_keeps_the_input_only_where_the_gradient_needs_it(name: str) -> None:
     x = np.ones((1, 2))
     for function in (activations.get(name), activations.get("elu")):
@@ -53,7 +125,7 @@ def test_training_keeps_the_input_only_where_the_gradient_needs_it(name: str) ->
     assert not activations.get("elu").needs_input
 
 
-@pytest.mark.parametrize("name", ["gelu", "silu", "elu"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "elu", "selu", "mish", "hard_silu"])
 def test_network_with_it_learns(name: str) -> None:
     fc.utils.set_random_seed(1)
     x = np.random.default_rng(0).standard_normal((64, 6, 6, 1)).astype(np.float32)

@@ -27,6 +27,7 @@ from fastconv.testing import check_gradient
 
 NAMES = ["linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "softmax"]
 NAMES += ["elu", "exponential", "gelu", "silu", "swish", "softplus"]
+NAMES += ["selu", "log_sigmoid", "mish", "softsign", "hard_sigmoid", "hard_silu", "hard_tanh", "log_softmax"]
 FORMATS = ["channels_last", "channels_first"]
 
 IMAGE_LAYERS = [

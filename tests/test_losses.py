@@ -279,6 +279,7 @@ def test_on_logits_is_offered_only_for_the_matching_activation() -> None:
         ("sparse_categorical_crossentropy", [3], [[0.5, 0.5]], "must hold labels from 0 to 1 for 2 outputs, got 3"),
         ("sparse_categorical_crossentropy", [-1], [[0.5, 0.5]], "must hold labels from 0 to 1 .* got -1"),
         ("sparse_categorical_crossentropy", [0.5], [[0.5, 0.5]], "must hold whole numbers, got 0.5"),
+        ("sparse_categorical_crossentropy", [np.nan], [[0.5, 0.5]], "must hold whole numbers, got nan"),
         ("sparse_categorical_crossentropy", [[0, 1]], [[0.5, 0.5]], r"y_true must have shape \(1,\), got \(1, 2\)"),
         ("categorical_crossentropy", [1], [[0.5, 0.5]], r"shape \(1, 2\), got \(1,\); for integer labels use sparse_"),
         ("mse", [1.0, 2.0], [[0.5, 0.5]], r"mean_squared_error: y_true must have the outputs' shape \(1, 2\), got"),

@@ -108,12 +108,20 @@ def test_unknown_sizes_stay_unknown_unless_another_input_knows() -> None:
         (Add(name="m"), [(2, 3), (1, 3)], r"m: inputs must have shapes that are equal"),
         (Concatenate(name="m"), [(2, 3, 1), (2, 4, 1)], r"m: inputs must have equal shapes but for axis 2, got"),
         (Concatenate(name="m"), [(2, 3), (2, 3, 1)], r"m: inputs must have equal shapes but for axis 1, got"),
+        (Concatenate(name="m"), [(4, 3), (2, 3)], r"m: inputs must have equal shapes but for axis 1, got"),
         (Concatenate(3, name="m"), [(2, 3), (2, 3)], r"m: axis must be one of input shape \(2, 3\).*, got 3"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(layer: Layer, shapes: list[tuple[int, ...]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         layer([np.zeros(shape) for shape in shapes])
+
+
+def test_fewer_axes_in_a_later_call_are_refused() -> None:
+    layer = Concatenate(2, name="m")
+    layer([np.zeros((2, 3, 1))] * 2)
+    with pytest.raises(ValueError, match=r"m: axis must be one of input shape \(2, 3\).*, got 2"):
+        layer([np.zeros((2, 3))] * 2)
 
 
 def test_inputs_that_do_not_fit_are_refused_before_there_are_data() -> None:

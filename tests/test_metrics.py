@@ -61,8 +61,10 @@ def test_top_k_by_hand() -> None:
     metric = TopKAccuracy(k=2)
     metric.update_state([1, 0], y_pred)
     assert metric.result() == 0.5
-    with pytest.raises(ValueError, match="top_k: k must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="top_k: k must be an integer from 1 on, got 0"):
         top_k([1], [[1.0, 2.0]], 0)
+    with pytest.raises(TypeError, match="TopKAccuracy: k must be a number, got 'x'"):
+        TopKAccuracy("x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("outputs", [[np.nan, 0.1, 0.2], [0.9, np.nan, 0.2]], ids=["its-own", "another"])
@@ -236,7 +238,7 @@ class TestStreaming:
         assert metric.result() == 0
 
     def test_k_must_be_positive(self) -> None:
-        with pytest.raises(ValueError, match="TopKCategoricalAccuracy: k must be at least 1, got 0"):
+        with pytest.raises(ValueError, match="TopKCategoricalAccuracy: k must be an integer from 1 on, got 0"):
             metrics.TopKCategoricalAccuracy(0)
 
     @pytest.mark.parametrize("cls", sorted(metrics.CLASSES, key=lambda cls: cls.__name__))

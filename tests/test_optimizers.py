@@ -1,6 +1,7 @@
 """Optimizer steps against hand-worked numbers, the written formulas and torch."""
 
 import json
+import re
 import tracemalloc
 from types import ModuleType
 from typing import Any, ClassVar
@@ -329,6 +330,15 @@ def test_learning_rate_may_be_changed() -> None:
 def test_bad_arguments_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("cls", sorted(optimizers.CLASSES, key=str))
+def test_unknown_arguments_are_refused_by_the_name_of_the_class(cls: type[Optimizer]) -> None:
+    text = f"{cls.__name__}.__init__() got an unexpected keyword argument"
+    with pytest.raises(TypeError, match=f"^{re.escape(text)} 'lr', the learning rate is learning_rate$"):
+        cls(lr=0.1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=f"^{re.escape(text)} 'decay'$"):
+        cls(decay=0.1)  # type: ignore[call-arg]
 
 
 def test_missing_and_misshapen_gradients_are_refused_before_any_change() -> None:

@@ -154,8 +154,15 @@ def test_saving_through_a_link_replaces_what_it_points_to(saved: Path) -> None:
 def test_a_missing_file_or_folder_is_a_file_not_found_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         fc.load_model(tmp_path / "none.npz")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"'{tmp_path}/none/m.npz'$"):
         trained().save(tmp_path / "none" / "m.npz")
+
+
+def test_a_path_that_cannot_be_written_is_the_one_that_the_error_names(saved: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=f"'{saved.parent}'$"):
+        trained().save(saved.parent)
+    with pytest.raises(NotADirectoryError, match=f"'{saved}/m.npz'$"):
+        trained().save(saved / "m.npz")
 
 
 def _refused(path: Path, reason: str) -> None:

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+from fastconv._numbers import finite
 from fastconv.callbacks.base import Callback, Logs
 
 Mode = Literal["auto", "min", "max"]
@@ -19,7 +20,7 @@ class Monitor(Callback):
             raise ValueError(f"{type(self).__name__}: mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
         self.mode = mode
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(finite(f"{type(self).__name__}: min_delta", min_delta))
         rises = mode == "max" or (mode == "auto" and any(part in monitor for part in _RISING))
         self._sign = 1 if rises else -1
         self.best = self._worst

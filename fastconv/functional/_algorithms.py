@@ -90,7 +90,7 @@ def is_tuned(case: Case) -> bool:
 
 def is_known(algorithm: str) -> bool:
     """Whether it is one of `NAMES`, or "toeplitz_N" with the outputs of a block."""
-    return algorithm in NAMES or _block(algorithm) is not None
+    return isinstance(algorithm, str) and (algorithm in NAMES or _block(algorithm) is not None)
 
 
 def check_name(function: str, algorithm: str) -> None:
@@ -104,7 +104,7 @@ def check_name(function: str, algorithm: str) -> None:
 
 def _block(algorithm: str) -> int | None:
     """Read the outputs of a block in ``"toeplitz_4"``; None where it is another word."""
-    match = re.fullmatch(r"toeplitz_([1-9][0-9]{0,5})", algorithm) if isinstance(algorithm, str) else None
+    match = re.fullmatch(r"toeplitz_([1-9][0-9]{0,5})", algorithm)
     return None if match is None else int(match[1])
 
 
@@ -148,9 +148,9 @@ def number(
     ValueError
         The name is unknown, or the algorithm does not apply; the text says which condition fails.
     """
+    check_name(function, algorithm)
     if algorithm == "auto" and not _tuned:
         return AUTO
-    check_name(function, algorithm)
     case = Case(geometry, float64, channels_last, direction)
     chosen = _number(case, algorithm)
     if chosen < 0:

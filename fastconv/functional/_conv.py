@@ -210,7 +210,7 @@ def chosen(needs: Collection[str]) -> tuple[bool, bool, bool]:
 
 def activation_number(function: str, activation: str | None) -> int:
     """Find the number of an activation that the core applies to results; a ValueError where it is unknown."""
-    if activation not in _ACTIVATIONS:
+    if not (activation is None or isinstance(activation, str)) or activation not in _ACTIVATIONS:
         known = ", ".join(map(repr, _ACTIVATIONS))
         raise ValueError(f"{function}: activation must be one of {known}, got {activation!r}")
     return _ACTIVATIONS[activation]

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from fastconv import _core
-from fastconv._checks import Array, check_shape, deliver, output_buffer, to_arrays
+from fastconv._checks import Array, check_shape, deliver, flag, output_buffer, to_arrays
 from fastconv._memory import empty_like
 
 
@@ -18,7 +18,7 @@ def forward(
     threshold: float = math.inf,
 ) -> Array:
     """Apply an activation of the core, with its parameters, to every element; to `input` itself with `inplace`."""
-    if not inplace:
+    if inplace is False or not flag(function, "inplace", inplace):
         done: Array | None = _core.activated(activation, slope, threshold, input)
         if done is not None:
             return done
@@ -46,11 +46,3 @@ def backward(
     gx = empty_like(s)
     _core.activation_backward(activation, slope, threshold, s, gy, gx)
     return deliver(gx, None, dtype)
-
-
-def number(function: str, name: str, value: Any) -> float:
-    """Return an argument that is a number as a float; a TypeError if it is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{function}: {name} must be a number, got {value!r}") from None

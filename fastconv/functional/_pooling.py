@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._checks import Array, channels_last, check_shape, deliver, to_array, to_arrays
+from fastconv._checks import Array, channels_last, check_shape, deliver, flag, to_array, to_arrays
 from fastconv._memory import empty_like
 from fastconv.geometry import Geometry, adaptive_pool_geometry, pool_geometry
 
@@ -28,7 +28,8 @@ class Sliding(NamedTuple):
     def geometry(
         self, function: str, input_shape: tuple[int, ...], axes: int, last: bool
     ) -> tuple[Geometry, tuple[int, ...]]:
-        return pool_geometry(function, input_shape, *self, axes=axes, channels_last=last)
+        ceil_mode = flag(function, "ceil_mode", self.ceil_mode)
+        return pool_geometry(function, input_shape, *self[:-1], ceil_mode, axes=axes, channels_last=last)
 
 
 class Adaptive(NamedTuple):
@@ -105,8 +106,8 @@ def avg_pool(
     last = channels_last(function, data_format)
     (x,), dtype = to_arrays(function, ("input",), (input,))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
-    divisor = _divisor(function, divisor_override)
-    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive), bool(count_include_pad), divisor)
+    padded, divisor = flag(function, "count_include_pad", count_include_pad), _divisor(function, divisor_override)
+    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive), padded, divisor)
     _plans.keep(plan, arguments, input)
     return deliver(plan.means(x), None, dtype)
 
@@ -126,9 +127,9 @@ def avg_pool_backward(
     (gy, x), dtype = to_arrays(function, ("grad_output", "input"), (grad_output, input))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
     check_shape(function, "grad_output", gy, shape, ", that of the output")
-    divisor = _divisor(function, divisor_override)
+    padded, divisor = flag(function, "count_include_pad", count_include_pad), _divisor(function, divisor_override)
     gx = empty_like(x)
-    _core.avg_pool_backward(geometry, last, isinstance(windows, Adaptive), gy, gx, bool(count_include_pad), divisor)
+    _core.avg_pool_backward(geometry, last, isinstance(windows, Adaptive), gy, gx, padded, divisor)
     return deliver(gx, None, dtype)
 
 

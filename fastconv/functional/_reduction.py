@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastconv._checks import Array, Dtype, check_shape, deliver, to_arrays
+from fastconv._checks import Array, Dtype, check_shape, deliver, one_of, to_arrays
 
 Reduction = Literal["none", "mean", "sum"]
 
@@ -14,9 +14,7 @@ _REDUCTIONS = ("none", "mean", "sum")
 
 def check_reduction(function: str, reduction: str, *further: str) -> None:
     """Refuse what is no reduction with a ValueError; `further` ones are allowed as well."""
-    allowed = (*_REDUCTIONS, *further)
-    if reduction not in allowed:
-        raise ValueError(f"{function}: reduction must be one of {', '.join(map(repr, allowed))}, got {reduction!r}")
+    one_of(function, "reduction", reduction, (*_REDUCTIONS, *further))
 
 
 def operands(function: str, optional: Collection[str], **values: Any) -> tuple[list[Any], Dtype]:

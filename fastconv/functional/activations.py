@@ -5,8 +5,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._checks import Array
-from fastconv.functional._elementwise import backward, forward, number
+from fastconv._checks import Array, number
+from fastconv.functional._elementwise import backward, forward
 
 
 def relu(input: ArrayLike, inplace: bool = False) -> Array:

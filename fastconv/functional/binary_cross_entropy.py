@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import Array, Dtype, check_shape, deliver
+from fastconv._checks import Array, Dtype, check_shape, deliver, to_array
 from fastconv._memory import empty_like
 from fastconv.functional._reduction import Reduction, check_reduction, operands, reduced, spread
 from fastconv.functional.activations import sigmoid
@@ -203,10 +203,10 @@ def _loss(given: _Operands, values: Array, reduction: str) -> Array:
 
 
 def _gradient(function: str, given: _Operands, slope: Array, reduction: str) -> Array:
-    assert given.grad_output is not None
+    grad_output = to_array(function, "grad_output", given.grad_output)
     if given.weight is not None:
         slope *= given.weight
-    slope *= spread(function, given.grad_output, reduction, slope.size, slope.shape)
+    slope *= spread(function, grad_output, reduction, slope.size, slope.shape)
     return deliver(slope, None, given.result)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import Array, channels_last, check_shape, deliver, to_array
+from fastconv._checks import Array, channels_last, check_shape, deliver, number, to_array
 from fastconv._memory import empty
 from fastconv.functional._reduction import Reduction, check_reduction, operands, reduced, spread
 from fastconv.functional.softmax import log_softmax, log_softmax_backward
@@ -285,10 +285,10 @@ class _Problem(NamedTuple):
 
     def gradient_rows(self) -> Array:
         """Return the gradient of the logarithms of the probabilities, in rows."""
-        assert self.grad_output is not None
+        grad_output = to_array(self.function, "grad_output", self.grad_output)
         dtype = self.rows.dtype
         divisor = self.targets.divisor(dtype)
-        single = spread(self.function, self.grad_output, self.reduction, divisor, self._loss_shape())
+        single = spread(self.function, grad_output, self.reduction, divisor, self._loss_shape())
         return self.targets.gradient(np.broadcast_to(single.reshape(-1), len(self.rows)), self.rows.shape[1])
 
     def gradient(self, rows: Array) -> Array:
@@ -317,7 +317,8 @@ def _problem(
     labels_only: bool = False,
 ) -> _Problem:
     check_reduction(function, reduction)
-    if not 0 <= label_smoothing <= 1:
+    smoothing = number(function, "label_smoothing", label_smoothing)
+    if not 0 <= smoothing <= 1:
         raise ValueError(f"{function}: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
     last = channels_last(function, data_format)
     input, target = to_array(function, "input", input), to_array(function, "target", target)
@@ -338,12 +339,12 @@ def _problem(
     targets: _Labels | _Probabilities
     if probabilities:
         rows = _as_rows(t, last)
-        if label_smoothing:
-            rows = rows * (1 - label_smoothing) + label_smoothing / classes
+        if smoothing:
+            rows = rows * (1 - smoothing) + smoothing / classes
         targets = _Probabilities(rows if w is None else rows * w)
     else:
         labels, kept = _labels(function, target, _without_classes(x.shape, last), classes, ignore_index)
-        targets = _Labels(labels, kept, w, float(label_smoothing))
+        targets = _Labels(labels, kept, w, smoothing)
     return _Problem(function, _as_rows(x, last), targets, gy, reduction, last, x.shape, result)
 
 

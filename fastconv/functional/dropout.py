@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import FLOAT32, Array, channels_last, deliver, output_buffer, to_array, to_arrays
+from fastconv._checks import FLOAT32, Array, channels_last, deliver, flag, number, output_buffer, to_array, to_arrays
 from fastconv._memory import empty
 from fastconv._random import check_seed, fresh_seed, generator
 
@@ -356,9 +356,9 @@ def _forward(
     (x,), dtype = to_arrays(name, ("input",), (input,))
     probability = _probability(name, p)
     shape = _mask_shape(name, x.shape, data_format)
-    out = input if inplace else None
+    out = input if flag(name, "inplace", inplace) else None
     y = output_buffer(name, "input", out, x.shape, dtype)
-    if not training or probability == 0:
+    if not flag(name, "training", training) or probability == 0:
         np.copyto(y, x)
     else:
         kept = random_mask(_generator(name, rng), shape, probability) if mask is None else _given(name, mask, x.shape)
@@ -371,7 +371,7 @@ def _forward(
 def _backward(
     name: str, grad_output: Any, p: float, training: bool, rng: Rng, mask: Any, data_format: str | None
 ) -> Array:
-    if training and mask is None and (rng is None or isinstance(rng, np.random.Generator)):
+    if flag(name, "training", training) and mask is None and (rng is None or isinstance(rng, np.random.Generator)):
         forward = name.removesuffix("_backward")
         raise ValueError(f"{name}: mask or a seed as rng must be given, as it was to {forward}, got {rng!r}")
     return _forward(name, grad_output, p, training, False, rng, mask, data_format)
@@ -408,10 +408,7 @@ def _mask_shape(name: str, shape: tuple[int, ...], data_format: str | None) -> t
 
 
 def _probability(name: str, p: Any) -> float:
-    try:
-        probability = float(p)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: p must be a number, got {p!r}") from None
+    probability = number(name, "p", p)
     if not 0 <= probability <= 1:
         raise ValueError(f"{name}: p must be from 0 to 1, got {p}")
     return probability

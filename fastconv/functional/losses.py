@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import Array, deliver
+from fastconv._checks import Array, deliver, flag, number
 from fastconv._memory import empty
 from fastconv.functional._reduction import Reduction, check_reduction, operands, reduced, spread
 
@@ -224,7 +224,7 @@ def smooth_l1_loss(input: ArrayLike, target: ArrayLike, reduction: Reduction = "
     array([0.25, 3.  ])
     """
     name = "smooth_l1_loss"
-    if beta == 0:
+    if number(name, "beta", beta) == 0:
         return _loss(name, _absolute, input, target, reduction)
     limit = _positive(name, "beta", beta, "not be negative")
     return _loss(name, lambda x, t: _scaled(_huber(x, t, limit), 1 / limit), input, target, reduction)
@@ -244,7 +244,7 @@ def smooth_l1_loss_backward(
     array([-0.5, -1. ])
     """
     name = "smooth_l1_loss_backward"
-    if beta == 0:
+    if number(name, "beta", beta) == 0:
         return _gradient(name, _absolute_slope, grad_output, input, target, reduction)
     limit = _positive(name, "beta", beta, "not be negative")
     return _gradient(
@@ -297,7 +297,8 @@ def kl_div(
     >>> F.kl_div(np.log([[0.5, 0.5]]), [[1.0, 0.0]], reduction="batchmean").round(4)
     np.float64(0.6931)
     """
-    return _loss("kl_div", _divergence_of_logs if log_target else _divergence, input, target, reduction, "batchmean")
+    elementwise = _divergence_of_logs if flag("kl_div", "log_target", log_target) else _divergence
+    return _loss("kl_div", elementwise, input, target, reduction, "batchmean")
 
 
 def kl_div_backward(
@@ -318,8 +319,9 @@ def kl_div_backward(
     >>> F.kl_div_backward(1.0, np.log([[0.5, 0.5]]), [[0.75, 0.25]], reduction="batchmean")
     array([[-0.75, -0.25]])
     """
-    slope = _divergence_of_logs_slope if log_target else _divergence_slope
-    return _gradient("kl_div_backward", slope, grad_output, input, target, reduction, "batchmean")
+    name = "kl_div_backward"
+    slope = _divergence_of_logs_slope if flag(name, "log_target", log_target) else _divergence_slope
+    return _gradient(name, slope, grad_output, input, target, reduction, "batchmean")
 
 
 def _loss(function: str, elementwise: Elementwise, input: Any, target: Any, reduction: str, *further: str) -> Array:
@@ -371,9 +373,10 @@ def _summed_to(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _positive(function: str, name: str, value: float, rule: str = "be greater than 0") -> float:
-    if not value > 0 or math.isinf(value):
+    limit = number(function, name, value)
+    if not 0 < limit < math.inf:
         raise ValueError(f"{function}: {name} must be finite and {rule}, got {value}")
-    return float(value)
+    return limit
 
 
 def _squared(x: Array, t: Array) -> Array:

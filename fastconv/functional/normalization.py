@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, to_array
+from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, flag, number, to_array
 from fastconv._memory import empty_like
 from fastconv.functional._reduction import operands
 
@@ -101,7 +101,7 @@ def batch_norm(
     array([0.7628, 1.7789])
     """
     call = _batch_call("batch_norm", data_format, training, eps, None, input, weight, bias)
-    momentum = _number("batch_norm", "momentum", momentum)
+    momentum = number("batch_norm", "momentum", momentum)
     running = {"running_mean": running_mean, "running_var": running_var}
     y = empty_like(call.x)
     if not training:
@@ -175,11 +175,11 @@ def batch_norm_backward(
     """
     name = "batch_norm_backward"
     call = _batch_call(name, data_format, training, eps, grad_output, input, weight, bias)
-    _number(name, "momentum", momentum)
+    number(name, "momentum", momentum)
     if training:
-        return _gradients(call)
+        return _gradients(name, call)
     running = {"running_mean": running_mean, "running_var": running_var}
-    return _gradients(call, *_given_statistics(name, running, call.channels), True)
+    return _gradients(name, call, *_given_statistics(name, running, call.channels), True)
 
 
 def layer_norm(
@@ -282,7 +282,8 @@ def layer_norm_backward(
     >>> gx.round(4), gw.round(4), gb
     (array([[ 0.2041, -0.4082,  0.2041]]), array([-1.2247,  0.    ,  0.    ]), None)
     """
-    return _gradients(_layer_call("layer_norm_backward", normalized_shape, eps, grad_output, input, weight, bias))
+    name = "layer_norm_backward"
+    return _gradients(name, _layer_call(name, normalized_shape, eps, grad_output, input, weight, bias))
 
 
 def group_norm(
@@ -383,7 +384,7 @@ def group_norm_backward(
     array([[ 0.2846, -1.2333,  0.0949,  0.8538]])
     """
     name = "group_norm_backward"
-    return _gradients(_group_call(name, num_groups, data_format, eps, grad_output, input, weight, bias))
+    return _gradients(name, _group_call(name, num_groups, data_format, eps, grad_output, input, weight, bias))
 
 
 class _Call(NamedTuple):
@@ -413,11 +414,11 @@ def _normalized(call: _Call) -> Array:
     return deliver(y, None, call.dtype)
 
 
-def _gradients(call: _Call, *statistics: Any) -> Gradients:
-    assert call.grad_output is not None, "the gradients' functions pass it on"
+def _gradients(name: str, call: _Call, *statistics: Any) -> Gradients:
+    gy = to_array(name, "grad_output", call.grad_output)
     gx = empty_like(call.x)
     gw, gb = (np.empty(call.channels, gx.dtype) for _ in range(2))
-    _core.norm_backward(*call.leading, call.x, call.grad_output, call.weight, gx, gw, gb, *statistics)
+    _core.norm_backward(*call.leading, call.x, gy, call.weight, gx, gw, gb, *statistics)
     return (
         deliver(gx, None, call.dtype),
         None if call.weight is None else deliver(gw.reshape(call.weight.shape), None, call.dtype),
@@ -428,6 +429,7 @@ def _gradients(call: _Call, *statistics: Any) -> Gradients:
 def _batch_call(
     name: str, data_format: str, training: bool, eps: float, grad_output: Any, input: Any, weight: Any, bias: Any
 ) -> _Call:
+    training = flag(name, "training", training)
     call = _channels_call(name, data_format, 0, eps, grad_output, input, weight, bias)
     n, channels, pixels, _ = call.shape
     if training and n * pixels == 1 and channels > 0:
@@ -457,7 +459,7 @@ def _channels_call(
     n, (*spatial, channels) = x.shape[0], x.shape[1:] if last else (*x.shape[2:], x.shape[1])
     _check_parameters(name, (channels,), ", one number for each channel", w, b)
     _check_grad(name, gy, x)
-    return _Call((n, channels, math.prod(spatial), groups), last, _number(name, "eps", eps), dtype, x, gy, w, b)
+    return _Call((n, channels, math.prod(spatial), groups), last, number(name, "eps", eps), dtype, x, gy, w, b)
 
 
 def _layer_call(
@@ -476,7 +478,7 @@ def _layer_call(
     _check_parameters(name, normalized, ", that of normalized_shape", w, b)
     _check_grad(name, gy, x)
     rows = math.prod(x.shape[: x.ndim - len(normalized)])
-    return _Call((rows, math.prod(normalized), 1, 1), True, _number(name, "eps", eps), dtype, x, gy, w, b)
+    return _Call((rows, math.prod(normalized), 1, 1), True, number(name, "eps", eps), dtype, x, gy, w, b)
 
 
 def _check_parameters(name: str, shape: tuple[int, ...], reason: str, weight: Array | None, bias: Array | None) -> None:
@@ -517,13 +519,6 @@ def _check_running(name: str, argument: str, array: Any, channels: int) -> None:
 def _update(running: Any, statistic: Array, momentum: float) -> None:
     if running is not None:
         running[...] = (1 - momentum) * running.astype(np.float64) + momentum * statistic
-
-
-def _number(name: str, argument: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: {argument} must be a number, got {value!r}") from None
 
 
 def _integer(name: str, argument: str, rule: str, value: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._checks import Array, Dtype, check_shape, deliver, to_arrays
+from fastconv._checks import Array, Dtype, check_shape, deliver, one_of, to_arrays
 from fastconv._memory import empty, empty_like
 from fastconv.functional._axis_maps import AxisMap, apply_maps, axis_map
 
@@ -135,8 +135,7 @@ def pad_backward(
 
 def _check_sides(function: str, pad: Any, shape: tuple[int, ...], mode: str) -> list[Sides]:
     """Return (before, after) of the last axes, in the order of the axes."""
-    if mode not in _MODES:
-        raise ValueError(f"{function}: mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
+    one_of(function, "mode", mode, _MODES)
     numbers = _integers(function, pad)
     if len(numbers) % 2:
         raise ValueError(f"{function}: pad must consist of pairs, got {len(numbers)} numbers {numbers}")

@@ -47,7 +47,8 @@ class PreparedConv2D:
         activation_number(_NAME, activation)
         _algorithms.check_name(_NAME, algorithm)
         # An empty batch of images that any kernel fits into checks all but the input.
-        side, channels = 2**31 - 1, w.shape[2 if last else 1] * (int(groups) if hasattr(groups, "__index__") else 1)
+        side, in_groups = 2**31 - 1, int(groups) if isinstance(groups, int | np.integer) else 1
+        channels = w.shape[2 if last else 1] * in_groups
         images = (0, side, side, channels) if last else (0, channels, side, side)
         geometry, _ = conv_geometry(_NAME, images, w.shape, stride, padding, dilation, groups, channels_last=last)
         if b is not None:

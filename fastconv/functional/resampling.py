@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, to_arrays
+from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, one_of, to_arrays
 from fastconv.functional._axis_maps import AxisMap, apply_maps, axis_map, identity
 
 _LINEAR_MODES = ("linear", "bilinear", "trilinear")
@@ -218,14 +218,10 @@ def _resizings(
 
 
 def _check_mode(function: str, mode: str, axes: int, align_corners: bool | None) -> None:
-    if mode == "bicubic":
+    if isinstance(mode, str) and mode == "bicubic":
         raise NotImplementedError(f"{function}: mode 'bicubic' is not supported, use 'bilinear'")
     modes = ("nearest", "nearest-exact", "area", _LINEAR_MODES[axes - 1])
-    if mode not in modes:
-        axis_words = f"{axes} spatial {'axis' if axes == 1 else 'axes'}"
-        raise ValueError(
-            f"{function}: mode must be one of {', '.join(map(repr, modes))} for {axis_words}, got {mode!r}"
-        )
+    one_of(function, "mode", mode, modes, f" for {axes} spatial {'axis' if axes == 1 else 'axes'}")
     if align_corners is not None and mode not in _LINEAR_MODES:
         raise ValueError(f"{function}: align_corners must be None for mode {mode!r}, got {align_corners!r}")
 

@@ -3,8 +3,8 @@
 from numpy.typing import ArrayLike
 
 from fastconv import _core
-from fastconv._checks import Array
-from fastconv.functional._elementwise import backward, forward, number
+from fastconv._checks import Array, number, one_of
+from fastconv.functional._elementwise import backward, forward
 
 
 def elu(input: ArrayLike, alpha: float = 1.0, inplace: bool = False) -> Array:
@@ -316,11 +316,8 @@ def softplus_backward(grad_output: ArrayLike, input: ArrayLike, beta: float = 1.
 
 
 def _gelu(function: str, approximate: str) -> int:
-    if approximate == "none":
-        return _core.GELU
-    if approximate == "tanh":
-        return _core.GELU_TANH
-    raise ValueError(f"{function}: approximate must be 'none' or 'tanh', got {approximate!r}")
+    one_of(function, "approximate", approximate, ("none", "tanh"))
+    return _core.GELU if approximate == "none" else _core.GELU_TANH
 
 
 def _softplus(function: str, beta: float, threshold: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv import _core
-from fastconv._checks import Array, check_shape, deliver, to_array, to_arrays
+from fastconv._checks import Array, check_shape, deliver, to_array, to_arrays, to_dtype
 from fastconv._memory import empty_like
 
 
@@ -195,7 +195,7 @@ def _softmax(function: str, logarithm: bool, input: Any, dim: int, dtype: DTypeL
         if done is not None:
             return done
     if dtype is not None:
-        input = to_array(function, "input", input).astype(dtype, copy=False)
+        input = to_array(function, "input", input).astype(to_dtype(function, dtype), copy=False)
     (x,), result = to_arrays(function, ("input",), (input,))
     axis = _axis(function, dim, x.ndim)
     y = empty_like(x)

@@ -24,11 +24,18 @@ def integer(where: str, value: Any, minimum: int = 1) -> int:
 def integers(where: str, value: Any, count: int, minimum: int = 1) -> tuple[int, ...]:
     """Return `value` as so many integers, one for each axis; one integer stands for all."""
     if isinstance(value, Iterable) and not isinstance(value, str):
-        entries = tuple(value)
-        if len(entries) != count:
+        found = tuple(value)
+        if len(found) != count:
             raise ValueError(f"{where} must be an integer or {_TUPLES[count]}, got {value!r}")
-        return tuple(integer(where, entry, minimum) for entry in entries)
+        return tuple(integer(where, entry, minimum) for entry in found)
     return (integer(where, value, minimum),) * count
+
+
+def entries(where: str, value: Any) -> tuple[Any, ...]:
+    """Return the entries of a sequence."""
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{where} must be a sequence, got {value!r}")
+    return tuple(value)
 
 
 def pair(where: str, value: Any, minimum: int = 1) -> Pair:

@@ -9,7 +9,7 @@ import numpy as np
 
 import fastconv.functional as F
 from fastconv import activations, initializers
-from fastconv.layers._arguments import integer
+from fastconv.layers._arguments import entries, integer
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape, WeightSpec
 
 
@@ -31,8 +31,9 @@ class Activation(_Elementwise):
     Parameters
     ----------
     activation : str or ActivationFunction
-        "linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "elu", "exponential", "gelu", "silu" or "swish",
-        "softplus", "softmax".
+        "linear", "relu", "leaky_relu", "relu6", "sigmoid", "tanh", "elu", "selu", "exponential", "gelu", "silu" or
+        "swish", "softplus", "log_sigmoid", "mish", "softsign", "hard_sigmoid", "hard_silu" or "hard_swish",
+        "hard_tanh", "softmax", "log_softmax".
     **options
         ``name``, ``dtype`` and ``input_shape``, see `Layer`.
 
@@ -158,8 +159,9 @@ class PReLU(Layer):
     ) -> None:
         super().__init__(**options)
         self.alpha_initializer = initializers.get(alpha_initializer, "PReLU: alpha_initializer")
-        axes = () if shared_axes is None else (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes)
-        self.shared_axes = tuple(integer("PReLU: shared_axes", axis) for axis in axes)
+        given = () if shared_axes is None else (shared_axes,) if isinstance(shared_axes, int) else shared_axes
+        where = "PReLU: shared_axes"
+        self.shared_axes = tuple(integer(where, axis) for axis in entries(where, given))
 
     def weight_specs(self, input_shape: Shape) -> dict[str, WeightSpec]:
         if any(axis >= len(input_shape) for axis in self.shared_axes):

@@ -3,14 +3,14 @@
 import copy
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, NotRequired, Self, TypedDict, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv import regularizers
-from fastconv._checks import to_array
+from fastconv._checks import to_array, to_dtype
 from fastconv._configurable import Configurable, serialize
 from fastconv._memory import converted
 from fastconv.activations import ActivationFunction
@@ -124,7 +124,7 @@ class Layer(Configurable):
         trainable: bool = True,
         **regularizer: object,
     ) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype = to_dtype(type(self).__name__, dtype)
         if self.dtype not in (np.float32, np.float64):
             raise ValueError(f"{type(self).__name__}: dtype must be 'float32' or 'float64', got {self.dtype.name!r}")
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
@@ -134,7 +134,7 @@ class Layer(Configurable):
         self.trainable = bool(trainable)
         self.regularizers = self._check_regularizers(regularizer)
         self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
+        self._grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self._specs: dict[str, WeightSpec] | None = None
         self._saved: Call | None = None
@@ -175,6 +175,18 @@ class Layer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define _backward")
 
     # What users call.
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Gradients of `params`, by the same names. Assigning them fills the same dict, which `without_activation`
+        shares."""
+        return self._grads
+
+    @grads.setter
+    def grads(self, value: Mapping[str, Array]) -> None:
+        found = dict(value)
+        self._grads.clear()
+        self._grads.update(found)
 
     @property
     def input_shape(self) -> Shape | None:

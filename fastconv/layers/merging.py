@@ -222,8 +222,7 @@ class Concatenate(_Merge):
         for shape in shapes[1:]:
             others = zip(first, shape, strict=False)
             fits = len(shape) == len(first) and all(
-                index in (0, axis) or None in (mine, theirs) or mine == theirs
-                for index, (mine, theirs) in enumerate(others)
+                index == axis or None in (mine, theirs) or mine == theirs for index, (mine, theirs) in enumerate(others)
             )
             if not fits:
                 raise ValueError(
@@ -234,8 +233,8 @@ class Concatenate(_Merge):
         return (*first[:axis], joined, *first[axis + 1 :])
 
     def _forward(self, x: Any, training: bool) -> tuple[Array, list[int]]:
-        ends = np.cumsum([array.shape[self.axis] for array in x]).tolist()
         shape = self.output_shape([array.shape for array in x])
+        ends = np.cumsum([array.shape[self.axis] for array in x]).tolist()
         y = empty(cast(tuple[int, ...], shape), self.dtype)
         return np.concatenate(x, axis=self.axis, out=y), ends[:-1]
 

@@ -9,7 +9,7 @@ import fastconv.functional as F
 from fastconv._numbers import not_negative
 from fastconv.functional.dropout import random_mask
 from fastconv.geometry import AXIS_NAMES
-from fastconv.layers._arguments import DataFormat, fraction
+from fastconv.layers._arguments import DataFormat, entries, fraction
 from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers._random_layer import RandomLayer
 from fastconv.layers.base import Array, LayerOptions
@@ -72,7 +72,7 @@ class Dropout(_Dropout):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(rate, seed, **options)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = None if noise_shape is None else entries("Dropout: noise_shape", noise_shape)
 
     def _mask_shape(self, x: Array) -> tuple[int, ...]:
         if self.noise_shape is None:

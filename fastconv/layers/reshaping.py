@@ -9,7 +9,7 @@ from typing import Unpack
 import numpy as np
 
 from fastconv.layers._arguments import data_format as check_data_format
-from fastconv.layers._arguments import integer
+from fastconv.layers._arguments import entries, integer
 from fastconv.layers._windows import Window, whole
 from fastconv.layers.base import Array, Layer, LayerOptions, Shape
 
@@ -81,7 +81,8 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Sequence[int], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.target_shape = tuple(integer("Reshape: target_shape", size, -1) for size in target_shape)
+        where = "Reshape: target_shape"
+        self.target_shape = tuple(integer(where, size, -1) for size in entries(where, target_shape))
         if self.target_shape.count(-1) > 1:
             raise ValueError(f"Reshape: target_shape must have at most one -1, got {self.target_shape}")
 
@@ -125,7 +126,7 @@ class Permute(Layer):
 
     def __init__(self, dims: Sequence[int], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.dims = tuple(integer("Permute: dims", axis) for axis in dims)
+        self.dims = tuple(integer("Permute: dims", axis) for axis in entries("Permute: dims", dims))
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(f"Permute: dims must be an order of 1 to {len(self.dims)}, got {self.dims}")
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv import losses
+from fastconv._numbers import count
 from fastconv.metrics import _targets
 
 Array = NDArray[Any]
@@ -66,8 +67,7 @@ def top_k(y_true: ArrayLike, y_pred: ArrayLike, k: int = 5) -> float:
     >>> top_k([2, 0], [[0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], k=2)
     0.5
     """
-    if k < 1:
-        raise ValueError(f"top_k: k must be at least 1, got {k}")
+    k = count("top_k: k", k, 1)
     outputs = _outputs("top_k", y_pred)
     return float(np.mean(_targets.in_top_k("top_k: y_true", np.asarray(y_true), outputs, k)))
 

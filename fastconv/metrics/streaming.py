@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv import losses
 from fastconv._configurable import resolve
+from fastconv._numbers import count
 from fastconv.metrics import _targets
 from fastconv.metrics.base import Array, MeanMetric, Metric
 
@@ -88,9 +89,7 @@ class TopKAccuracy(Metric):
 
     def __init__(self, k: int = 5, name: str = "top_k") -> None:
         super().__init__(name)
-        if k < 1:
-            raise ValueError(f"{type(self).__name__}: k must be at least 1, got {k}")
-        self.k = k
+        self.k = count(f"{type(self).__name__}: k", k, 1)
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         return _targets.in_top_k(f"{self.name}: y_true", y_true, y_pred, self.k)

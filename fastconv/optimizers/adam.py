@@ -6,7 +6,7 @@ from typing import Unpack
 import numpy as np
 
 from fastconv._numbers import not_negative, unit
-from fastconv.optimizers.base import Array, Optimizer, OptimizerOptions, Rate
+from fastconv.optimizers.base import Array, ClippingOptions, Optimizer, OptimizerOptions, Rate
 
 
 class Adam(Optimizer):
@@ -112,19 +112,6 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        *,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        **options: Unpack[ClippingOptions],
     ) -> None:
-        super().__init__(
-            learning_rate,
-            beta_1,
-            beta_2,
-            epsilon,
-            amsgrad,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-        )
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **options)

@@ -18,13 +18,18 @@ Rate = float | LearningRateSchedule | Mapping[str, Any]
 """A learning rate as a constructor takes it: a number, a schedule, or a schedule's configuration."""
 
 
-class OptimizerOptions(TypedDict):
-    """Keyword arguments that every optimizer takes."""
+class ClippingOptions(TypedDict):
+    """Keyword arguments that say how gradients are clipped."""
 
-    weight_decay: NotRequired[float | None]
     clipnorm: NotRequired[float | None]
     clipvalue: NotRequired[float | None]
     global_clipnorm: NotRequired[float | None]
+
+
+class OptimizerOptions(ClippingOptions):
+    """Keyword arguments that every optimizer takes."""
+
+    weight_decay: NotRequired[float | None]
 
 
 class Optimizer(Configurable, ABC):
@@ -62,8 +67,12 @@ class Optimizer(Configurable, ABC):
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        **unexpected: object,
     ) -> None:
         where = type(self).__name__
+        for name in unexpected:
+            hint = ", the learning rate is learning_rate" if name == "lr" else ""
+            raise TypeError(f"{where}.__init__() got an unexpected keyword argument {name!r}{hint}")
         self._rate: float | LearningRateSchedule = 0.0
         self.learning_rate = learning_rate
         self.weight_decay = None if weight_decay is None else not_negative(f"{where}: weight_decay", weight_decay)
