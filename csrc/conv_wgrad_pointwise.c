@@ -423,7 +423,9 @@ static void choose_sides(struct pointwise *d, const struct fcv_conv *conv, const
   /* What channels first transposes: panels, and the sums where columns are not those of gw. */
   const int64_t outputs = d->walk->n * d->pixels;
   const int64_t turns_x = outputs * kc + weights_last * kc * nc, turns_gy = outputs * nc + !weights_last * kc * nc;
-  const int along_x = d->last ? kc < nc : images.strided || turns_x <= turns_gy; /* columns */
+  /* Channels last, fewer columns are larger blocks, but sums of one block are best left in gw. */
+  const int narrow = outputs > BLOCK_PIXELS ? kc < nc : !weights_last;
+  const int along_x = d->last ? narrow : images.strided || turns_x <= turns_gy; /* columns */
   d->rows = along_x ? gradients : images;
   d->columns = along_x ? images : gradients;
   d->copied = !d->last && d->rows.channel * d->kernels->size % CONFLICT == 0;
