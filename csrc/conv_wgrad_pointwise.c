@@ -2,11 +2,11 @@
  * of two matrices over pixels, in the blocks of Goto and van de Geijn (2008): of some pixels one matrix is packed to
  * panels that stay in L2, [pixel][channel], the other is taken a band of channels at a time and meets them all.
  *
- * Channels first, matrices lie along pixels: igemm reads the band where it lies, as rows of its tile, so that only the
- * panels are transposed, those of fewer channels, or of x where a stride parts its pixels. Channels last, a band is
- * packed as well, to the tiles of the kernel of weight gradients. Pixels are dealt out to chunks with sums of their
- * own, which are added up in the end; blocks and chunks depend on the shape alone, and a unit sums whole elements of a
- * chunk in their order: the same bits for every number of threads. */
+ * Channels first, matrices lie along pixels: igemm reads the band where it lies, as rows of its tile (or gathered, where
+ * a stride parts its pixels), so that only the panels are transposed; the matrix of fewer channels makes them. Channels
+ * last, a band is packed as well, to the tiles of the kernel of weight gradients. Pixels are dealt out to chunks with
+ * sums of their own, which are added up in the end; blocks and chunks depend on the shape alone, and a unit sums whole
+ * elements of a chunk in their order: the same bits for every number of threads. */
 #include "internal.h"
 
 enum {
@@ -40,7 +40,7 @@ struct pointwise {
   int64_t pixels;                 /* of an image's outputs */
   int64_t images, part;           /* of a block: some images, or one and so many of its pixels */
   int64_t blocks, chunks, splits; /* splits: parts of the bands, units of a chunk and group */
-  int copied;                     /* channels first: rows are copied, tile by tile */
+  int copied;                     /* channels first: rows are copied, or gathered, tile by tile */
   int in_place;                   /* the first chunk's sums are gw */
   char *sums, *more;              /* of the first chunk, and of the others */
   int64_t group, pitch;           /* of sums, in elements: from one group, and row, to the next */
@@ -101,23 +101,22 @@ static int64_t rows_of_slice(const struct pointwise *d, int64_t row, int64_t end
   return fcv_min(end - row, axis[1].count - y);
 }
 
-/* Strided pixels of some channels of an image, side by side: [channel][pixel]. Parts are whole rows of outputs. */
-static void gather(const struct pointwise *d, const char *x, int64_t channels, const struct block *block, char *stage) {
+/* Strided pixels of a plane that a part of an image meets, side by side. Parts are whole rows of outputs. */
+static void gather(const struct pointwise *d, const char *x, const struct block *block, char *to) {
   const struct fcv_axis *axis = d->walk->axis;
   const int64_t size = d->kernels->size, row = axis[2].count, end = (block->first + block->count) / row;
-  for (int64_t channel = 0; channel < channels; channel++)
-    for (int64_t r = block->first / row, rows, met; r < end; r += rows) {
-      rows = rows_of_slice(d, r, end, &met);
-      d->kernels->pad_rows(&(struct fcv_pad_rows){
-          .rows = rows,
-          .count = row,
-          .step = axis[2].in_step,
-          .x = x + (channel * d->columns.channel + met) * size,
-          .x_pitch = axis[1].in_step * axis[2].in,
-          .y = stage + (channel * block->count + r * row - block->first) * size,
-          .y_pitch = row,
-      });
-    }
+  for (int64_t r = block->first / row, rows, met; r < end; r += rows, to += rows * row * size) {
+    rows = rows_of_slice(d, r, end, &met);
+    d->kernels->pad_rows(&(struct fcv_pad_rows){
+        .rows = rows,
+        .count = row,
+        .step = axis[2].in_step,
+        .x = x + met * size,
+        .x_pitch = axis[1].in_step * axis[2].in,
+        .y = to,
+        .y_pitch = row,
+    });
+  }
 }
 
 /* Channels last: pixels of a block, from one on, that lie evenly in a matrix, and the element of the first. */
@@ -155,7 +154,8 @@ static void transpose_panel(const struct pointwise *d, const struct block *block
     const char *from = columns->data + ((block->image + i) * columns->image + j0 * columns->channel) * k->size;
     int64_t pitch = columns->channel;
     if (columns->strided) {
-      gather(d, from, valid, block, memory->stage);
+      for (int64_t j = 0; j < valid; j++)
+        gather(d, from + j * pitch * k->size, block, memory->stage + j * block->count * k->size);
       from = memory->stage;
       pitch = block->count;
     } else {
@@ -191,10 +191,12 @@ static void find_rows(const struct pointwise *d, int64_t group, int64_t r0, int6
   for (int64_t i = 0; i < block->images; i++)
     for (int r = 0; r < k->mr; r++) {
       const int64_t used = fcv_min(r, m - 1), row = group * d->rows.channels + r0 + used;
-      const int64_t at = (block->image + i) * d->rows.image + row * d->rows.channel + block->first;
-      const char *from = d->rows.data + at * k->size;
+      const char *plane = d->rows.data + ((block->image + i) * d->rows.image + row * d->rows.channel) * k->size;
+      const char *from = plane + block->first * k->size;
       char *copy = memory->band + used * band_pitch(d) + i * bytes;
-      if (d->copied && r < m)
+      if (d->rows.strided && r < m)
+        gather(d, plane, block, copy);
+      else if (d->copied && r < m)
         memcpy(copy, from, (size_t)bytes);
       memory->a[i * k->mr + r] = d->copied ? copy : from;
     }
@@ -234,19 +236,24 @@ struct region {
   int64_t rows, lines, pitch;
 };
 
+/* Elements of a plane, roughly, that meet some of an image's outputs. */
+static int64_t part_of(const struct pointwise *d, const struct side *side, int64_t outputs) {
+  return outputs * side->channel / d->pixels;
+}
+
 static struct region find_region(const struct pointwise *d, const struct side *side, const struct block *block,
                                  int64_t channels) {
   const int64_t size = d->kernels->size;
   if (d->last)
     return (struct region){block->images * block->count, fcv_ceil_div(channels * size, 64), run_step(d, side) * size};
-  if (block->images == 1 && !side->strided)
-    return (struct region){channels, fcv_ceil_div(block->count * size, 64), side->channel * size};
+  if (block->images == 1)
+    return (struct region){channels, fcv_ceil_div(part_of(d, side, block->count) * size, 64), side->channel * size};
   return (struct region){block->images, fcv_ceil_div(channels * side->channel * size, 64), side->image * size};
 }
 
 static const char *find_row(const struct pointwise *d, const struct side *side, const struct block *block,
                             int64_t channel, int64_t row, const struct region *region) {
-  int64_t element = block->image * side->image + (side->strided ? 0 : block->first);
+  int64_t element = block->image * side->image + part_of(d, side, block->first);
   if (d->last)
     find_run(d, side, block, row, &element);
   return side->data + (element + channel * side->channel) * d->kernels->size + (d->last ? 0 : row * region->pitch);
@@ -425,10 +432,10 @@ static void choose_sides(struct pointwise *d, const struct fcv_conv *conv, const
   const int64_t turns_x = outputs * kc + weights_last * kc * nc, turns_gy = outputs * nc + !weights_last * kc * nc;
   /* Channels last, fewer columns are larger blocks, but sums of one block are best left in gw. */
   const int narrow = outputs > BLOCK_PIXELS ? kc < nc : !weights_last;
-  const int along_x = d->last ? narrow : images.strided || turns_x <= turns_gy; /* columns */
+  const int along_x = d->last ? narrow : turns_x <= turns_gy; /* columns */
   d->rows = along_x ? gradients : images;
   d->columns = along_x ? images : gradients;
-  d->copied = !d->last && d->rows.channel * d->kernels->size % CONFLICT == 0;
+  d->copied = !d->last && (d->rows.strided || d->rows.channel * d->kernels->size % CONFLICT == 0);
   d->in_place = along_x != weights_last;
   d->pitch = along_x ? kc : d->in_place ? groups * nc : nc;
   d->group = d->in_place && weights_last ? nc : kc * nc;
