@@ -2,11 +2,11 @@
  * of two matrices over pixels, in the blocks of Goto and van de Geijn (2008): of some pixels one matrix is packed to
  * panels that stay in L2, [pixel][channel], the other is taken a band of channels at a time and meets them all.
  *
- * Channels first, matrices lie along pixels: igemm reads the band where it lies, as rows of its tile (or gathered, where
- * a stride parts its pixels), so that only the panels are transposed; the matrix of fewer channels makes them. Channels
- * last, a band is packed as well, to the tiles of the kernel of weight gradients. Pixels are dealt out to chunks with
- * sums of their own, which are added up in the end; blocks and chunks depend on the shape alone, and a unit sums whole
- * elements of a chunk in their order: the same bits for every number of threads. */
+ * Channels first, matrices lie along pixels: igemm reads the band where it lies, as rows of its tile (or gathered,
+ * where a stride parts its pixels), so that only the panels are transposed; the matrix of fewer channels makes them.
+ * Channels last, a band is packed as well, to the tiles of the kernel of weight gradients. Pixels are dealt out to
+ * chunks with sums of their own, which are added up in the end; blocks and chunks depend on the shape alone, and a unit
+ * sums whole elements of a chunk in their order: the same bits for every number of threads. */
 #include "internal.h"
 
 enum {
