@@ -69,8 +69,16 @@ static void pack_tap(const struct pack *p, const char *w, int64_t k0, int64_t k1
                      char *to) {
   const int64_t size = p->kernels->size, k_step = p->view->k, j_step = p->view->j;
   const int64_t offset = 0;
-  if (j_step == 1)
-    for (int64_t k = k0; k < k1; k++) memcpy(to + k * width * size, w + k * k_step * size, (size_t)(valid * size));
+  if (j_step == 1 && k1 > k0)
+    p->kernels->pad_rows(&(struct fcv_pad_rows){
+        .rows = k1 - k0,
+        .count = valid,
+        .step = 1,
+        .x = w + k0 * k_step * size,
+        .y = to + k0 * width * size,
+        .x_pitch = k_step,
+        .y_pitch = width,
+    });
   else if (k_step != 1)
     scatter(p, w, k0, k1, valid, width, 1, &offset, to);
   else
@@ -137,9 +145,7 @@ void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *wa
   const int64_t channels = fcv_min(walk->nc, last * full) - first * full;
   const char *from = (const char *)w + (fcv_tap_offset(walk, view, tap) + k0 * view->k + first * full * view->j) * size;
   const int64_t whole = view->j == 1 ? channels / full : 0; /* panels whose rows are copied side by side */
-  for (int64_t k = 0; k < rows && whole > 0; k++)
-    for (int64_t panel = 0; panel < whole; panel++)
-      memcpy(to + (panel * rows + k) * full * size, from + (k * view->k + panel * full) * size, (size_t)(full * size));
+  kernels->cut_panels(whole, rows, from, view->k, to);
   for (int64_t panel = whole; panel < last - first; panel++) {
     const int64_t width = fcv_panel_width(&p.panels, first + panel), valid = fcv_min(width, channels - panel * full);
     char *rest = to + panel * rows * full * size;

@@ -79,13 +79,15 @@ INLINE void tile_prefetch(const struct fcv_igemm_tile *tile, const int rows, con
 }
 
 /* rows x nv vectors stay in registers: 14 x 2 accumulators of the 32 registers of AVX-512, 6 x 2 of AVX2's 16. Constant
- * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand. */
+ * bounds everywhere, so that the compiler keeps acc in registers and a[i][k] becomes a memory operand; where weights
+ * are packed their pitch is constant too, which is 3% faster. */
 #define igemm_body NAME(igemm_body)
-INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv) {
+INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const int nv, const int packed) {
   const void *const *a = tile->a;
   const char *ahead = tile->ahead.from;
   const real *w = tile->w;
   const int64_t kc = tile->kc, a_bytes = tile->a_bytes, ahead_rows = tile->ahead.rows;
+  const int64_t w_pitch = packed ? nv * VL : tile->w_pitch;
   vec acc[MR][NV];
   if (tile->ahead.from && !tile->past_caches)
     tile_prefetch(tile, rows, nv);
@@ -97,7 +99,7 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
     for (int64_t k = 0; k < kc;) {
       for (int64_t row = 0; row < ahead_rows; row++, ahead += tile->ahead.pitch)
         for (int64_t line = 0; line < tile->ahead.lines; line++) __builtin_prefetch(ahead + 64 * line, 0, 2);
-      for (const int64_t end = kc - k < FCV_TURN ? kc : k + FCV_TURN; k < end; k++, w += nv * VL) {
+      for (const int64_t end = kc - k < FCV_TURN ? kc : k + FCV_TURN; k < end; k++, w += w_pitch) {
         vec b[NV];
         UNROLL(4)
         for (int v = 0; v < nv; v++) b[v] = load(w + v * VL);
@@ -115,35 +117,42 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, const int rows, const 
 
 /* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one
  * at most, since each number of them is a body of its own to compile. */
-#define ROWS(r, nv)                                                                                                    \
+#define ROWS(r, nv, packed)                                                                                            \
   case r:                                                                                                              \
-    igemm_body(tile, r, nv);                                                                                           \
+    igemm_body(tile, r, nv, packed);                                                                                   \
     break;
-#define PAIR(r, nv)                                                                                                    \
+#define PAIR(r, nv, packed)                                                                                            \
   case r - 1:                                                                                                          \
-    ROWS(r, nv)
+    ROWS(r, nv, packed)
 #if MR == 4
-#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv)
+#define EACH_ROWS(nv, packed) ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed)
 #elif MR == 5
-#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv)
+#define EACH_ROWS(nv, packed) ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed) ROWS(4, nv, packed)
 #elif MR == 6
-#define EACH_ROWS(nv) ROWS(1, nv) ROWS(2, nv) ROWS(3, nv) ROWS(4, nv) ROWS(5, nv)
+#define EACH_ROWS(nv, packed)                                                                                          \
+  ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed) ROWS(4, nv, packed) ROWS(5, nv, packed)
 #elif MR == 14
-#define EACH_ROWS(nv) PAIR(2, nv) PAIR(4, nv) PAIR(6, nv) PAIR(8, nv) PAIR(10, nv) PAIR(12, nv)
+#define EACH_ROWS(nv, packed)                                                                                          \
+  PAIR(2, nv, packed)                                                                                                  \
+  PAIR(4, nv, packed) PAIR(6, nv, packed) PAIR(8, nv, packed) PAIR(10, nv, packed) PAIR(12, nv, packed)
 #endif
-#define IGEMM(nv)                                                                                                      \
-  static void NAME(igemm_##nv)(const struct fcv_igemm_tile *tile) {                                                    \
+#define IGEMM(name, nv, packed)                                                                                        \
+  static void NAME(name)(const struct fcv_igemm_tile *tile) {                                                          \
     switch (tile->m) {                                                                                                 \
-      EACH_ROWS(nv)                                                                                                    \
+      EACH_ROWS(nv, packed)                                                                                            \
     default:                                                                                                           \
-      igemm_body(tile, MR, nv);                                                                                        \
+      igemm_body(tile, MR, nv, packed);                                                                                \
     }                                                                                                                  \
   }
-IGEMM(1)
-IGEMM(2)
+IGEMM(igemm_1, 1, 1)
+IGEMM(igemm_2, 2, 1)
+IGEMM(igemm_rows_1, 1, 0)
+IGEMM(igemm_rows_2, 2, 0)
 #if NV == 4
-IGEMM(3)
-IGEMM(4)
+IGEMM(igemm_3, 3, 1)
+IGEMM(igemm_4, 4, 1)
+IGEMM(igemm_rows_3, 3, 0)
+IGEMM(igemm_rows_4, 4, 0)
 #endif
 #undef IGEMM
 #undef EACH_ROWS

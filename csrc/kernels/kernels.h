@@ -32,12 +32,15 @@ struct fcv_ahead {
  *        ...                       t=1 k=0 | ...            |           ...
  *
  * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in
- * order, starting from the bias, or from c. Rows past m cost nothing, but for one with the many of AVX-512. */
+ * order, starting from the bias, or from c. Rows past m cost nothing, but for one with the many of AVX-512.
+ *
+ * igemm_rows: w is not packed, its rows lie w_pitch apart, and nr elements of each must be readable. */
 struct fcv_igemm_tile {
   int64_t taps, kc;
   const void *const *a; /* [taps][mr] */
   int64_t a_bytes;      /* added to every pointer of a: the group's first channel */
   const void *w;        /* [taps][kc][nr] */
+  int64_t w_pitch;      /* from row to row of w. igemm_rows only */
   void *const *c;       /* [m] */
   int64_t c_bytes;      /* added to every pointer of c: the panel's first channel */
   int m, n;
@@ -51,6 +54,7 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+
 /* Direct convolution to at most a vector of channels: one tile of m pixels that are neighbours in a row of outputs, and
  * of x, pixels of kc channels.
  *
@@ -232,6 +236,11 @@ typedef void fcv_depthwise_sums_fn(const struct fcv_depthwise_sums *sums);
 /* dst[c * dst_pitch + r] = src[r * src_pitch + c] for r < rows, c < columns. */
 typedef void fcv_transpose_fn(int64_t rows, int64_t columns, const void *src, int64_t src_pitch, void *dst,
                               int64_t dst_pitch);
+
+/* Rows of some panels beside each other to one panel after the other, whole panels of nr = nv * VL:
+ *
+ *     to[(p * rows + r) * nr + j] = from[r * pitch + p * nr + j]      p < panels, r < rows, j < nr */
+typedef void fcv_cut_panels_fn(int64_t panels, int64_t rows, const void *from, int64_t pitch, void *to);
 
 /* Patches of neighbouring pixels of channels-first images: a row of them for each channel and tap. The pixels of a run,
  * at most VL, are neighbours in memory.
@@ -561,11 +570,11 @@ typedef double fcv_peak_fn(int64_t rounds);
 
 struct fcv_kernels {
   const char *isa, *dtype;
-  int64_t size;                    /* bytes of an element */
-  int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
-  int da, db, ra, rb;              /* dots tile; run_dots takes another too */
-  fcv_igemm_fn *igemm[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
-  int narrow_pixels;               /* of a tile of narrow, even */
+  int64_t size;       /* bytes of an element */
+  int vl, mr, nv, mi; /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
+  int da, db, ra, rb; /* dots tile; run_dots takes another too */
+  fcv_igemm_fn *igemm[FCV_MAX_NV], *igemm_rows[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
+  int narrow_pixels;                                        /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_planes_fn *depthwise_planes;
@@ -579,6 +588,7 @@ struct fcv_kernels {
   fcv_winograd_fn *winograd_input[2], *winograd_output[2], *winograd_weight[2], *winograd_grad_output[2],
       *winograd_grad_weight[2]; /* for m = 2 and 4 */
   fcv_transpose_fn *transpose;
+  fcv_cut_panels_fn *cut_panels;
   fcv_patches_fn *patches;
   fcv_runs_fn *runs;
   fcv_run_dots_fn *run_dots;

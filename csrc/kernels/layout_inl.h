@@ -86,6 +86,18 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
   }
 }
 
+static void NAME(cut_panels)(int64_t panels, int64_t rows, const void *from, int64_t pitch, void *to) {
+  const real *x = from;
+  real *y = to;
+  for (int64_t r = 0; r < rows; r++, x += pitch, y += NV * VL)
+    for (int64_t p = 0; p < panels; p++) {
+      const real *a = x + p * NV * VL;
+      real *b = y + p * rows * NV * VL;
+      UNROLL(4)
+      for (int v = 0; v < NV; v++) store(b + v * VL, load(a + v * VL));
+    }
+}
+
 /* count > 0: a number of runs that is known, whose places stay in registers. ahead: elements from here to what the next
  * panels read of this row, to be fetched; with one tap each row is read a line at a time, and no hardware follows.
  * Where the runs are many, the same of a later row is. */

@@ -52,6 +52,9 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(1, 5, 6, 1, 9, 40, 1, 3, 2, 1, 1, 1, 3, 1, 2, 0),    /* unread rows, */
     FLAT(1, 6, 5, 1, 9, 40, 3, 1, 1, 2, 1, 1, 1, 1, 2, 0),    /* and columns */
     FLAT(9, 130, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a linear layer */
+    FLAT(3, 130, 80, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* weights where they lie, panels of several widths, */
+    FLAT(1, 70, 71, 1, 2, 3, 3, 2, 1, 1, 1, 1, 1, 0, 1, 1),   /* and a panel that is packed, taps apart */
+    FLAT(1, 12, 48, 1, 5, 5, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),   /* all taps at once */
     FLAT(1, 600, 40, 1, 3, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a long reduction */
     FLAT(1, 520, 3, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* a longer one over taps */
     FLAT(1, 8, 9, 1, 1, 90, 1, 5, 1, 1, 1, 1, 0, 2, 0, 2),    /* one long row */
