@@ -179,12 +179,36 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   return grad_input(conv, &s, gy, w, bias, gx);
 }
 
+static fcv_status sum_runs(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
+                           void *gw) {
+  return fcv_conv_wgrad_runs(c, walk, x, gy, gw, NULL, NULL);
+}
+
+static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x,
+                                        const void *gy, void *gw) = {
+    [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_winograd_wgrad,
+    [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
+    [FCV_WGRAD_BY_RUNS] = sum_runs,
+    [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,
+    [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,
+    [FCV_WGRAD_BY_INTERLEAVED] = fcv_conv_wgrad_interleaved,
+    [FCV_WGRAD_BY_DIRECT] = fcv_conv_wgrad,
+};
+
 static fcv_status grad_weight(const struct fcv_conv *conv, const struct settled *s, const void *x, const void *gy,
                               void *gw) {
-  const int m = fcv_winograd_size(&s->conv);
+  const struct fcv_conv *c = &s->conv;
+  const struct fcv_geometry *g = &c->geometry;
   if (s->turned)
-    return fcv_conv_turned(conv, &s->conv, s->pass, &(struct fcv_arrays){.x = x, .y = gy, .result = gw});
-  return m ? fcv_conv_winograd_wgrad(&s->conv, m, x, gy, gw) : fcv_conv_wgrad(&s->conv, x, gy, gw);
+    return fcv_conv_turned(conv, c, s->pass, &(struct fcv_arrays){.x = x, .y = gy, .result = gw});
+  if (fcv_weights(g) == 0)
+    return FCV_OK;
+  if (g->n * fcv_product(g->out) == 0) { /* sums of nothing */
+    if (!c->workspace)
+      memset(gw, 0, (size_t)(fcv_weights(g) * fcv_kernels(c->dtype)->size));
+    return FCV_OK;
+  }
+  return wgrad_ways[fcv_wgrad_way(c, &s->walk)](c, &s->walk, x, gy, gw);
 }
 
 fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
@@ -195,7 +219,7 @@ fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, cons
 
 /* Whether conv_wgrad_runs.c computes the weight gradient. */
 static int sums_runs(const struct settled *s) {
-  return !s->turned && fcv_use_wgrad_planes(&s->conv) && fcv_fills_runs(fcv_kernels(s->conv.dtype), &s->walk);
+  return !s->turned && fcv_weights(&s->conv.geometry) > 0 && fcv_wgrad_way(&s->conv, &s->walk) == FCV_WGRAD_BY_RUNS;
 }
 
 static fcv_status grad_weight_bias(const struct fcv_conv *conv, const struct settled *s, const void *x, const void *gy,

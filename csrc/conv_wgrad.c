@@ -463,33 +463,16 @@ static int plan(struct wgrad *d, int64_t outputs) {
   return fcv_threads_for((double)outputs * (double)(d->taps * panels * d->rows * tile));
 }
 
-fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw) {
+fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
+                          void *gw) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct fcv_walk walk;
-  fcv_walk_forward(&conv->geometry, &walk);
-  if (walk.kc == 0 || walk.nc == 0)
-    return FCV_OK;
-  if (fcv_small_groups(conv))
-    return fcv_conv_wgrad_depthwise(conv, x, gy, gw);
-  const int64_t outputs = walk.n * fcv_product(conv->geometry.out), weights = weights_bytes(k, &walk);
-  if (outputs == 0) {
-    if (!conv->workspace)
-      memset(gw, 0, (size_t)weights);
-    return FCV_OK;
-  }
-  if (fcv_use_wgrad_planes(conv))
-    return fcv_conv_wgrad_planes(conv, &walk, x, gy, gw);
-  if (fcv_use_wgrad_pointwise(conv))
-    return fcv_conv_wgrad_pointwise(conv, &walk, x, gy, gw);
-  if (fcv_use_interleaved(conv, &walk))
-    return fcv_conv_wgrad_interleaved(conv, &walk, x, gy, gw);
-
-  struct wgrad d = {.conv = conv, .kernels = k, .walk = &walk, .x = x, .gy = gy};
+  const int64_t outputs = walk->n * fcv_product(conv->geometry.out), weights = weights_bytes(k, walk);
+  struct wgrad d = {.conv = conv, .kernels = k, .walk = walk, .x = x, .gy = gy};
   const int threads = plan(&d, outputs);
   d.apart = threads > 1 && (d.chunks >= 2 * threads || d.chunks == threads);
   const int of_team = d.apart ? 1 : threads, teams = d.apart ? threads : 1;
   const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.transposes;
-  const int64_t zeros = fcv_max(walk.groups * walk.kc, d.m) * k->size + fcv_max(k->mi, k->vl) * k->size;
+  const int64_t zeros = fcv_max(walk->groups * walk->kc, d.m) * k->size + fcv_max(k->mi, k->vl) * k->size;
   d.team_bytes = lay_out(&d, of_team, NULL);
   int64_t bytes = 0;
   const int64_t last_at = fcv_reserve(&bytes, in_place ? 0 : weights);
@@ -505,7 +488,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
   d.zero = memory + zero_at;
   d.team_memory = memory + teams_at;
   memset(memory + zero_at, 0, (size_t)zeros);
-  d.source = fcv_source_in_place(&walk, x, d.zero, k->size);
+  d.source = fcv_source_in_place(walk, x, d.zero, k->size);
 
   if (d.apart) {
     fcv_parallel_for(d.chunks, threads, sum_apart, &d);
@@ -514,7 +497,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void
     sum_together(&d, threads);
   }
   if (!in_place)
-    weights_to_first(k, &walk, d.gw, gw, threads);
+    weights_to_first(k, walk, d.gw, gw, threads);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -171,8 +171,6 @@ int fcv_use_wgrad_planes(const struct fcv_conv *conv) {
 fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                  const void *gy, void *gw) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  if (fcv_fills_runs(k, walk))
-    return fcv_conv_wgrad_runs(conv, walk, x, gy, gw, NULL, NULL);
   struct sums d = {.kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .gy = gy, .gw = gw};
   struct fcv_patcher *patcher = &d.patcher;
   fcv_weight_view(conv, 0, &d.view);

@@ -291,6 +291,10 @@ static void find_offsets(const struct sums *d, int64_t offsets, int64_t *offset)
   for (int64_t t = d->terms; t < offsets; t++) offset[t] = offset[d->terms - 1];
 }
 
+int fcv_use_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  return fcv_use_wgrad_planes(conv) && fcv_fills_runs(fcv_kernels(conv->dtype), walk);
+}
+
 int fcv_wgrad_runs_by_images(const struct fcv_kernels *k, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis;
   return walk->groups == 1 && axis[0].count == 1 && axis[1].count * axis[2].count * k->size <= BOX_BYTES &&

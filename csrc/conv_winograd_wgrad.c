@@ -299,26 +299,19 @@ static void cut_tiles(struct wgrad *d) {
   d->most = fcv_min(fcv_tiles(&d->w, &box).all, fcv_max(BLOCK_BYTES / (d->w.points * channels * k->size), LEAST_TILES));
 }
 
-fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw) {
-  struct fcv_walk walk;
-  fcv_walk_forward(&conv->geometry, &walk);
-  if (walk.kc == 0 || walk.nc == 0)
-    return FCV_OK;
-  struct wgrad d = {.w = fcv_winograd(conv, &walk, m), .x = x, .gy = gy, .gw = gw};
+fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                   const void *gy, void *gw) {
+  const int m = fcv_winograd_size(conv);
+  struct wgrad d = {.w = fcv_winograd(conv, walk, m), .x = x, .gy = gy, .gw = gw};
   const struct fcv_kernels *k = d.w.kernels;
   fcv_walk_grad_output(&conv->geometry, &d.gy_walk);
-  const int64_t outputs = walk.n * walk.axis[1].count * walk.axis[2].count, weights = walk.kc * walk.nc * k->size;
-  if (outputs == 0) {
-    if (!conv->workspace)
-      memset(gw, 0, (size_t)(9 * weights));
-    return FCV_OK;
-  }
-  const int threads = fcv_threads_for((double)outputs * (double)(walk.kc * walk.nc) * d.w.points / (m * m));
+  const int64_t outputs = walk->n * walk->axis[1].count * walk->axis[2].count;
+  const int threads = fcv_threads_for((double)outputs * (double)(walk->kc * walk->nc) * d.w.points / (m * m));
   cut_tiles(&d);
   cut_channels(&d, (int)fcv_ceil_div(threads, d.chunks));
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
-  const int64_t pixel = fcv_max(walk.kc, walk.nc) * k->size;
+  const int64_t pixel = fcv_max(walk->kc, walk->nc) * k->size;
   int64_t bytes = 0;
   const int64_t sums_at = fcv_reserve(&bytes, d.chunks > 1 ? d.chunks * count_parts(&d) * d.sums_bytes : 0);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
@@ -330,7 +323,7 @@ fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const voi
   d.sums = memory + sums_at;
   d.thread_memory = memory + threads_at;
   memset(memory + zero_at, 0, (size_t)pixel);
-  d.source = fcv_source_in_place(&walk, x, memory + zero_at, k->size);
+  d.source = fcv_source_in_place(walk, x, memory + zero_at, k->size);
   d.gy_source = fcv_source_in_place(&d.gy_walk, gy, memory + zero_at, k->size);
   fcv_parallel_for(d.chunks * count_parts(&d), threads, sum_unit, &d);
   if (d.chunks > 1)

@@ -311,30 +311,28 @@ static void count_narrow(const struct shape *s, struct work *work) {
   work->of[STORES] = s->outputs;
 }
 
+/* How the work of a way is counted, and which prices it has. */
+static const enum method methods[] = {
+    [FCV_BY_WINOGRAD] = WINOGRAD, [FCV_BY_TOEPLITZ] = TOEPLITZ,       [FCV_BY_MATRIX] = DIRECT,
+    [FCV_BY_DEPTHWISE] = DIRECT,  [FCV_BY_INTERLEAVED] = INTERLEAVED, [FCV_BY_NARROW] = NARROW_ROWS,
+    [FCV_BY_PLANES] = PLANES,     [FCV_BY_DIRECT] = DIRECT,
+};
+
+static const enum method wgrad_methods[] = {
+    [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD, [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT,
+    [FCV_WGRAD_BY_RUNS] = SUM_PLANES,       [FCV_WGRAD_BY_PLANES] = SUM_PLANES,
+    [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT,  [FCV_WGRAD_BY_INTERLEAVED] = SUM_INTERLEAVED,
+    [FCV_WGRAD_BY_DIRECT] = SUM_DIRECT,
+};
+
 static enum method method_of(const struct shape *s) {
   const struct fcv_conv *conv = s->conv;
-  const int gradient = s->pass == FCV_GRAD_WEIGHT;
-  if (gradient && fcv_use_wgrad_planes(conv))
-    return SUM_PLANES;
-  if (conv->algorithm == FCV_IM2COL)
-    return gradient                      ? SUM_IM2COL
-           : s->pass == FCV_FORWARD      ? IM2COL
-           : fcv_use_col2im_planes(conv) ? COL2IM_PLANES
-                                         : COL2IM;
-  switch (fcv_way(conv, s->walk, &s->view)) {
-  case FCV_BY_WINOGRAD:
-    return gradient ? SUM_WINOGRAD : WINOGRAD;
-  case FCV_BY_TOEPLITZ:
-    return TOEPLITZ;
-  case FCV_BY_INTERLEAVED:
-    return gradient ? SUM_INTERLEAVED : INTERLEAVED;
-  case FCV_BY_NARROW:
-    return gradient ? SUM_DIRECT : NARROW_ROWS;
-  case FCV_BY_PLANES:
-    return gradient ? SUM_DIRECT : PLANES;
-  default:
-    return gradient ? SUM_DIRECT : DIRECT;
-  }
+  const int by_im2col = conv->algorithm == FCV_IM2COL;
+  if (s->pass == FCV_GRAD_WEIGHT)
+    return by_im2col ? SUM_IM2COL : wgrad_methods[fcv_wgrad_way(conv, s->walk)];
+  if (!by_im2col)
+    return methods[fcv_way(conv, s->walk, &s->view)];
+  return s->pass == FCV_FORWARD ? IM2COL : fcv_use_col2im_planes(conv) ? COL2IM_PLANES : COL2IM;
 }
 
 static void (*const count[METHODS])(const struct shape *s, struct work *work) = {

@@ -411,6 +411,17 @@ enum fcv_way {
   FCV_BY_DIRECT, /* im2col too */
 };
 enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
+/* The same for the weight gradient, whose walk is that of the forward pass. */
+enum fcv_wgrad_way {
+  FCV_WGRAD_BY_WINOGRAD,
+  FCV_WGRAD_BY_DEPTHWISE,
+  FCV_WGRAD_BY_RUNS,
+  FCV_WGRAD_BY_PLANES,
+  FCV_WGRAD_BY_POINTWISE,
+  FCV_WGRAD_BY_INTERLEAVED,
+  FCV_WGRAD_BY_DIRECT, /* im2col too */
+};
+enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_walk *walk);
 /* conv_turned.c: a pass on turned arrays, and its result back. last: the convolution of them, as fcv_turned says. */
 struct fcv_arrays {
   const void *x, *y, *w, *bias; /* of the images' and of the outputs' size, weights and bias, as far as it reads them */
@@ -478,7 +489,8 @@ void fcv_interleaved_stage(const struct fcv_interleaved *set, const void *x, con
 fcv_status fcv_conv_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk,
                                 const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
                                 void *y);
-/* conv_wgrad_interleaved.c: the weight gradient where it applies to the forward pass. */
+/* conv_wgrad_interleaved.c: the weight gradient where it applies to the forward pass. Here and below the ways of weight
+ * gradients have the walk of the forward pass, of one output and one weight at least. */
 fcv_status fcv_conv_wgrad_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                       const void *gy, void *gw);
 /* conv_toeplitz.c */
@@ -502,11 +514,13 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
 int64_t fcv_winograd_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk, int m);
 fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk *walk,
                              const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed);
-fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, int m, const void *x, const void *gy, void *gw);
+fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                   const void *gy, void *gw);
 /* conv_wgrad.c */
 /* Whether the sums are transposed tile by tile, as gw is [co][k][tap] and x and gy stay at hand meanwhile. */
 int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *walk);
-fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
+                          void *gw);
 /* Adds sums of some chunks, [chunk][element], to others, in order. */
 void fcv_add_sums(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
                   int threads);
@@ -526,10 +540,12 @@ struct fcv_after {
   int64_t images;
   const void *context;
 };
+int fcv_use_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int fcv_wgrad_runs_by_images(const struct fcv_kernels *k, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
                                void *gw, void *gb, const struct fcv_after *after);
 /* conv_wgrad_depthwise.c */
-fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const void *x, const void *gy, void *gw);
+fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                    const void *gy, void *gw);
 
 #endif
