@@ -212,10 +212,9 @@ static void run_piece(const struct direct *d, const struct piece *piece, int64_t
     job.tile.a_bytes += piece->begin * size;
     job.tile.w = p < packed ? d->w + (offset + p * d->panels.width) * size
                             : memory->panel + (p - packed) * channels * d->panels.width * size;
-    if (p < packed) {
+    if (p < packed)
       job.kernel = d->kernels->igemm_rows[job.width / d->kernels->vl - 1];
-    }
-    job.tile.accumulate = !begins;
+    job.tile.into = begins ? FCV_REPLACE : FCV_CONTINUE;
     job.tile.bias = begins ? job.tile.bias : NULL;
     job.tile.activation = ends ? job.tile.activation : FCV_LINEAR;
     char *rows = memory->tile + (p - first) * pixels * d->panels.width * size;

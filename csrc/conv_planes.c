@@ -107,7 +107,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       .a = a,
       .activation = ends && fused ? (int)d->conv->activation : FCV_LINEAR,
       .slope = d->conv->slope,
-      .accumulate = channel > 0,
+      .into = channel > 0 ? FCV_CONTINUE : FCV_REPLACE,
   };
   for (int t = 0; t < k->mr; t++) own[t] = memory + t * d->width * size;
   for (int64_t t = 0; t < tiles; t++) {
@@ -126,7 +126,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       tile.n = (int)panel[p].count;
       tile.c = in_place ? c : own;
       tile.c_bytes = in_place ? panel[p].out[0] * size : 0;
-      if (!in_place && tile.accumulate)
+      if (!in_place && channel > 0)
         move_tile(d, &panel[p], j0, tile.m, 0, memory);
       k->igemm[fcv_ceil_div(panel[p].count, k->vl) - 1](&tile);
       for (int i = 0; ends && !fused && i < tile.m; i++) {

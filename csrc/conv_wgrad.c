@@ -182,7 +182,7 @@ static void sum_block(const struct wgrad *d, const struct part *part, int64_t pa
         .gw_pitch = gw_pitch,
         .m = (int)(end - m),
         .n = (int)(d->transposes ? p.width : p.n),
-        .accumulate = d->summed || block > 0,
+        .into = d->summed || block > 0 ? FCV_ADD : FCV_REPLACE,
     };
     fetch(d, call++, calls * (part->panel1 - part->panel0) * (part->row1 - part->row0), &tile);
     k->wgrad[p.width / k->vl - 1](&tile);

@@ -64,7 +64,7 @@ static int64_t lay_out(const struct sums *d, char *base, struct unit_memory *mem
 struct piece {
   int64_t count, images;
   int64_t first; /* the first pixel's element in gy, channel 0 */
-  int accumulate;
+  enum fcv_into into;
 };
 
 /* The patches of a piece, [term][pitch]. */
@@ -88,8 +88,7 @@ static void multiply(const struct sums *d, int64_t first, int64_t last, int64_t 
   const int64_t size = k->size, image = d->patcher.walk.groups * d->patcher.walk.nc * d->plane;
   const int64_t tiles = fcv_ceil_div(terms, k->db), span = piece->count / piece->images;
   const void *a[16], *b[8];
-  struct fcv_dots_tile tile = {
-      .count = piece->count, .a = a, .b = b, .c_pitch = d->view.j, .accumulate = piece->accumulate};
+  struct fcv_dots_tile tile = {.count = piece->count, .a = a, .b = b, .c_pitch = d->view.j, .into = piece->into};
   for (int64_t j = first; j < last; j += tile.m) {
     tile.m = (int)fcv_min(last - j, k->da);
     for (int i = 0; i < k->da; i++) {
@@ -114,7 +113,7 @@ static void multiply(const struct sums *d, int64_t first, int64_t last, int64_t 
 }
 
 /* The pixels of a box, piece by piece. */
-static void add_box(const struct sums *d, int64_t first, int64_t last, int64_t channels, int accumulate,
+static void add_box(const struct sums *d, int64_t first, int64_t last, int64_t channels, enum fcv_into into,
                     const struct fcv_patch_view *view, const struct unit_memory *memory, char *gw) {
   const int64_t span = view->pixels / view->size[0], vl = d->kernels->vl;
   const int64_t images = fcv_max(1, d->row / span);
@@ -123,11 +122,11 @@ static void add_box(const struct sums *d, int64_t first, int64_t last, int64_t c
   struct fcv_patch_cursor cursor = fcv_patch_begin(view);
   for (int64_t n = 0; n < view->size[0]; n += images)
     for (int64_t q = 0; q < span; q += part) {
-      struct piece piece = {.images = fcv_min(images, view->size[0] - n), .accumulate = accumulate};
+      struct piece piece = {.images = fcv_min(images, view->size[0] - n), .into = into};
       piece.count = part < span ? fcv_min(part, span - q) : piece.images * span;
       copy_patches(d, view, channels, &cursor, memory, &piece);
       multiply(d, first, last, channels * d->patcher.taps, &piece, memory, gw);
-      accumulate = 1;
+      into = FCV_ADD;
     }
 }
 
@@ -147,7 +146,8 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
     struct fcv_patch_view view;
     fcv_patch_box(&d->patcher, box, &view);
     fcv_patch_read(&d->patcher, group * walk->kc + channel, channels, memory.stage, &view);
-    add_box(d, group * walk->nc + first, group * walk->nc + last, channels, box > begin, &view, &memory, gw);
+    add_box(d, group * walk->nc + first, group * walk->nc + last, channels, box > begin ? FCV_ADD : FCV_REPLACE, &view,
+            &memory, gw);
   }
 }
 

@@ -285,12 +285,12 @@ static struct fcv_ahead fetch(const struct pointwise *d, const struct next *next
 }
 
 /* Products of m rows with all panels. */
-static void multiply_first(const struct pointwise *d, int64_t m, const struct block *block, int adds,
+static void multiply_first(const struct pointwise *d, int64_t m, const struct block *block, enum fcv_into into,
                            const struct unit_memory *memory, const struct next *next, char *sums) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t turns = block->images * fcv_ceil_div(block->count, FCV_TURN);
   void *c[16];
-  struct fcv_igemm_tile tile = {.taps = block->images, .kc = block->count, .a = memory->a, .c = c, .adds = adds};
+  struct fcv_igemm_tile tile = {.taps = block->images, .kc = block->count, .a = memory->a, .c = c, .into = into};
   const char *w = memory->panels;
   tile.m = (int)m;
   for (int i = 0; i < tile.m; i++) c[i] = sums + i * d->pitch * k->size;
@@ -306,7 +306,7 @@ static void multiply_first(const struct pointwise *d, int64_t m, const struct bl
   }
 }
 
-static void multiply_last(const struct pointwise *d, int64_t m, const struct block *block, int adds,
+static void multiply_last(const struct pointwise *d, int64_t m, const struct block *block, enum fcv_into into,
                           const struct unit_memory *memory, const struct next *next, char *sums) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t pixels = block->images * block->count, tiles = fcv_ceil_div(m, k->mi);
@@ -325,7 +325,7 @@ static void multiply_last(const struct pointwise *d, int64_t m, const struct blo
           .gw_pitch = d->pitch,
           .m = (int)(m * (t + 1) / tiles - first),
           .n = (int)fcv_min(width, d->columns.channels - j0),
-          .accumulate = adds,
+          .into = into,
           .ahead = fetch(d, next, panel * tiles + t, d->panels.per_group * tiles, fcv_ceil_div(pixels, FCV_TURN)),
       });
     }
@@ -356,7 +356,7 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
       next.r0 = group * rows + first;
       next.m = after > band || b + 1 < end ? rows * (after + 1) / d->bands - first : 0;
       (d->last ? split_rows : find_rows)(d, group, r0, m, &block, &memory);
-      (d->last ? multiply_last : multiply_first)(d, m, &block, b > begin, &memory, &next,
+      (d->last ? multiply_last : multiply_first)(d, m, &block, b > begin ? FCV_ADD : FCV_REPLACE, &memory, &next,
                                                  sums + (group * d->group + r0 * d->pitch) * d->kernels->size);
     }
   }

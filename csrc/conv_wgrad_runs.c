@@ -130,7 +130,7 @@ static double sum_pixels(const struct sums *d, int64_t count, const char *gy) {
 
 /* Tiles first .. last - 1 of a group, for the pixels of a box. next: the one after it. */
 static void add_box(const struct sums *d, int64_t group, int64_t first, int64_t last, const struct box *box,
-                    const struct box *next, int accumulate, const struct unit_memory *memory) {
+                    const struct box *next, enum fcv_into into, const struct unit_memory *memory) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t image = d->walk.groups * d->walk.nc * d->plane, vector = k->vl * k->size;
   const char *end = d->gy + d->walk.n * image * k->size;
@@ -143,7 +143,7 @@ static void add_box(const struct sums *d, int64_t group, int64_t first, int64_t 
       .a_pitch = d->plane,
       .a_image = image,
       .b_image = d->image,
-      .accumulate = accumulate,
+      .into = into,
   };
   const char *x = d->bands == 1 && d->walk.groups == 1 ? d->x + next->image * d->x_image : NULL;
   const char *x_end = x ? x + next->images * d->x_image : NULL;
@@ -229,7 +229,7 @@ static void sum_unit(const void *context, int64_t unit, int thread) {
   int64_t done = box.image;
   for (int64_t index = begin; index < end; index++) {
     const struct box next = box_of(d, fcv_min(index + 1, boxes - 1));
-    add_box(d, group, first, last, &box, &next, index > begin, &memory);
+    add_box(d, group, first, last, &box, &next, index > begin ? FCV_ADD : FCV_REPLACE, &memory);
     const int64_t images = box.image + box.images - done;
     if (d->after && split == 0 && (index + 1 == end || images + box.images > together)) {
       d->after->body(d->after->context, done, images, thread);

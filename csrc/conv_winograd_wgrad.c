@@ -90,7 +90,7 @@ static void sum_point(const struct wgrad *d, const struct block *b, int64_t poin
       .b_pitch = b->m.pitch / k->size,
       .gw_pitch = columns,
       .n = (int)fcv_min(width, b->j1 - j0),
-      .accumulate = b->summed,
+      .into = b->summed ? FCV_ADD : FCV_REPLACE,
   };
   for (int64_t row = 0; row < rows; row++) {
     const int64_t first = kc * row / rows;

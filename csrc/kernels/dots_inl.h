@@ -90,7 +90,7 @@ INLINE void dots_body(const struct fcv_dots_tile *tile, const int rows) {
     real *c = (real *)tile->c + i * tile->c_pitch;
     for (int j = 0; j < tile->n; j++) {
       real *to = c + tile->column[j];
-      *to = tile->accumulate ? *to + value[i * DB + j] : value[i * DB + j];
+      *to = tile->into == FCV_ADD ? *to + value[i * DB + j] : value[i * DB + j];
     }
   }
 }

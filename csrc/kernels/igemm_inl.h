@@ -9,7 +9,7 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
     UNROLL(4)
     for (int v = 0; v < nv; v++) acc[i][v] = bias ? load(bias + v * VL) : (vec){0};
   }
-  if (!row_bias && !tile->accumulate)
+  if (!row_bias && tile->into != FCV_CONTINUE)
     return;
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
@@ -31,7 +31,7 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const
 INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {
   const real slope = (real)tile->slope;
   const int64_t m = tile->m, n = tile->n, c_bytes = tile->c_bytes; /* for all that the compiler sees c may lie there */
-  const int adds = tile->adds;
+  const int adds = tile->into == FCV_ADD;
   void *const *c = tile->c;
   if (tile->activation == FCV_RELU) {
     UNROLL(16)

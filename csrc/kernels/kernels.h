@@ -22,6 +22,13 @@ struct fcv_ahead {
   int64_t rows, lines, pitch;
 };
 
+/* How a tile's sums go into their place in the result. */
+enum fcv_into {
+  FCV_REPLACE,  /* whatever is there */
+  FCV_CONTINUE, /* starting from what is there: one running sum, in parts */
+  FCV_ADD       /* added to what is there: sums of sums, whose rounding errors stay small */
+};
+
 /* Indirect GEMM (Dukhan 2019, arXiv:1907.02129): one tile of mr pixels x nr = nv * VL channels, held in registers.
  *
  *     c[i][j] = activation(bias[j] + sum over t < taps, k < kc of a[t][i][k] * w[t][k][j])    i < m <= mr, j < n <= nr
@@ -31,8 +38,8 @@ struct fcv_ahead {
  *       i=1 --> k k k k ... kc         k=1 | j j j j ... nr |          i=1 --> j j ... n
  *        ...                       t=1 k=0 | ...            |           ...
  *
- * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in
- * order, starting from the bias, or from c. Rows past m cost nothing, but for one with the many of AVX-512.
+ * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in order,
+ * starting from the bias, or from what c holds. Rows past m cost nothing, but for one with the many of AVX-512.
  *
  * igemm_rows: w is not packed, its rows lie w_pitch apart, and nr elements of each must be readable. */
 struct fcv_igemm_tile {
@@ -45,9 +52,8 @@ struct fcv_igemm_tile {
   int64_t c_bytes;      /* added to every pointer of c: the panel's first channel */
   int m, n;
   const void *bias;     /* [nr], or NULL for zero */
-  const void *row_bias; /* [m], one number a row in place of bias; or NULL. igemm only */
-  int accumulate;       /* the sum starts from what c holds, where there is no row_bias. igemm only */
-  int adds;             /* the sum is added to what c holds. igemm only */
+  const void *row_bias; /* [m], one number a row in place of bias; or NULL */
+  enum fcv_into into;   /* FCV_CONTINUE goes without row_bias, FCV_ADD without activation */
   int activation;       /* fcv_activation: linear, ReLU and leaky ReLU here, the others by the caller */
   double slope;
   int past_caches;        /* c is aligned, and n whole vectors: c is written past the caches */
@@ -171,8 +177,8 @@ typedef void fcv_depthwise_spread_fn(const struct fcv_depthwise_spread *spread);
  *
  *     gw[i * gw_pitch + j] = sum over q of a[q][i] * b[q * b_pitch + j]          i < m <= mi, j < n <= nr
  *
- * added to what gw holds where accumulate is set: sums of sums, whose rounding errors stay small. Summed in the order
- * of q. nr elements must be readable in each row of b, also where n is less. Rows past m cost nothing. */
+ * Summed in the order of q. nr elements must be readable in each row of b, also where n is less. Rows past m cost
+ * nothing. */
 struct fcv_wgrad_tile {
   int64_t pixels;
   const void *const *a; /* [pixels] */
@@ -181,7 +187,8 @@ struct fcv_wgrad_tile {
   int64_t b_pitch;
   void *gw;
   int64_t gw_pitch;
-  int m, n, accumulate;
+  int m, n;
+  enum fcv_into into;     /* FCV_REPLACE or FCV_ADD, and so below */
   struct fcv_ahead ahead; /* into L2 only */
 };
 typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
@@ -190,8 +197,8 @@ typedef void fcv_wgrad_fn(const struct fcv_wgrad_tile *tile);
  *
  *     c[i * c_pitch + column[j]] = sum over q of a[i][q] * b[j][q]                       i < m <= da, j < n <= db
  *
- * added to what c holds where accumulate is set. All da and db pointers must be readable (repeat the last). There are
- * VL sums for each i and j, in the order of q, which are added pairwise. */
+ * All da and db pointers must be readable (repeat the last). There are VL sums for each i and j, in the order of q,
+ * which are added pairwise. */
 struct fcv_dots_tile {
   int64_t count;
   const void *const *a; /* [da] */
@@ -199,7 +206,8 @@ struct fcv_dots_tile {
   void *c;
   int64_t c_pitch;
   const int64_t *column; /* [n] */
-  int m, n, accumulate;
+  int m, n;
+  enum fcv_into into;
 };
 typedef void fcv_dots_fn(const struct fcv_dots_tile *tile);
 
@@ -298,7 +306,7 @@ typedef void fcv_runs_fn(const struct fcv_runs *runs);
  *                                                      b[s * b_image + offset[j] + q]              i < m, j < n
  *
  * m is at most ra and n from (rb + 1) / 2 to rb, or m at most da and n from (rb + 1) / 2 to db; count is VL at least.
- * Added to what c holds where accumulate is set. c has whole vectors, of which the rest may hold anything.
+ * c has whole vectors, of which the rest may hold anything.
  *
  * Vectors are read from where row 0 of a is aligned, b too if it has the same distance to a vector, and the lanes
  * outside of a row count as zero. So VL elements before and behind the rows must be readable; begins says that those
@@ -312,7 +320,8 @@ struct fcv_run_dots {
   const void *a, *b, *ahead[2];
   int64_t a_pitch, a_image, b_image, ahead_image[2];
   void *c;
-  int m, n, accumulate, begins, ends;
+  int m, n, begins, ends;
+  enum fcv_into into;
 };
 typedef void fcv_run_dots_fn(const struct fcv_run_dots *dots);
 

@@ -76,7 +76,7 @@ INLINE void run_dots_body(const struct fcv_run_dots *dots, const int m, const in
   add_lanes(acc, sum, sums);
   real *c = dots->c;
   UNROLL(16)
-  for (int s = 0; s < sums; s++) store(c + s * VL, dots->accumulate ? load(c + s * VL) + sum[s] : sum[s]);
+  for (int s = 0; s < sums; s++) store(c + s * VL, dots->into == FCV_ADD ? load(c + s * VL) + sum[s] : sum[s]);
 }
 
 #define TILE(m, n)                                                                                                     \

@@ -31,7 +31,7 @@ INLINE void wgrad_body(const struct fcv_wgrad_tile *tile, const int rows, const 
     }
   }
 
-  const int accumulate = tile->accumulate;
+  const int adds = tile->into == FCV_ADD;
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
     real *gw = (real *)tile->gw + i * tile->gw_pitch;
@@ -39,9 +39,9 @@ INLINE void wgrad_body(const struct fcv_wgrad_tile *tile, const int rows, const 
     for (int v = 0; v < nv; v++) {
       const int64_t left = tile->n - v * VL;
       if (left >= VL)
-        store(gw + v * VL, accumulate ? load(gw + v * VL) + acc[i][v] : acc[i][v]);
+        store(gw + v * VL, adds ? load(gw + v * VL) + acc[i][v] : acc[i][v]);
       else if (left > 0)
-        store_part(gw + v * VL, accumulate ? load_part(gw + v * VL, left) + acc[i][v] : acc[i][v], left);
+        store_part(gw + v * VL, adds ? load_part(gw + v * VL, left) + acc[i][v] : acc[i][v], left);
     }
   }
 }
