@@ -19,10 +19,8 @@ enum {
   FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
   UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
   TAPS_BYTES = 64 << 10, /* or of as many taps as fit */
-  CHUNKS = 32,           /* at most, */
-  CHUNK_PIXELS = 32,     /* times their number: of as many pixels at least, or adding sums up would show, */
-  CHUNK_MORE = 128,      /* the same where weights take more than BOX_BYTES, */
-  CHUNK_BYTES = 8 << 20, /* and all their sums */
+  CHUNK_PIXELS = 32,     /* of a chunk at least, times the number of chunks */
+  CHUNK_MORE = 128,      /* the same where weights take more than BOX_BYTES */
   CONFLICT = 512,        /* pixels this many bytes apart: a block of them does not fit into the sets of L1 */
   SPLIT = 2048,          /* pixels this large are staged tile by tile: 28x28 512->512 3x3, dilation 2, 26 ms became 22;
                             with a stride, where every second pixel is read, 16x14x14 512->512 took 38 ms in place of 31 */
@@ -294,8 +292,7 @@ int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *wal
 
 static int64_t count_chunks(const struct wgrad *d, int64_t outputs) {
   const int64_t weights = weights_bytes(d->kernels, d->walk), least = weights > BOX_BYTES ? CHUNK_MORE : CHUNK_PIXELS;
-  const int64_t most = (int64_t)fmin(CHUNKS, sqrt((double)outputs / (double)least));
-  return d->transposes ? 1 : fcv_chunks(most, weights, CHUNK_BYTES);
+  return d->transposes ? 1 : fcv_chunks(outputs, least, weights);
 }
 
 /* Into boxes. */
@@ -401,34 +398,9 @@ static void sum_apart(const void *context, int64_t chunk, int thread) {
   sum_chunk(&own, chunk, 1);
 }
 
-enum { ADDED = 4096 }; /* sums of a unit */
-
-struct added {
-  const struct fcv_kernels *kernels;
-  int64_t chunks, elements;
-  const char *sums;
-  char *to;
-};
-
-static void add_unit(const void *context, int64_t unit, int thread) {
-  const struct added *added = context;
-  const int64_t size = added->kernels->size, first = unit * ADDED;
-  const int64_t count = fcv_min(ADDED, added->elements - first);
-  (void)thread;
-  added->kernels->sum_rows(added->chunks, count, added->sums + first * size, added->elements, added->to + first * size);
-}
-
-void fcv_add_sums(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
-                  int threads) {
-  const struct added added = {kernels, chunks, elements, sums, to};
-  const int worth = fcv_threads_for((double)(chunks * elements));
-  if (chunks > 0)
-    fcv_parallel_for(fcv_ceil_div(elements, ADDED), threads < worth ? threads : worth, add_unit, &added);
-}
-
 /* Sums of some chunks to those of the first. */
 static void add_chunks(const struct wgrad *d, int64_t chunks, int threads) {
-  fcv_add_sums(d->kernels, chunks, weights_bytes(d->kernels, d->walk) / d->kernels->size, d->sums, d->gw, threads);
+  fcv_add_chunks(d->kernels, chunks, weights_bytes(d->kernels, d->walk) / d->kernels->size, d->sums, d->gw, threads);
 }
 
 /* By all threads; a chunk's sums are added as soon as they are there. */

@@ -9,8 +9,6 @@
 enum {
   BOX_BYTES = 256 << 10, /* of a box of a set, but one row of outputs */
   LANE_BYTES = 32 << 10, /* of one vector of each of its pixels, so many rows at a time: all taps meet them in L1 */
-  CHUNKS = 32,           /* at most, */
-  CHUNK_BYTES = 1 << 20, /* and all their sums */
 };
 
 struct sums {
@@ -164,7 +162,7 @@ fcv_status fcv_conv_wgrad_interleaved(const struct fcv_conv *conv, const struct 
   fcv_interleaved_plan(k, walk, BOX_BYTES, row_bytes(k, walk, k->vl * walk->nc), &d.set);
   fcv_weight_view(conv, 0, &d.view);
   d.elements = walk->kc * d.taps * d.set.width;
-  d.chunks = fcv_chunks(fcv_min(fcv_interleaved_boxes(&d.set), CHUNKS), d.elements * k->size, CHUNK_BYTES);
+  d.chunks = fcv_chunks_of_boxes(fcv_interleaved_boxes(&d.set), d.elements * k->size);
   d.thread_bytes = lay_out(&d, NULL, NULL);
   const double outputs = (double)(walk->n * fcv_product(conv->geometry.out));
   const int threads = fcv_threads_for(outputs * (double)(walk->nc * walk->kc * d.taps));

@@ -11,8 +11,7 @@
 enum {
   TERMS = 96,              /* of a block of channels, unless one has more: their rows stay in L2 */
   STAGE_BYTES = 128 << 10, /* padded rows of a unit's channels */
-  CHUNKS = 16,             /* at most, */
-  CHUNK_BYTES = 1 << 20,   /* and all their sums */
+  CHUNKS = 16,             /* at most */
   FEW_CHANNELS = 4,
   FEW_PIXELS = 128, /* adding up the lanes of the sums takes as long as so many pixels */
 };
@@ -186,7 +185,7 @@ fcv_status fcv_conv_wgrad_planes(const struct fcv_conv *conv, const struct fcv_w
   const double products = (double)(walk->n * d.plane) * (double)(taps * walk->kc) * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   d.weights = walk->groups * walk->nc * walk->kc * taps;
-  d.chunks = fcv_chunks(fcv_min(fcv_product(patcher->boxes), CHUNKS), d.weights * k->size, CHUNK_BYTES);
+  d.chunks = fcv_chunks_of_boxes(fcv_min(fcv_product(patcher->boxes), CHUNKS), d.weights * k->size);
   const int64_t units = d.chunks * walk->groups * d.blocks, wanted = threads > 1 ? 4 * threads : 1;
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), walk->nc / k->da));
   d.thread_bytes = lay_out(&d, NULL, NULL);

@@ -14,9 +14,7 @@ enum {
   PANEL_BYTES = 1 << 19, /* of a block, */
   MORE_BYTES = 1 << 20,  /* or where weights take more than that, which are read and written once a block */
   BAND_TILES = 8,        /* of a band, channels last */
-  CHUNKS = 32,           /* at most, */
-  CHUNK_PIXELS = 128,    /* times their number: of as many pixels at least, or adding sums up would show, */
-  CHUNK_BYTES = 8 << 20, /* and all their sums */
+  CHUNK_PIXELS = 128,    /* of a chunk at least, times the number of chunks */
   CONFLICT = 2048,       /* rows a multiple of this apart: those of a tile do not fit into the sets of L1 */
   FEW_CHANNELS = 16,     /* so few make no panels that are worth it */
   MANY_BYTES = 1 << 20,  /* of weights, channels last */
@@ -56,12 +54,10 @@ struct unit_memory {
   const void **a; /* [image][mr], or of each pixel in the band's first tile */
 };
 
-static int64_t lanes(const struct fcv_kernels *k) { return fcv_round_up(k->mi, k->vl); }
-
 /* Bytes of a tile of the band, or of a copied row. */
 static int64_t band_pitch(const struct pointwise *d) {
   const int64_t pixels = d->images * d->part, size = d->kernels->size;
-  return d->last ? pixels * lanes(d->kernels) * size : fcv_round_up(pixels * size, 64) + 64;
+  return d->last ? pixels * fcv_split_lanes(d->kernels) * size : fcv_round_up(pixels * size, 64) + 64;
 }
 
 static int64_t lay_out(const struct pointwise *d, char *base, struct unit_memory *memory) {
@@ -216,10 +212,10 @@ static void split_rows(const struct pointwise *d, int64_t group, int64_t r0, int
         .x_step = run_step(d, &d->rows),
         .y_block = band_pitch(d) / k->size,
         .x = d->rows.data + (element + group * d->rows.channels + r0) * k->size,
-        .y = memory->band + pixel * lanes(k) * k->size,
+        .y = memory->band + pixel * fcv_split_lanes(k) * k->size,
     });
   }
-  for (int64_t q = 0; q < pixels; q++) memory->a[q] = memory->band + q * lanes(k) * k->size;
+  for (int64_t q = 0; q < pixels; q++) memory->a[q] = memory->band + q * fcv_split_lanes(k) * k->size;
 }
 
 /* What is multiplied next, and fetched meanwhile: a band of rows, and for each band a part of the next panels. */
@@ -451,10 +447,8 @@ fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fc
   choose_sides(&d, conv, x, gy);
   fcv_panels(k, d.columns.channels, &d.panels);
   cut_pixels(&d);
-  const double outputs = (double)(walk->n * d.pixels);
-  d.chunks = fcv_chunks((int64_t)fmin(CHUNKS, sqrt(outputs / CHUNK_PIXELS)), d.weights, CHUNK_BYTES);
-  d.chunks = fcv_min(d.chunks, d.blocks);
-  const int threads = fcv_threads_for(outputs * (double)groups * (double)(kc * nc));
+  d.chunks = fcv_min(fcv_chunks(walk->n * d.pixels, CHUNK_PIXELS, d.weights), d.blocks);
+  const int threads = fcv_threads_for((double)(walk->n * d.pixels) * (double)groups * (double)(kc * nc));
   d.splits = fcv_min(fcv_ceil_div(d.rows.channels, d.last ? k->mi : k->mr), fcv_ceil_div(threads, d.chunks * groups));
   d.bands = fcv_max(d.splits, fcv_ceil_div(d.rows.channels, d.last ? BAND_TILES * k->mi : k->mr));
   d.thread_bytes = lay_out(&d, NULL, NULL);
@@ -471,7 +465,7 @@ fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fc
   d.more = memory + more_at;
   d.thread_memory = memory + threads_at;
   fcv_parallel_for(d.chunks * groups * d.splits, threads, sum_unit, &d);
-  fcv_add_sums(k, d.chunks - 1, d.weights / k->size, d.more, d.sums, threads);
+  fcv_add_chunks(k, d.chunks - 1, d.weights / k->size, d.more, d.sums, threads);
   if (!d.in_place) {
     const int weights_last = conv->weight_layout == FCV_CHANNELS_LAST;
     const struct turn turn = {

@@ -10,10 +10,8 @@
 #include "internal.h"
 
 enum {
-  BOX_BYTES = 5120,      /* of pixels of a channel: those of a tile of channels stay in L1 */
-  SPAN = 1024,           /* pixels that are summed in the element type for the bias, spans in double, as in conv.c */
-  CHUNKS = 32,           /* at most, */
-  CHUNK_BYTES = 1 << 20, /* and all their sums */
+  BOX_BYTES = 5120, /* of pixels of a channel: those of a tile of channels stay in L1 */
+  SPAN = 1024,      /* pixels that are summed in the element type for the bias, spans in double, as in conv.c */
 };
 
 struct sums {
@@ -316,7 +314,7 @@ fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_wal
   const double products = (double)(walk->n * d.plane) * (double)d.terms * (double)(walk->groups * walk->nc);
   const int threads = fcv_threads_for(products);
   const int64_t wanted = threads > 1 ? 4 * threads : 1;
-  d.chunks = fcv_chunks(fcv_min(count_boxes(&d), CHUNKS), walk->groups * sums_bytes(&d), CHUNK_BYTES);
+  d.chunks = fcv_chunks_of_boxes(count_boxes(&d), walk->groups * sums_bytes(&d));
   d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, walk->groups * d.chunks), d.tiles));
   d.thread_bytes = fcv_round_up((d.images * d.image + 3 * k->vl) * k->size, 64);
 

@@ -6,13 +6,10 @@
 #include "winograd.h"
 
 enum {
-  BLOCK_BYTES = 1
-      << 20,         /* V and M of a block: in L2, as far as so many tiles allow, since dU is added to once a block */
-  TRANSFORMED = 12,  /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
-  LEAST_TILES = 64,  /* of a block */
-  CHUNKS = 32,       /* at most, */
-  CHUNK_TILES = 128, /* times their number: of as many tiles at least, or adding sums up would show, */
-  CHUNK_BYTES = 8 << 20, /* and all their sums */
+  BLOCK_BYTES = 1 << 20, /* V and M of a block: in L2, as far as the least tiles allow; dU is added to once a block */
+  LEAST_TILES = 64,      /* of a block */
+  TRANSFORMED = 12,      /* multiply-adds of a vector that take as long as transforming one of a tile's channels */
+  CHUNK_TILES = 128,     /* of a chunk at least, times the number of chunks */
   SUMS_BYTES = 6 << 20,  /* of a unit, where there is one chunk */
   ROWS = 8,
   COLUMNS = 64, /* input and output channels that are transposed together */
@@ -276,18 +273,13 @@ static void cut_channels(struct wgrad *d, int threads) {
   d->sums_bytes = d->w.points * d->sums_point;
 }
 
-static int64_t count_chunks(const struct wgrad *d, int64_t tiles) {
-  const int64_t most = (int64_t)fmin(CHUNKS, sqrt((double)tiles / CHUNK_TILES));
-  return fcv_chunks(most, d->w.points * point_bytes(d, 1, 1), CHUNK_BYTES);
-}
-
 /* Boxes, chunks and blocks depend on the shape alone: the same bits for every number of threads. */
 static void cut_tiles(struct wgrad *d) {
   const struct fcv_kernels *k = d->w.kernels;
   const struct fcv_walk *walk = d->w.walk;
   struct fcv_box box = {.size = {walk->n, 1, walk->axis[1].count}};
   d->boxes = 1;
-  d->chunks = count_chunks(d, fcv_tiles(&d->w, &box).all);
+  d->chunks = fcv_chunks(fcv_tiles(&d->w, &box).all, CHUNK_TILES, d->w.points * point_bytes(d, 1, 1));
   d->staged = d->w.conv->layout == FCV_CHANNELS_FIRST;
   if (d->staged) {
     d->boxes = fcv_winograd_boxes(&d->w, walk->kc * k->size, d->chunks, &d->stage);

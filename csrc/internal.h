@@ -57,14 +57,6 @@ static inline int64_t fcv_parts(int64_t units, int64_t most) {
   return units < wanted ? fcv_max(1, fcv_min(fcv_ceil_div(wanted, units), most)) : 1;
 }
 
-/* How many chunks of its pixels to sum apart, whose sums take some bytes each: at most so many, and a power of two, so
- * that threads get equal numbers. */
-static inline int64_t fcv_chunks(int64_t most, int64_t sums_bytes, int64_t all_bytes) {
-  int64_t chunks = 1;
-  while (2 * chunks <= most && 2 * chunks * sums_bytes <= all_bytes) chunks *= 2;
-  return chunks;
-}
-
 /* scratch.c: memory that is kept for the next call. At least bytes, 64-byte aligned, NULL where there is none. */
 void *fcv_scratch_take(size_t bytes);
 void fcv_scratch_give(void *memory);
@@ -214,6 +206,10 @@ void fcv_stage_plan(const struct fcv_kernels *kernels, const struct fcv_walk *wa
 /* The same boxes for another array: what a walk of as many outputs needs of it. */
 void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                     int64_t pitch, struct fcv_stage *stage);
+/* Lanes of a pixel in a block that the split kernel writes: the rows of a weight-gradient tile, in whole vectors. */
+static inline int64_t fcv_split_lanes(const struct fcv_kernels *kernels) {
+  return fcv_round_up(kernels->mi, kernels->vl);
+}
 /* Pixels are split: as many blocks of a group's channels as the rows of weight-gradient tiles, each of whole pixels. */
 void fcv_stage_split(const struct fcv_kernels *kernels, int64_t blocks, struct fcv_stage *stage);
 /* Bytes of a pixel in all of them. */
@@ -516,14 +512,19 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
                              const struct fcv_weight_view *view, int m, const void *w, const void *bias, char *packed);
 fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, void *gw);
+/* chunks.c: how many chunks of its pixels, or tiles, a weight gradient sums apart, whose sums take some bytes each. A
+ * chunk has least times their number of pixels, or adding up their sums would show beside summing them. */
+int64_t fcv_chunks(int64_t pixels, int64_t least, int64_t sums_bytes);
+/* The same of boxes, which are large enough, where one thread adds up all sums. */
+int64_t fcv_chunks_of_boxes(int64_t boxes, int64_t sums_bytes);
+/* Adds sums of some chunks, [chunk][element], to others, in order. */
+void fcv_add_chunks(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
+                    int threads);
 /* conv_wgrad.c */
 /* Whether the sums are transposed tile by tile, as gw is [co][k][tap] and x and gy stay at hand meanwhile. */
 int fcv_wgrad_transposes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
                           void *gw);
-/* Adds sums of some chunks, [chunk][element], to others, in order. */
-void fcv_add_sums(const struct fcv_kernels *kernels, int64_t chunks, int64_t elements, const char *sums, char *to,
-                  int threads);
 /* conv_wgrad_pointwise.c: the same for 1x1 kernels, channels first, where it applies. */
 int fcv_use_wgrad_pointwise(const struct fcv_conv *conv);
 fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,

@@ -36,9 +36,7 @@ void fcv_stage_like(const struct fcv_stage *other, const struct fcv_kernels *ker
   stage->bytes = fcv_product(stage->in) * stage->columns * pitch + kernels->vl * kernels->size;
 }
 
-static int64_t lane_bytes(const struct fcv_kernels *kernels) {
-  return fcv_round_up(kernels->mi, kernels->vl) * kernels->size;
-}
+static int64_t lane_bytes(const struct fcv_kernels *kernels) { return fcv_split_lanes(kernels) * kernels->size; }
 
 int64_t fcv_split_pixel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, int64_t blocks) {
   return walk->groups * blocks * lane_bytes(kernels);
