@@ -1,4 +1,4 @@
-/* Depthwise convolution; contracts in kernels.h. */
+/* Depthwise convolution; contracts in depthwise.h. */
 
 /* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
 #define DEPTHWISE_LINES 4

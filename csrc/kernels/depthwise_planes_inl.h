@@ -1,5 +1,5 @@
-/* Depthwise convolution of planes that lie without padding; contracts in kernels.h. A vector of outputs is VL pixels of
- * a row, or where two rows fit into a vector both of them: they are neighbours in memory. */
+/* Depthwise convolution of planes that lie without padding; contracts in depthwise.h. A vector of outputs is VL pixels
+ * of a row, or where two rows fit into a vector both of them: they are neighbours in memory. */
 
 /* Vectors of a plane that meet the same columns outside: from column at on; mask[t] has the lanes whose pixel at tap t
  * is inside. */

@@ -1,4 +1,4 @@
-/* Products of rows with rows; contract in kernels.h. */
+/* Products of rows with rows; contract in planes.h. */
 
 #define DOTS (DA * DB)
 #define SUMS ((DOTS + VL - 1) / VL)

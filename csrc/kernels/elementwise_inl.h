@@ -1,4 +1,4 @@
-/* Activations and their gradients; contracts in kernels.h. */
+/* Activations and their gradients; contracts in elements.h. */
 
 /* Further out gelu and silu are 0, or x, in both types; -infinity * 0 would be NaN. */
 #define FAR 1000

@@ -1,4 +1,4 @@
-/* Convolution in groups of 2, 4 or 8 channels, a vector of whole groups at a time; contracts in kernels.h. */
+/* Convolution in groups of 2, 4 or 8 channels, a vector of whole groups at a time; contracts in depthwise.h. */
 
 /* Lines of a tile. One of nv vectors of half as many lines holds as many sums. */
 #define GROUPED_LINES 8

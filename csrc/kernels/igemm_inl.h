@@ -1,4 +1,4 @@
-/* Indirect GEMM; contract in kernels.h. */
+/* Indirect GEMM; contract in products.h. */
 
 #define tile_start NAME(tile_start)
 INLINE void tile_start(const struct fcv_igemm_tile *tile, vec acc[MR][NV], const int rows, const int nv) {

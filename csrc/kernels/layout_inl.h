@@ -1,4 +1,4 @@
-/* Moving data between layouts, and sums over rows; contracts in kernels.h. */
+/* Moving data between layouts, and sums over rows; contracts in layouts.h. */
 
 #if VECTOR_BYTES * 8 == DTYPE_BITS * 2
 #define LOW 0, 2

@@ -1,4 +1,4 @@
-/* Direct convolution to few output channels; contract in kernels.h. */
+/* Direct convolution to few output channels; contract in products.h. */
 
 /* Pixels of a tile stay in registers, as many as leave room for a kernel row of weights: of 32 registers, or of 16. */
 #define NARROW (MR == 14 ? 14 : 8)

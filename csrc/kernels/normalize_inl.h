@@ -1,4 +1,4 @@
-/* Moments of rows and columns, and what subtracts and scales by them; contracts in kernels.h. */
+/* Moments of rows and columns, and what subtracts and scales by them; contracts in elements.h. */
 
 /* Sums of the differences from shift, and if graded with gy of its products with them. */
 #define add_moments NAME(add_moments)

@@ -1,4 +1,4 @@
-/* Multiply-adds in registers and nothing else; contract in kernels.h. */
+/* Multiply-adds in registers and nothing else; contract in products.h. */
 
 static double NAME(peak)(int64_t rounds) {
   vec acc[FCV_PEAK_CHAINS];

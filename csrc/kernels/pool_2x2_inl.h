@@ -1,4 +1,4 @@
-/* Pooling of 2x2 pixels with stride 2, whose windows share nothing; contracts in kernels.h. Vectors run along outputs:
+/* Pooling of 2x2 pixels with stride 2, whose windows share nothing; contracts in pooling.h. Vectors run along outputs:
  * the even and the odd columns of two rows are the four taps of VL windows. */
 
 /* Two vectors, or what of them lies inside. */

@@ -1,4 +1,4 @@
-/* Pooling of rows, channels first, and its gradients; contracts in kernels.h. */
+/* Pooling of rows, channels first, and its gradients; contracts in pooling.h. */
 
 /* Along one row, in vectors where there are some. */
 #define run_sum NAME(run_sum)

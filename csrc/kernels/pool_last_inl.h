@@ -1,4 +1,4 @@
-/* Pooling of windows side by side, channels last: vectors run along channels. Contracts in kernels.h. */
+/* Pooling of windows side by side, channels last: vectors run along channels. Contracts in pooling.h. */
 
 /* The pixels of one window, or of several side by side: known > 0 of them, whose places stay in registers, or any
  * number. */
@@ -43,7 +43,7 @@ INLINE vec window_max(int64_t taps, const real *const *x, int64_t at, const int 
   return best;
 }
 
-/* The maximum, or scale times the sum, of some vectors of channels side by side. apart: see kernels.h. */
+/* The maximum, or scale times the sum, of some vectors of channels side by side. apart: see pooling.h. */
 #define window_reduce NAME(window_reduce)
 INLINE void window_reduce(const int average, const int vectors, int64_t taps, int64_t apart, const real *const *x,
                           int64_t at, const int exact, int64_t count, real scale, real *y) {

@@ -1,4 +1,4 @@
-/* Sums of weighted rows and elements; contracts in kernels.h. */
+/* Sums of weighted rows and elements; contracts in elements.h. */
 
 /* Two vectors at a time, for one conversion and broadcast of a weight. Tried 4: 80% slower with AVX-512 where rows come
  * from memory, 64-byte aligned (gradient of nearest 56x56 -> 112x112). */

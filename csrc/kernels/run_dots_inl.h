@@ -1,4 +1,4 @@
-/* Products of rows with rows where they lie; contract in kernels.h. After dots_inl.h. */
+/* Products of rows with rows where they lie; contract in planes.h. After dots_inl.h. */
 
 #define run_dots_body NAME(run_dots_body)
 INLINE void run_dots_body(const struct fcv_run_dots *dots, const int m, const int n) {

@@ -1,4 +1,4 @@
-/* Products of weights with pixels of channels-first images where they lie; contract in kernels.h. */
+/* Products of weights with pixels of channels-first images where they lie; contract in planes.h. */
 
 /* m x at_once vectors stay in registers. With fewer rows than runs their weights do meanwhile, else the pixels. */
 #define runs_body NAME(runs_body)

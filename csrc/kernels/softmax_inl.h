@@ -1,4 +1,4 @@
-/* Softmax, its logarithm and their gradients; contracts in kernels.h. */
+/* Softmax, its logarithm and their gradients; contracts in elements.h. */
 
 static void NAME(softmax)(int logarithm, int64_t columns, const void *from, void *to) {
   const real *x = from;

@@ -1,4 +1,4 @@
-/* Moves between pooled pixels and those that indices name; contracts in kernels.h. */
+/* Moves between pooled pixels and those that indices name; contracts in pooling.h. */
 
 /* pitch is constant where it is inlined: planes of one channel have no inner loop. */
 #define unpool NAME(unpool)

@@ -1,4 +1,4 @@
-/* Weight gradients; contracts in kernels.h. */
+/* Weight gradients; contracts in products.h. */
 
 #define wgrad_body NAME(wgrad_body)
 INLINE void wgrad_body(const struct fcv_wgrad_tile *tile, const int rows, const int nv) {

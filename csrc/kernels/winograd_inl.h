@@ -1,4 +1,4 @@
-/* Winograd's transforms; contract in kernels.h.
+/* Winograd's transforms; contract in products.h.
  *
  * F(m, 3) computes m outputs of a 3-tap filter from alpha = m + 2 inputs with alpha products: y = A^T [(G g) * (B^T
  * d)]. It is polynomial multiplication evaluated at alpha - 1 points and infinity (Toom and Cook; Lavin and Gray 2015,

@@ -1,0 +1,66 @@
+/* Kernels of resampling, activations, softmax and normalization. */
+#ifndef FASTCONV_KERNELS_ELEMENTS_H
+#define FASTCONV_KERNELS_ELEMENTS_H
+
+#include <stdint.h>
+
+/* y[i] = sum over r < rows of weight[r] * x[r][i] for i < count; rows > 0, in the order of r. */
+typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const *x, const double *weight, void *y);
+/* y[o][c] = sum over t < taps of weight[o][t] * x[index[o][t]][c] for o < count, c < channels; taps > 0, in the order
+ * of t. */
+typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
+                           const void *x, void *y);
+
+/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
+ * fastconv.h names; in place is allowed. */
+typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y);
+typedef void fcv_activation_grad_fn(int activation, double slope, double threshold, int64_t count, const void *saved,
+                                    const void *gy, void *gx);
+/* y[i][j] = x[i][j] where saved[i][j] > 0, else weight[j] * x[i][j], i < rows, j < columns. y may be x or saved. */
+typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, const void *saved, const void *x, void *y);
+/* One row of softmax or its logarithm, and their gradients from y. */
+typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
+typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);
+/* The same over c < columns of x[c * pitch + i], for each i < count: vectors run over i. x and y may not overlap. */
+typedef void fcv_softmax_columns_fn(int logarithm, int64_t columns, int64_t count, int64_t pitch, const void *x,
+                                    void *y);
+typedef void fcv_softmax_columns_grad_fn(int logarithm, int64_t columns, int64_t count, int64_t pitch, const void *y,
+                                         const void *gy, void *gx);
+
+/* Normalization. The moments of count numbers, or of each of at most FCV_STRIP columns, in two passes over x: about a
+ * shift near their mean, so that they lose nothing where the mean is large beside the deviation. With d = x - shift
+ *
+ *     sums = shift, sum of d, sum of d * d, sum of gy, sum of gy * d
+ *
+ * moments_row: gy may be NULL for zero; it counts times weight where that is not NULL. sums: [FCV_MOMENTS] doubles.
+ * moments_columns: x[r * pitch + j], gy too; sums: [FCV_MOMENTS][FCV_STRIP] of T, in the order of r. */
+enum { FCV_SHIFT, FCV_D, FCV_DD, FCV_G, FCV_GD, FCV_MOMENTS, FCV_STRIP = 64 };
+typedef void fcv_moments_row_fn(int64_t count, const void *x, const void *gy, const void *weight, double *sums);
+typedef void fcv_moments_columns_fn(int64_t rows, int64_t columns, const void *x, const void *gy, int64_t pitch,
+                                    void *sums);
+/* y = (x - shift) * scale + offset + gy * gy_scale; gy may be NULL for zero. Arrays are [rows][columns], constants
+ * [columns] in affine_rows, and one number for all in affine_plane. */
+struct fcv_affine {
+  int64_t rows, columns;
+  const void *x, *gy, *shift, *scale, *offset, *gy_scale;
+  void *y;
+};
+typedef void fcv_affine_fn(const struct fcv_affine *affine);
+/* A row with numbers of its own, v[j] = (x[j] - shift) * scale + offset:
+ *
+ *     normalize_row:          y[j] = v[j] * weight[j] + bias[j]
+ *     normalize_row_grad:     gx[j] = v[j] + gy[j] * weight[j] * gy_scale
+ *     normalize_row_weights:  gw[j] += gy[j] * v[j],  gb[j] += gy[j]
+ *
+ * weight and bias may be NULL for one and zero. */
+struct fcv_line {
+  double shift, scale, offset;
+};
+typedef void fcv_normalize_row_fn(int64_t columns, const struct fcv_line *line, const void *x, const void *weight,
+                                  const void *bias, void *y);
+typedef void fcv_normalize_row_grad_fn(int64_t columns, const struct fcv_line *line, double gy_scale, const void *x,
+                                       const void *gy, const void *weight, void *gx);
+typedef void fcv_normalize_row_weights_fn(int64_t columns, const struct fcv_line *line, const void *x, const void *gy,
+                                          void *gw, void *gb);
+
+#endif
