@@ -6,7 +6,7 @@
  * lines are the pixels of a row, and vectors run along channels; taps outside of the image are left out. An input
  * gradient with stride s is s walks an axis: all of them write a row before the next one. Channels first, planes whose
  * rows would not fill a vector are transposed, some channels of an image at a time. */
-#include "internal.h"
+#include "small_groups.h"
 
 enum { STAGE_BYTES = 32 << 10, COLUMNS = 2048, TURNED_BYTES = 256 << 10 };
 

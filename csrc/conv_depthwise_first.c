@@ -3,7 +3,7 @@
  * A unit takes some rows of a few planes (a channel of an image). It copies the rows of the input that they meet,
  * padded, into a stage that stays in L1, where every in_step-th pixel is the neighbour of the next one; a tile is some
  * rows of outputs, so that a vector of a row is loaded once for all of them. */
-#include "internal.h"
+#include "small_groups.h"
 
 enum {
   STAGE_BYTES = 32 << 10,

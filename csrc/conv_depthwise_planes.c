@@ -3,7 +3,7 @@
  * the array, there are copies.
  *
  * A unit takes some planes (a channel of an image), or a band of rows of large ones. */
-#include "internal.h"
+#include "small_groups.h"
 
 enum {
   BAND = 32 << 10, /* outputs */

@@ -4,7 +4,7 @@
  * input channel is staged as a row of them all, image by image, each repeated for every output channel; then the sum
  * over taps is a depthwise convolution of such pixels, with the weights repeated for each image. No lane is empty, and
  * each vector of input is loaded once for all outputs of a kernel row that meet it. */
-#include "internal.h"
+#include "interleaved.h"
 
 enum {
   WEIGHT_BYTES = 16 << 10, /* repeated: they stay in L1 */

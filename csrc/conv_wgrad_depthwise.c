@@ -6,7 +6,7 @@
  * less channels than a vector, else it reads x where it lies; small planes are transposed, x and gy. Which boxes make a
  * part depends on the shape alone, and parts are added up in order: the same bits for every number of threads, and
  * units enough for all of them where there are few channels. */
-#include "internal.h"
+#include "small_groups.h"
 
 enum {
   PARTS = 64, /* units at least, where there are as many boxes */

@@ -4,7 +4,7 @@
  *
  * Boxes are dealt out to chunks with sums of their own. Chunks and boxes depend on the shape alone, and are summed in
  * their order: the same bits for every number of threads. */
-#include "internal.h"
+#include "interleaved.h"
 
 enum {
   BOX_BYTES = 256 << 10, /* of a box of a set, but one row of outputs */

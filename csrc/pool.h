@@ -76,4 +76,7 @@ void fcv_pool_last_grad(const void *context, int64_t unit, int thread);
 void fcv_pool_first(const void *context, int64_t unit, int thread);
 int64_t fcv_pool_first_bytes(const struct fcv_pooling *p);
 
+/* unpool.c: the gradient of max pooling from its indices; FCV_INVALID where one is outside and not -1. */
+fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, const int64_t *indices, void *gx);
+
 #endif

@@ -1,6 +1,6 @@
 /* Along the indices of max pooling: its gradient, max unpooling and the gradient of that. Indices come from the user
  * and may be anything: each is compared with the size of the image before it is used. */
-#include "internal.h"
+#include "pool.h"
 
 #include <stdatomic.h>
 

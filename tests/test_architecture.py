@@ -159,13 +159,22 @@ class TestC:
                 assert own or public or header in standard, f"{path.name} includes {header}"
 
     def test_operations_include_internal_h_only(self):
-        """Or the header of the files of one subject, which includes it and is named in theirs."""
-        subjects = {path.name for path in CSRC.glob("*.h")} - {"fastconv.h", "internal.h"}
-        assert all(includes(CSRC / header) == ["internal.h"] for header in subjects)
+        """Or the header that some files of one subject share, which includes it."""
+        parts = set(includes(CSRC / "internal.h"))
+        shared = {path.name for path in CSRC.glob("*.h")} - parts - {"fastconv.h", "internal.h"}
+        assert all(includes(CSRC / header) == ["internal.h"] for header in shared)
         for path in CSRC.glob("*.c"):
             own = [header for header in includes(path) if (CSRC / header).exists()]
             assert len(own) == 1, path.name
-            assert own == ["internal.h"] or own[0].removesuffix(".h") in path.name, path.name
+            assert own[0] in shared | {"internal.h"}, path.name
+
+    def test_parts_of_internal_h_are_used_through_it(self):
+        """They include each other, each what it builds on; support.h alone what is outside."""
+        parts = set(includes(CSRC / "internal.h"))
+        outside = set(includes(CSRC / "support.h"))
+        assert {"fastconv.h", "kernels/kernels.h"} <= outside
+        for header in parts - {"support.h"}:
+            assert set(includes(CSRC / header)) <= parts - {header}, header
 
     def test_public_header_includes_no_other(self):
         assert includes(CSRC / "fastconv.h") == ["stddef.h", "stdint.h"]
