@@ -65,6 +65,24 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
   (d->inputs > 1 ? d->kernels->grouped_last : d->kernels->depthwise_last)(lines);
 }
 
+/* All outputs of a residue of a row. */
+static void run_residue(const struct depthwise *d, const struct fcv_axis *axis, struct fcv_depthwise *lines,
+                        char *row) {
+  lines->x_step = axis->in_step * d->channels;
+  lines->x_tap = axis->shift_step * d->channels;
+  lines->w_tap = axis->kernel_step * d->w_tap;
+  lines->y_step = axis->out_step * d->channels;
+  /* Outputs from first to last - 1 have all taps inside. */
+  const int64_t room = axis->in - axis->shift - (axis->taps - 1) * axis->shift_step;
+  const int64_t first = fcv_min(axis->count, fcv_ceil_div(fcv_max(0, -axis->shift), axis->in_step));
+  const int64_t last = fcv_max(first, fcv_min(axis->count, fcv_ceil_div(fcv_max(0, room), axis->in_step)));
+  for (int64_t o = 0; o < first; o++) run_columns(d, axis, o, o + 1, lines, row);
+  if (last > first)
+    run_columns(d, axis, first, last, lines, row);
+  for (int64_t o = last; o < axis->count; o++) run_columns(d, axis, o, o + 1, lines, row);
+}
+
+/* A row of outputs, for channels c0 .. c1 - 1. */
 static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, int64_t c0, int64_t c1,
                     const struct unit_memory *memory) {
   const struct fcv_axis *az = &d->axes.axis[0][z % d->axes.residues[0]],
@@ -96,21 +114,7 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
           d->w + ((kz * d->conv->geometry.kernel[1] + ky) * d->conv->geometry.kernel[2] * d->w_tap + c0) * size;
     }
   char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
-  for (int64_t r = 0; r < d->axes.residues[2]; r++) {
-    const struct fcv_axis *ax = &d->axes.axis[2][r];
-    lines.x_step = ax->in_step * d->channels;
-    lines.x_tap = ax->shift_step * d->channels;
-    lines.w_tap = ax->kernel_step * d->w_tap;
-    lines.y_step = ax->out_step * d->channels;
-    /* Outputs from first to last - 1 have all taps inside. */
-    const int64_t room = ax->in - ax->shift - (ax->taps - 1) * ax->shift_step;
-    const int64_t first = fcv_min(ax->count, fcv_ceil_div(fcv_max(0, -ax->shift), ax->in_step));
-    const int64_t last = fcv_max(first, fcv_min(ax->count, fcv_ceil_div(fcv_max(0, room), ax->in_step)));
-    for (int64_t o = 0; o < first; o++) run_columns(d, ax, o, o + 1, &lines, row);
-    if (last > first)
-      run_columns(d, ax, first, last, &lines, row);
-    for (int64_t o = last; o < ax->count; o++) run_columns(d, ax, o, o + 1, &lines, row);
-  }
+  for (int64_t r = 0; r < d->axes.residues[2]; r++) run_residue(d, &d->axes.axis[2][r], &lines, row);
   if (fcv_fused(d->conv->activation))
     return;
   const int64_t whole = c1 - c0 == d->channels, count = whole ? d->axes.out[2] * d->channels : c1 - c0;
@@ -318,75 +322,104 @@ void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void 
     memcpy(packed + layout.bias, bias, (size_t)(channels * k->size));
 }
 
+/* Units, and the way that they go: pixels of less channels than a vector are merged, planes of few columns turned. */
+static void plan(struct depthwise *d, int threads) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t *out = d->axes.out, rows = d->n * out[0] * out[1], wanted = threads > 1 ? 8 * threads : 1;
+  const int64_t vector = k->vl * k->size, vectors = d->channels / k->vl, rest = d->channels % k->vl;
+  d->parts = fcv_min(rows, wanted);
+  d->splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, d->parts), d->channels / (4 * k->vl)));
+  if (d->conv->layout == FCV_CHANNELS_FIRST) {
+    d->splits = fcv_max(1, vectors / 2);
+    d->turned = fcv_round_up(fcv_ceil_div(vectors, d->splits) * k->vl + rest, k->vl);
+  } else if (d->channels < k->vl) {
+    d->merged = 2 * k->vl / (d->channels & -d->channels);
+    fcv_padded_plan(k, &d->axes, STAGE_BYTES, COLUMNS, 1, d->channels, &d->stage);
+  }
+  d->past_caches = !d->turned && rest == 0 && (uintptr_t)d->y % (size_t)vector == 0 && fcv_fused(d->conv->activation) &&
+                   fcv_leaves_caches(rows * out[2] * d->channels * k->size);
+  d->thread_bytes = lay_out(d, NULL, NULL);
+}
+
+/* Elements of a row of repeated weights: with a vector behind them that the kernel may read. */
+static int64_t repeated_row(const struct depthwise *d) {
+  return fcv_round_up(d->merged * d->channels, d->kernels->vl) + d->kernels->vl;
+}
+
+/* Weights and bias as the kernels read them: as they are, packed here or by the caller, for merged pixels repeated. */
+static void find_weights(struct depthwise *d, int transposed, const void *w, const void *bias, char *packed_here,
+                         char *repeated) {
+  const struct layout layout = packed_layout(d->conv);
+  const int64_t taps = fcv_product(d->conv->geometry.kernel), row = repeated_row(d);
+  if (packed_here)
+    fcv_depthwise_pack(d->conv, transposed, w, bias, packed_here);
+  const char *packed = packed_here ? packed_here : d->conv->packed;
+  d->w = packed ? packed + layout.weights : w;
+  d->w_input = packed ? layout.padded : d->channels;
+  d->w_tap = d->inputs * d->w_input;
+  d->bias = bias && packed ? packed + layout.bias : bias;
+  if (!d->merged)
+    return;
+  char *repeated_bias = repeated + taps * row * d->kernels->size;
+  d->w_tap = row;
+  repeat(d, taps, d->w, layout.padded, repeated);
+  if (bias)
+    repeat(d, 1, d->bias, layout.padded, repeated_bias);
+  d->w = repeated;
+  d->bias = bias ? repeated_bias : NULL;
+}
+
+static fcv_status run(struct depthwise *d, int transposed, const void *w, const void *bias) {
+  const struct fcv_conv *conv = d->conv;
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t taps = fcv_product(g->kernel), size = d->kernels->size;
+  const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d->inputs * d->channels));
+  plan(d, threads);
+
+  const int packs =
+      !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d->merged || (transposed && d->inputs > 1));
+  int64_t bytes = 0;
+  const int64_t packed_at = fcv_reserve(&bytes, packs ? packed_layout(conv).bytes : 0);
+  const int64_t repeated_at = fcv_reserve(&bytes, d->merged ? (taps + 1) * repeated_row(d) * size : 0);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d->thread_bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
+  if (!memory)
+    return FCV_OK;
+  d->thread_memory = memory + threads_at;
+  find_weights(d, transposed, w, bias, packs ? memory + packed_at : NULL, memory + repeated_at);
+  if (d->merged)
+    fcv_parallel_for(d->n * d->axes.out[0] * d->stage.bands * d->stage.blocks, threads, merged_unit, d);
+  else if (d->turned)
+    fcv_parallel_for(d->n * d->splits, threads, turned_unit, d);
+  else
+    fcv_parallel_for(d->parts * d->splits, threads, rows_unit, d);
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}
+
 fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                               const void *bias, void *y) {
   const struct fcv_geometry *g = &conv->geometry;
-  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct depthwise d = {.conv = conv, .kernels = k, .n = g->n, .channels = g->ci, .x = x, .y = y};
-  d.inputs = fcv_small_groups(conv);
-  const int64_t *out = transposed ? g->in : g->out;
-  if (!fcv_depthwise_along_channels(conv, transposed) && fcv_product(out) > 0)
+  if (g->n * fcv_product(transposed ? g->in : g->out) == 0)
+    return FCV_OK;
+  if (!fcv_depthwise_along_channels(conv, transposed))
     return (fcv_depthwise_in_place(conv, transposed) ? fcv_conv_depthwise_planes
                                                      : fcv_conv_depthwise_first)(conv, transposed, x, w, bias, y);
-  const int64_t rows = d.n * out[0] * out[1];
-  if (rows * out[2] == 0)
-    return FCV_OK;
-  const int64_t taps = fcv_product(g->kernel), vl = k->vl;
-  const int threads = fcv_threads_for((double)fcv_product(g->out) * (double)(g->n * taps * d.inputs * d.channels));
-  const int64_t wanted = threads > 1 ? 8 * threads : 1;
-  d.parts = fcv_min(rows, wanted);
-  d.splits = fcv_max(1, fcv_min(fcv_ceil_div(wanted, d.parts), d.channels / (4 * vl)));
+  struct depthwise d = {
+      .conv = conv,
+      .kernels = fcv_kernels(conv->dtype),
+      .n = g->n,
+      .channels = g->ci,
+      .inputs = fcv_small_groups(conv),
+      .x = x,
+      .y = y,
+  };
   char *axes = fcv_scratch_take((size_t)fcv_axes_bytes(g, transposed));
   if (!axes)
     return FCV_NO_MEMORY;
   fcv_axes(g, transposed, axes, &d.axes);
-  if (conv->layout == FCV_CHANNELS_FIRST) {
-    const int64_t vectors = d.channels / vl;
-    d.splits = fcv_max(1, vectors / 2);
-    d.turned = fcv_round_up(fcv_ceil_div(vectors, d.splits) * vl + d.channels % vl, vl);
-  } else if (d.channels < vl) {
-    d.merged = 2 * vl / (d.channels & -d.channels);
-    fcv_padded_plan(k, &d.axes, STAGE_BYTES, COLUMNS, 1, d.channels, &d.stage);
-  }
-  const int64_t vector = vl * k->size;
-  d.past_caches = !d.turned && d.channels % vl == 0 && (uintptr_t)y % (size_t)vector == 0 &&
-                  fcv_fused(conv->activation) && fcv_leaves_caches(rows * out[2] * d.channels * k->size);
-  d.thread_bytes = lay_out(&d, NULL, NULL);
-
-  int64_t bytes = 0;
-  const struct layout layout = packed_layout(conv);
-  const int packs =
-      !conv->packed && (conv->weight_layout == FCV_CHANNELS_FIRST || d.merged || (transposed && d.inputs > 1));
-  const int64_t repeated = fcv_round_up(d.merged * d.channels, vl) + vl;
-  const int64_t packed_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
-  const int64_t repeated_at = fcv_reserve(&bytes, d.merged ? (taps + 1) * repeated * k->size : 0);
-  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
-  char *memory;
-  const fcv_status status = fcv_workspace(conv, bytes, &memory);
-  if (status == FCV_OK && memory) {
-    d.thread_memory = memory + threads_at;
-    if (packs)
-      fcv_depthwise_pack(conv, transposed, w, bias, memory + packed_at);
-    const char *packed = packs ? memory + packed_at : conv->packed;
-    d.w = packed ? packed + layout.weights : w;
-    d.w_input = packed ? layout.padded : d.channels;
-    d.w_tap = d.inputs * d.w_input;
-    d.bias = bias && packed ? packed + layout.bias : bias;
-    if (d.merged) {
-      d.w_tap = repeated;
-      repeat(&d, taps, d.w, layout.padded, memory + repeated_at);
-      if (bias)
-        repeat(&d, 1, d.bias, layout.padded, memory + repeated_at + taps * repeated * k->size);
-      d.w = memory + repeated_at;
-      d.bias = bias ? d.w + taps * repeated * k->size : NULL;
-      fcv_parallel_for(g->n * out[0] * d.stage.bands * d.stage.blocks, threads, merged_unit, &d);
-    } else if (d.turned) {
-      fcv_parallel_for(g->n * d.splits, threads, turned_unit, &d);
-    } else {
-      fcv_parallel_for(d.parts * d.splits, threads, rows_unit, &d);
-    }
-    fcv_scratch_give(memory);
-  }
+  const fcv_status status = run(&d, transposed, w, bias);
   fcv_scratch_give(axes);
   return status;
 }

@@ -29,7 +29,7 @@ struct toeplitz {
   int64_t most;            /* blocks of a unit: whole rows of outputs */
   int64_t group, pixels;   /* of the box */
   int64_t thread_bytes;
-  const char *packed, *bias;
+  char *packed, *bias; /* of a group; bias: repeated for all outputs of a block */
   char *y, *thread_memory;
 };
 
@@ -225,6 +225,25 @@ static void fill_matrices(const struct toeplitz *d, const struct fcv_weight_view
       }
 }
 
+/* Weights and bias of a group. matrix: scratch for them, dense. */
+static void pack_group(const struct toeplitz *d, const struct fcv_weight_view *view, const void *w, const void *bias,
+                       char *matrix) {
+  const int64_t values = d->blocks.nc, size = d->kernels->size, pixel = d->walk->nc * size;
+  const struct fcv_weight_view dense = {
+      .kernel = {d->walk->axis[1].taps * d->kc * values, d->kc * values, d->walk->kc * values},
+      .k = values,
+      .j = 1,
+  };
+  fill_matrices(d, view, w, matrix);
+  fcv_pack_weights(d->kernels, &d->blocks, &dense, matrix, d->packed,
+                   fcv_threads_for((double)(d->taps * d->kc * values)));
+  if (!bias)
+    return;
+  memset(d->bias, 0, (size_t)(fcv_panels_channels(&d->panels) * size));
+  for (int64_t o = 0; o < d->block; o++)
+    memcpy(d->bias + o * pixel, (const char *)bias + d->group * pixel, (size_t)pixel);
+}
+
 static void run_box(struct toeplitz *d, int threads) {
   d->pixels = fcv_box_pixels(&d->blocks, &d->box);
   fcv_parallel_for(fcv_ceil_div(d->pixels, d->most), threads, toeplitz_unit, d);
@@ -265,18 +284,13 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   d.thread_bytes = lay_out(&d, NULL, NULL);
   const int threads = fcv_threads_for((double)outputs * cost_of(k, walk, d.block));
   const int staged = conv->layout == FCV_CHANNELS_FIRST || walk->groups > 1 || fcv_pads_rows(walk);
-  const struct fcv_weight_view matrix_view = {
-      .kernel = {axis[1].taps * d.kc * d.blocks.nc, d.kc * d.blocks.nc, walk->kc * d.blocks.nc},
-      .k = d.blocks.nc,
-      .j = 1,
-  };
   struct fcv_stage stage = {0};
   if (staged)
     fcv_stage_plan(k, &d.blocks, walk->kc * k->size, (int64_t)STAGE_BYTES * threads, 1, &stage);
 
-  const int64_t channels = fcv_panels_channels(&d.panels), matrix = d.taps * d.kc * d.blocks.nc * k->size;
+  const int64_t channels = fcv_panels_channels(&d.panels);
   int64_t bytes = 0;
-  const int64_t matrix_at = fcv_reserve(&bytes, matrix);
+  const int64_t matrix_at = fcv_reserve(&bytes, d.taps * d.kc * d.blocks.nc * k->size);
   const int64_t packed_at = fcv_reserve(&bytes, d.taps * d.kc * channels * k->size);
   const int64_t bias_at = fcv_reserve(&bytes, channels * k->size);
   const int64_t zero_at = fcv_reserve(&bytes, d.kc * k->size);
@@ -291,15 +305,7 @@ fcv_status fcv_conv_toeplitz(const struct fcv_conv *conv, const struct fcv_walk 
   d.thread_memory = memory + threads_at;
   memset(memory + zero_at, 0, (size_t)(d.kc * k->size));
   for (d.group = 0; d.group < walk->groups; d.group++) {
-    fill_matrices(&d, view, w, memory + matrix_at);
-    fcv_pack_weights(k, &d.blocks, &matrix_view, memory + matrix_at, memory + packed_at,
-                     fcv_threads_for((double)matrix / (double)k->size));
-    if (bias) {
-      memset(memory + bias_at, 0, (size_t)(channels * k->size));
-      for (int64_t o = 0; o < d.block; o++)
-        memcpy(memory + bias_at + o * walk->nc * k->size, (const char *)bias + d.group * walk->nc * k->size,
-               (size_t)(walk->nc * k->size));
-    }
+    pack_group(&d, view, w, bias, memory + matrix_at);
     if (staged) {
       run_staged(&d, &stage, x, memory + stage_at, threads);
     } else {
