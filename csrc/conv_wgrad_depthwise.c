@@ -16,6 +16,15 @@ enum {
   CHANNELS = 256 /* of a unit that reads them where they lie */
 };
 
+/* How a unit finds x and gy. */
+enum form {
+  PIXELS,         /* channels last, where they lie */
+  THIN,           /* channels last, less than a vector of them: copied */
+  TURNED,         /* channels first: some channels of an image, transposed */
+  PLANES,         /* channels first, vectors along rows: x is copied, padded */
+  PLANES_IN_PLACE /* the same where they lie, but for the first and last ones */
+};
+
 struct depthwise {
   const struct fcv_conv *conv;
   const struct fcv_kernels *kernels;
@@ -27,11 +36,8 @@ struct depthwise {
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
   int64_t boxes, parts;  /* of all images */
   int64_t thread_bytes;
-  int thin;      /* channels last, less than a vector of them: x and gy are copied */
-  int planes;    /* channels first: vectors along rows */
-  int turned;    /* channels first: some channels of an image are transposed */
-  int in_place;  /* planes that are read where they lie, but for the first and last ones, */
-  int64_t slack; /* around which so many elements are read */
+  enum form form;
+  int64_t slack; /* elements that are read around planes in place */
   const char *x, *gy;
   char *sum, *thread_memory; /* [block][part][block of channels][tap], channels last [tap][output][channel] */
 };
@@ -43,17 +49,21 @@ struct unit_memory {
   char *pixels_x, *pixels_gy; /* [pixel][block] */
 };
 
+static int along_rows(const struct depthwise *d) { return d->form == PLANES || d->form == PLANES_IN_PLACE; }
+
 static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory *memory) {
   const int64_t size = d->kernels->size, vl = d->kernels->vl;
-  const int64_t lanes = d->planes ? d->block * d->taps * vl * size : 0, pixel = d->turned ? d->block * size : 0;
+  const int64_t lanes = along_rows(d) ? d->block * d->taps * vl * size : 0;
+  const int64_t pixel = d->form == TURNED ? d->block * size : 0;
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const struct fcv_axis *rows = d->axes.axis[1];
   const int64_t reach = fcv_min(rows->in, d->stage.rows * rows->in_step + rows->taps);
   const int64_t copy = (reach * d->axes.in[2] + 2 * d->slack) * size; /* of one plane */
-  const int64_t stage = fcv_reserve(&bytes, d->in_place ? copy : d->thin || d->planes ? d->stage.bytes : 0);
-  const int64_t gy_pixel = d->thin ? vl * size : d->in_place ? size : 0;
+  const int padded = d->form == THIN || d->form == PLANES;
+  const int64_t stage = fcv_reserve(&bytes, d->form == PLANES_IN_PLACE ? copy : padded ? d->stage.bytes : 0);
+  const int64_t gy_pixel = d->form == THIN ? vl * size : d->form == PLANES_IN_PLACE ? size : 0;
   const int64_t gy = fcv_reserve(&bytes, (d->stage.rows * d->stage.columns + vl) * gy_pixel);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
   const int64_t turned = fcv_reserve(&bytes, lanes);
@@ -77,13 +87,24 @@ static int64_t first_channel(const struct depthwise *d, int64_t block) {
   return fcv_max(0, fcv_min(block * d->block, d->channels - d->block));
 }
 
-/* A box of all boxes, and its image. */
-static int64_t box_of(const struct depthwise *d, int64_t number, struct fcv_padded_box *box, int64_t *z) {
+/* A box of outputs: of an image, a slice. */
+struct box {
+  int64_t n, z;
+  struct fcv_padded_box at;
+};
+
+static void find_box(const struct depthwise *d, int64_t number, struct box *box) {
   const int64_t block = number % d->stage.blocks, band = number / d->stage.blocks % d->stage.bands;
-  const int64_t rest = number / d->stage.blocks / d->stage.bands;
-  *z = rest % d->axes.out[0];
-  fcv_padded_box(&d->stage, &d->axes, *z, band, block, box);
-  return rest / d->axes.out[0];
+  const int64_t slice = number / d->stage.blocks / d->stage.bands;
+  box->n = slice / d->axes.out[0];
+  box->z = slice % d->axes.out[0];
+  fcv_padded_box(&d->stage, &d->axes, box->z, band, block, &box->at);
+}
+
+/* Channels last: bytes from gy to an output of a box's slice. */
+static int64_t output_of(const struct depthwise *d, const struct box *box, int64_t y, int64_t x) {
+  const int64_t *out = d->axes.out;
+  return (((box->n * out[0] + box->z) * out[1] + y) * out[2] + x) * d->channels * d->kernels->size;
 }
 
 /* Where the taps that lie inside on axis 0 begin in the stage, and their sums; of pixels that are pitch elements wide,
@@ -104,13 +125,14 @@ static int64_t find_taps(const struct depthwise *d, const struct fcv_padded_box 
   return taps;
 }
 
-static void sum_planes(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
+static void sum_planes(const struct depthwise *d, int64_t first, const struct box *box,
                        const struct unit_memory *memory) {
   const int64_t size = d->kernels->size, vl = d->kernels->vl, *out = d->axes.out;
+  const int64_t *o0 = box->at.o0, *o1 = box->at.o1;
   struct fcv_depthwise_sums sums = {
-      .taps = find_taps(d, box, 1, memory->lanes, vl, memory),
-      .rows = box->o1[1] - box->o0[1],
-      .width = box->o1[2] - box->o0[2],
+      .taps = find_taps(d, &box->at, 1, memory->lanes, vl, memory),
+      .rows = o1[1] - o0[1],
+      .width = o1[2] - o0[2],
       .x = memory->x,
       .x_row = d->axes.axis[1]->in_step * d->stage.row,
       .gw = memory->gw,
@@ -118,30 +140,30 @@ static void sum_planes(const struct depthwise *d, int64_t first, const struct fc
   };
   for (int64_t c = 0, planes; c < d->block; c += planes) {
     planes = fcv_min(d->stage.planes, d->block - c);
-    const int64_t plane = n * d->channels + first + c;
-    fcv_padded_fill(d->kernels, &d->stage, &d->axes, d->x, plane, planes, box, memory->stage);
+    const int64_t plane = box->n * d->channels + first + c;
+    fcv_padded_fill(d->kernels, &d->stage, &d->axes, d->x, plane, planes, &box->at, memory->stage);
     for (int64_t p = 0; p < planes; p++) {
       sums.x_offset = p * d->stage.plane;
-      sums.gy = d->gy + ((((plane + p) * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * size;
+      sums.gy = d->gy + ((((plane + p) * out[0] + box->z) * out[1] + o0[1]) * out[2] + o0[2]) * size;
       sums.gw_offset = (c + p) * d->taps * vl;
       d->kernels->depthwise_sums_first(&sums);
     }
   }
 }
 
-static void sum_in_place_planes(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
+static void sum_planes_in_place(const struct depthwise *d, int64_t first, const struct box *box,
                                 const struct unit_memory *memory) {
   const struct fcv_axis *rows = d->axes.axis[1], *columns = d->axes.axis[2];
   const int64_t size = d->kernels->size, planes = d->conv->geometry.n * d->channels;
   struct fcv_depthwise_planes p;
-  const int64_t row = fcv_planes_rows(rows, columns, box->o0[1], box->o1[1], &p);
+  const int64_t row = fcv_planes_rows(rows, columns, box->at.o0[1], box->at.o1[1], &p);
   const int64_t edge = fcv_ceil_div(d->slack, fcv_min(p.x_plane, p.y_plane));
   p.ahead = d->channels * p.x_plane; /* the next image */
   p.y_ahead = d->channels * p.y_plane;
   for (int64_t c = 0; c < d->block; c += p.planes) {
-    const int64_t plane = n * d->channels + first + c;
+    const int64_t plane = box->n * d->channels + first + c;
     const int copied = plane < edge || plane >= planes - edge;
-    const char *gy = d->gy + (plane * p.y_plane + box->o0[1] * columns->out) * size;
+    const char *gy = d->gy + (plane * p.y_plane + box->at.o0[1] * columns->out) * size;
     p.x = d->x + (plane * p.x_plane + row * columns->in) * size;
     p.planes = copied ? 1 : fcv_min(d->block - c, planes - edge - plane);
     if (copied) {
@@ -156,27 +178,26 @@ static fcv_depthwise_sums_fn *sums_kernel(const struct depthwise *d) {
   return d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last;
 }
 
-static void sum_thin(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
-                     char *gw, const struct unit_memory *memory) {
-  const int64_t size = d->kernels->size, *out = d->axes.out, channels = fcv_min(d->block, d->channels);
-  const int64_t rows = box->o1[1] - box->o0[1], columns = box->o1[2] - box->o0[2];
-  const char *gy =
-      d->gy + ((((n * out[0] + z) * out[1] + box->o0[1]) * out[2] + box->o0[2]) * d->channels + first) * size;
-  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, n, d->channels, channels, d->block, box,
-                         memory->stage);
+static void sum_thin(const struct depthwise *d, int64_t first, const struct box *box, char *gw,
+                     const struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, channels = fcv_min(d->block, d->channels);
+  const int64_t *o0 = box->at.o0, rows = box->at.o1[1] - o0[1], columns = box->at.o1[2] - o0[2];
+  const char *gy = d->gy + output_of(d, box, o0[1], o0[2]) + first * size;
+  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, box->n, d->channels, channels, d->block,
+                         &box->at, memory->stage);
   for (int64_t r = 0; r < rows; r++)
     d->kernels->pad_rows(&(struct fcv_pad_rows){
         .rows = columns,
         .count = channels,
         .after = d->block - channels,
         .step = 1,
-        .x = gy + r * out[2] * d->channels * size,
+        .x = gy + r * d->axes.out[2] * d->channels * size,
         .y = memory->gy + r * columns * d->block * size,
         .x_pitch = d->channels,
         .y_pitch = d->block,
     });
   sums_kernel(d)(&(struct fcv_depthwise_sums){
-      .taps = find_taps(d, box, d->block, gw, d->outputs * d->block, memory),
+      .taps = find_taps(d, &box->at, d->block, gw, d->outputs * d->block, memory),
       .columns = d->axes.axis[2]->taps,
       .outputs = d->outputs,
       .rows = rows,
@@ -203,31 +224,37 @@ static int64_t run_end(const struct fcv_axis *axis, int64_t o, int64_t end, stru
   return fcv_min(end, fcv_ceil_div(room, axis->in_step));
 }
 
-/* Channels last: outputs y0 .. y1 - 1 and x0 .. x1 - 1 of a box, that meet the same taps. */
-static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, int64_t z,
-                    int64_t y0, int64_t y1, const struct fcv_met *in_y, int64_t x0, int64_t x1,
-                    const struct fcv_met *in_x, char *gw, const struct unit_memory *memory) {
-  const struct fcv_axis *y = d->axes.axis[1], *x = d->axes.axis[2];
+/* Outputs of a box that meet the same taps. */
+struct run {
+  int64_t y0, y1, x0, x1;
+  struct fcv_met in_y, in_x;
+};
+
+/* Channels last. */
+static void sum_run(const struct depthwise *d, int64_t first, const struct box *box, const struct run *run, char *gw,
+                    const struct unit_memory *memory) {
+  const struct fcv_axis *z = box->at.axis_z, *y = d->axes.axis[1], *x = d->axes.axis[2];
+  const struct fcv_met *in_z = &box->at.slices, *in_y = &run->in_y, *in_x = &run->in_x;
   const int64_t size = d->kernels->size, *in = d->axes.in, *out = d->axes.out;
   int64_t taps = 0;
-  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
+  for (int64_t tz = in_z->lo; tz < in_z->hi; tz++)
     for (int64_t ty = in_y->lo; ty < in_y->hi; ty++)
       for (int64_t tx = in_x->lo; tx < in_x->hi; tx++) {
-        const int64_t iz = box->slices.first + (tz - box->slices.lo) * box->axis_z->shift_step;
+        const int64_t iz = in_z->first + (tz - in_z->lo) * z->shift_step;
         const int64_t iy = in_y->first + (ty - in_y->lo) * y->shift_step;
         const int64_t ix = in_x->first + (tx - in_x->lo) * x->shift_step;
-        memory->x[taps] = d->x + ((((n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
+        memory->x[taps] = d->x + ((((box->n * in[0] + iz) * in[1] + iy) * in[2] + ix) * d->channels + first) * size;
         memory->gw[taps++] = gw + ((tz * y->taps + ty) * x->taps + tx) * d->outputs * d->block * size;
       }
   struct fcv_depthwise_sums sums = {
       .taps = taps,
       .columns = in_x->hi - in_x->lo,
       .outputs = d->outputs,
-      .rows = y1 - y0,
-      .count = x1 - x0,
+      .rows = run->y1 - run->y0,
+      .count = run->x1 - run->x0,
       .width = d->block,
       .x = memory->x,
-      .gy = d->gy + ((((n * out[0] + z) * out[1] + y0) * out[2] + x0) * d->channels + first) * size,
+      .gy = d->gy + output_of(d, box, run->y0, run->x0) + first * size,
       .gw = memory->gw,
       .gw_output = d->block,
       .x_row = y->in_step * in[2] * d->channels,
@@ -236,65 +263,76 @@ static void sum_run(const struct depthwise *d, int64_t first, const struct fcv_p
       .gy_row = out[2] * d->channels,
       .gy_step = d->channels,
   };
-  if (!d->turned && x1 - x0 > 1) { /* the rows below */
-    const int64_t iz = box->slices.first + (box->slices.hi - 1 - box->slices.lo) * box->axis_z->shift_step;
-    const int64_t iy = in_y->first + (in_y->hi - 1 - in_y->lo) * y->shift_step + (y1 - 1 - y0) * y->in_step + 1;
-    sums.x_ahead = d->x + (((n * in[0] + iz) * in[1] + iy) * in[2] * d->channels + first) * size;
-    sums.gy_ahead = d->gy + (((n * out[0] + z) * out[1] + y1) * out[2] * d->channels + first) * size;
+  if (d->form == PIXELS && sums.count > 1) { /* the rows below */
+    const int64_t iz = in_z->first + (in_z->hi - 1 - in_z->lo) * z->shift_step;
+    const int64_t iy = in_y->first + (in_y->hi - 1 - in_y->lo) * y->shift_step + (sums.rows - 1) * y->in_step + 1;
+    sums.x_ahead = d->x + (((box->n * in[0] + iz) * in[1] + iy) * in[2] * d->channels + first) * size;
+    sums.gy_ahead = d->gy + output_of(d, box, run->y1, 0) + first * size;
     sums.x_fetches = y->in_step * x->in_step;
   }
   sums_kernel(d)(&sums);
 }
 
-static void sum_in_place(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n,
-                         int64_t z, char *gw, const struct unit_memory *memory) {
-  struct fcv_met in_y, in_x;
-  for (int64_t y = box->o0[1], y_end; y < box->o1[1]; y = y_end) {
-    y_end = run_end(d->axes.axis[1], y, box->o1[1], &in_y);
-    for (int64_t x = box->o0[2], x_end; x < box->o1[2]; x = x_end) {
-      x_end = run_end(d->axes.axis[2], x, box->o1[2], &in_x);
-      sum_run(d, first, box, n, z, y, y_end, &in_y, x, x_end, &in_x, gw, memory);
+static void sum_pixels(const struct depthwise *d, int64_t first, const struct box *box, char *gw,
+                       const struct unit_memory *memory) {
+  struct run run;
+  for (run.y0 = box->at.o0[1]; run.y0 < box->at.o1[1]; run.y0 = run.y1) {
+    run.y1 = run_end(d->axes.axis[1], run.y0, box->at.o1[1], &run.in_y);
+    for (run.x0 = box->at.o0[2]; run.x0 < box->at.o1[2]; run.x0 = run.x1) {
+      run.x1 = run_end(d->axes.axis[2], run.x0, box->at.o1[2], &run.in_x);
+      sum_run(d, first, box, &run, gw, memory);
     }
   }
 }
 
 /* A box is an image. */
-static void sum_turned(const struct depthwise *d, int64_t first, const struct fcv_padded_box *box, int64_t n, char *gw,
+static void sum_turned(const struct depthwise *d, int64_t first, const struct box *box, char *gw,
                        const struct unit_memory *memory) {
   const int64_t size = d->kernels->size, in = fcv_product(d->axes.in), out = fcv_product(d->axes.out);
-  const int64_t plane = n * d->channels + first;
+  const int64_t plane = box->n * d->channels + first;
   struct depthwise last = *d;
   last.channels = d->block;
   last.x = memory->pixels_x;
   last.gy = memory->pixels_gy;
   d->kernels->transpose(d->block, in, d->x + plane * in * size, in, memory->pixels_x, d->block);
   d->kernels->transpose(d->block, out, d->gy + plane * out * size, out, memory->pixels_gy, d->block);
-  sum_in_place(&last, 0, box, 0, 0, gw, memory);
+  sum_pixels(&last, 0, &(struct box){.at = box->at}, gw, memory);
+}
+
+static void sum_box(const struct depthwise *d, int64_t first, const struct box *box, char *gw,
+                    const struct unit_memory *memory) {
+  switch (d->form) {
+  case PIXELS:
+    sum_pixels(d, first, box, gw, memory);
+    break;
+  case THIN:
+    sum_thin(d, first, box, gw, memory);
+    break;
+  case TURNED:
+    sum_turned(d, first, box, gw, memory);
+    break;
+  case PLANES:
+    sum_planes(d, first, box, memory);
+    break;
+  case PLANES_IN_PLACE:
+    sum_planes_in_place(d, first, box, memory);
+    break;
+  }
 }
 
 static void sum_unit(const void *context, int64_t unit, int thread) {
   const struct depthwise *d = context;
   const int64_t size = d->kernels->size, vl = d->kernels->vl, sums = d->block * d->sums;
   const int64_t part = unit % d->parts, first = first_channel(d, unit / d->parts);
-  const int planes = d->planes;
+  const int planes = along_rows(d);
   char *gw = d->sum + unit * sums * size;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   memset(planes ? memory.lanes : gw, 0, (size_t)(sums * (planes ? vl : 1) * size));
   for (int64_t b = d->boxes * part / d->parts; b < d->boxes * (part + 1) / d->parts; b++) {
-    struct fcv_padded_box box;
-    int64_t z;
-    const int64_t n = box_of(d, b, &box, &z);
-    if (d->in_place)
-      sum_in_place_planes(d, first, &box, n, &memory);
-    else if (planes)
-      sum_planes(d, first, &box, n, z, &memory);
-    else if (d->turned)
-      sum_turned(d, first, &box, n, gw, &memory);
-    else if (d->thin)
-      sum_thin(d, first, &box, n, z, gw, &memory);
-    else
-      sum_in_place(d, first, &box, n, z, gw, &memory);
+    struct box box;
+    find_box(d, b, &box);
+    sum_box(d, first, &box, gw, &memory);
   }
   if (!planes)
     return;
@@ -308,7 +346,7 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
   const int64_t size = d->kernels->size, sums = d->block * d->sums, channels = fcv_min(d->block, d->channels);
   const int64_t first = first_channel(d, block), *kernel = d->conv->geometry.kernel;
   char *sum = d->sum + block * d->parts * sums * size;
-  const int planes = d->planes;
+  const int planes = along_rows(d);
   d->kernels->sum_rows(d->parts - 1, sums, sum + sums * size, sums, sum);
   if (d->outputs > 1) {
     fcv_group_weights(d->conv, 1, first / d->outputs, channels / d->outputs, d->block, 0, sum, gw);
@@ -331,38 +369,52 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
   }
 }
 
+static enum form form_of(const struct depthwise *d) {
+  const int64_t vl = d->kernels->vl;
+  if (d->conv->layout == FCV_CHANNELS_LAST)
+    return d->channels < vl ? THIN : PIXELS;
+  if (fcv_depthwise_in_place(d->conv, 0) && d->axes.out[2] <= COLUMNS)
+    return PLANES_IN_PLACE;
+  return d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, vl) ? TURNED : PLANES;
+}
+
+/* Channels of a unit that reads pixels where they lie: whole vectors, as few channels twice as can be. */
+static int64_t block_of_pixels(const struct depthwise *d) {
+  const int64_t vl = d->kernels->vl, most = d->channels / vl * vl, blocks = fcv_ceil_div(d->channels, CHANNELS);
+  int64_t best = vl, least = INT64_MAX;
+  for (int64_t b = blocks; b < blocks + 4; b++) {
+    const int64_t block = fcv_min(most, fcv_round_up(fcv_ceil_div(d->channels, b), vl));
+    const int64_t all = fcv_ceil_div(d->channels, block) * block;
+    if (all < least) {
+      least = all;
+      best = block;
+    }
+  }
+  return best;
+}
+
 /* How channels and boxes are cut. */
 static void cut(struct depthwise *d) {
   const struct fcv_kernels *k = d->kernels;
-  const int first = d->conv->layout == FCV_CHANNELS_FIRST;
   d->slack = FCV_PLANE_SLACK * k->vl;
-  d->in_place = first && fcv_depthwise_in_place(d->conv, 0) && d->axes.out[2] <= COLUMNS;
-  d->turned =
-      first && !d->in_place && d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, k->vl);
-  d->planes = first && !d->turned;
-  if (d->turned) {
+  d->form = form_of(d);
+  switch (d->form) {
+  case PIXELS:
+    d->block = block_of_pixels(d);
+    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->channels, &d->stage);
+    break;
+  case THIN:
+    d->block = k->vl;
+    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->block, &d->stage);
+    break;
+  case TURNED:
     d->block = fcv_min(2 * k->vl, d->channels / k->vl * k->vl);
     fcv_padded_plan(k, &d->axes, INT64_MAX / 4, COLUMNS, 1, d->block, &d->stage);
-  } else if (d->planes) {
+    break;
+  case PLANES:
+  case PLANES_IN_PLACE:
     fcv_padded_plan(k, &d->axes, FIRST_BYTES, COLUMNS, 1, 0, &d->stage);
     d->block = fcv_min(fcv_max(1, d->channels / PARTS), d->stage.planes);
-  } else {
-    const int64_t vl = k->vl, most = d->channels / vl * vl;
-    d->thin = d->channels < vl;
-    d->block = vl;
-    if (!d->thin) { /* as few channels twice as can be */
-      int64_t least = INT64_MAX;
-      const int64_t blocks = fcv_ceil_div(d->channels, CHANNELS);
-      for (int64_t b = blocks; b < blocks + 4; b++) {
-        const int64_t block = fcv_min(most, fcv_round_up(fcv_ceil_div(d->channels, b), vl));
-        const int64_t all = fcv_ceil_div(d->channels, block) * block;
-        if (all < least) {
-          least = all;
-          d->block = block;
-        }
-      }
-    }
-    fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->thin ? d->block : d->channels, &d->stage);
   }
   d->blocks = fcv_ceil_div(d->channels, d->block);
   d->boxes = d->conv->geometry.n * d->axes.out[0] * d->stage.bands * d->stage.blocks;
