@@ -6,7 +6,7 @@ struct settled {
   struct fcv_conv conv;
   fcv_pass pass;
   int turned;           /* the arrays are to be turned to conv's layout */
-  struct fcv_walk walk; /* the forward pass's; those of the input gradient take its place one after the other */
+  struct fcv_walk walk; /* the forward pass's, or those of the input gradient one after the other */
   struct fcv_weight_view view;
 };
 
@@ -31,7 +31,10 @@ static fcv_status settle(const struct fcv_conv *conv, fcv_pass pass, struct sett
     s->conv = fcv_turned(&s->conv, pass);
   const int by_matrix = algorithm == FCV_TOEPLITZ || algorithm == FCV_TOEPLITZ_FULL;
   s->conv.algorithm = by_matrix && is_empty(g) ? FCV_DIRECT : algorithm; /* there is no matrix of nothing */
-  fcv_walk_forward(g, &s->walk);
+  if (pass == FCV_GRAD_INPUT)
+    fcv_walk_grad_input(g, (const int64_t[FCV_AXES]){0}, &s->walk);
+  else
+    fcv_walk_forward(g, &s->walk);
   fcv_weight_view(&s->conv, pass == FCV_GRAD_INPUT, &s->view);
   return FCV_OK;
 }
@@ -90,6 +93,7 @@ static const struct way {
     [FCV_BY_TOEPLITZ] = {plain_bytes, pack_plain, .walk = fcv_conv_toeplitz},
     [FCV_BY_MATRIX] = {plain_bytes, pack_plain, .pass = fcv_conv_toeplitz_full},
     [FCV_BY_DEPTHWISE] = {depthwise_bytes, pack_depthwise, .pass = fcv_conv_depthwise},
+    [FCV_BY_LANES] = {plain_bytes, pack_plain, .pass = fcv_conv_lanes},
     [FCV_BY_INTERLEAVED] = {plain_bytes, pack_plain, .walk = fcv_conv_interleaved},
     [FCV_BY_NARROW] = {fcv_narrow_packed_bytes, fcv_narrow_pack, .walk = fcv_conv_narrow},
     [FCV_BY_PLANES] = {fcv_planes_packed_bytes, fcv_planes_pack, .walk = fcv_conv_planes},
@@ -188,6 +192,7 @@ static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct f
                                         const void *gy, void *gw) = {
     [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_winograd_wgrad,
     [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
+    [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,
     [FCV_WGRAD_BY_RUNS] = sum_runs,
     [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,
     [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,

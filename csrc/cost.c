@@ -35,6 +35,8 @@ enum method {
   SUM_PLANES,
   SUM_IM2COL,
   SUM_WINOGRAD,
+  LANES,
+  SUM_LANES,
   INTERLEAVED,
   SUM_INTERLEAVED,
   NARROW_ROWS,
@@ -60,6 +62,8 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_PLANES] = {{2.3, 0, 8760, 45.9, 0, 66.2, 0, 149000}},
                 [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.01, 0.892, 412, 1060, 52.6, 25.7, 0, 0}},
+                [LANES] = {{1.35, 0, 0, 0, 170, 28, 0, 0}},
+                [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
             },
         [FCV_CHANNELS_LAST] =
             {
@@ -71,6 +75,8 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_DIRECT] = {{1.54, 0.767, 771, 97.4, 15.5, 0, 0, 18200}},
                 [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.03, 0.508, 433, 0, 40, 15.1, 548, 0}},
+                [LANES] = {{1.35, 0, 0, 0, 170, 28, 0, 0}},
+                [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
                 [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
                 [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
                 [NARROW_ROWS] = {{1.3, 0, 600, 0, 0, 0, 0, 0}},
@@ -95,6 +101,8 @@ static const struct work price[2][METHODS] =
                 [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
                 [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
                 [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
+                [LANES] = {{1.3, 0, 0, 0, 90, 20, 0, 0}},
+                [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
             },
         [FCV_CHANNELS_LAST] =
             {
@@ -106,6 +114,8 @@ static const struct work price[2][METHODS] =
                 [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
                 [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
                 [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
+                [LANES] = {{1.3, 0, 0, 0, 90, 20, 0, 0}},
+                [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
                 [INTERLEAVED] = {{1.9, 0, 60, 0, 0, 60, 0, 0}},
                 [SUM_INTERLEAVED] = {{2, 0, 60, 0, 0, 60, 0, 0}},
                 [NARROW_ROWS] = {{1.2, 0, 300, 0, 0, 0, 0, 0}},
@@ -199,6 +209,16 @@ static void count_im2col(const struct shape *s, struct work *work) {
   const double unit = (double)(s->kernels->mr * fcv_im2col_tiles(s->kernels, (int64_t)(s->taps * s->kc)));
   if (work->of[WEIGHTS] * (double)s->kernels->size > FAR_BYTES)
     work->of[PARTIAL] = work->of[WEIGHTS] * s->outputs / unit;
+}
+
+/* The gradient's walks share what is transposed of gy. */
+static void count_lanes(const struct shape *s, struct work *work) {
+  const int gradient = s->pass == FCV_GRAD_WEIGHT;
+  const double walks = s->pass == FCV_GRAD_INPUT ? (double)fcv_product(s->conv->geometry.stride) : 1;
+  work->of[PRODUCTS] =
+      gradient ? s->outputs * s->taps * s->kc * (double)s->walk->nc : fcv_lanes_products(s->conv, s->walk);
+  work->of[VALUES] = s->inputs * s->kc / walks + s->outputs * (double)s->walk->nc;
+  work->of[WEIGHTS] = s->taps * s->kc * (double)s->walk->nc;
 }
 
 static void count_interleaved(const struct shape *s, struct work *work) {
@@ -313,15 +333,19 @@ static void count_narrow(const struct shape *s, struct work *work) {
 
 /* How the work of a way is counted, and which prices it has. */
 static const enum method methods[] = {
-    [FCV_BY_WINOGRAD] = WINOGRAD, [FCV_BY_TOEPLITZ] = TOEPLITZ,       [FCV_BY_MATRIX] = DIRECT,
-    [FCV_BY_DEPTHWISE] = DIRECT,  [FCV_BY_INTERLEAVED] = INTERLEAVED, [FCV_BY_NARROW] = NARROW_ROWS,
-    [FCV_BY_PLANES] = PLANES,     [FCV_BY_DIRECT] = DIRECT,
+    [FCV_BY_WINOGRAD] = WINOGRAD,  [FCV_BY_TOEPLITZ] = TOEPLITZ, [FCV_BY_MATRIX] = DIRECT,
+    [FCV_BY_DEPTHWISE] = DIRECT,   [FCV_BY_LANES] = LANES,       [FCV_BY_INTERLEAVED] = INTERLEAVED,
+    [FCV_BY_NARROW] = NARROW_ROWS, [FCV_BY_PLANES] = PLANES,     [FCV_BY_DIRECT] = DIRECT,
 };
 
 static const enum method wgrad_methods[] = {
-    [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD, [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT,
-    [FCV_WGRAD_BY_RUNS] = SUM_PLANES,       [FCV_WGRAD_BY_PLANES] = SUM_PLANES,
-    [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT,  [FCV_WGRAD_BY_INTERLEAVED] = SUM_INTERLEAVED,
+    [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD,
+    [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT,
+    [FCV_WGRAD_BY_RUNS] = SUM_PLANES,
+    [FCV_WGRAD_BY_PLANES] = SUM_PLANES,
+    [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT,
+    [FCV_WGRAD_BY_LANES] = SUM_LANES,
+    [FCV_WGRAD_BY_INTERLEAVED] = SUM_INTERLEAVED,
     [FCV_WGRAD_BY_DIRECT] = SUM_DIRECT,
 };
 
@@ -347,6 +371,8 @@ static void (*const count[METHODS])(const struct shape *s, struct work *work) = 
     [SUM_PLANES] = count_sum_planes,
     [SUM_IM2COL] = count_sum_im2col,
     [SUM_WINOGRAD] = count_winograd,
+    [LANES] = count_lanes,
+    [SUM_LANES] = count_lanes,
     [INTERLEAVED] = count_interleaved,
     [SUM_INTERLEAVED] = count_interleaved,
     [NARROW_ROWS] = count_narrow,

@@ -10,13 +10,14 @@ double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm a
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* How they are turned: data, and weights of gradients where they are few, channels last. */
 struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass);
-/* How a walk of a convolution with a settled algorithm is computed; FCV_BY_MATRIX and FCV_BY_DEPTHWISE hold for all
- * walks of a pass. */
+/* How a walk of a convolution with a settled algorithm is computed; FCV_BY_MATRIX, FCV_BY_DEPTHWISE and FCV_BY_LANES
+ * hold for all walks of a pass. */
 enum fcv_way {
   FCV_BY_WINOGRAD,
   FCV_BY_TOEPLITZ,
   FCV_BY_MATRIX, /* FCV_TOEPLITZ_FULL */
   FCV_BY_DEPTHWISE,
+  FCV_BY_LANES,
   FCV_BY_INTERLEAVED,
   FCV_BY_NARROW,
   FCV_BY_PLANES,
@@ -27,6 +28,7 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
 enum fcv_wgrad_way {
   FCV_WGRAD_BY_WINOGRAD,
   FCV_WGRAD_BY_DEPTHWISE,
+  FCV_WGRAD_BY_LANES,
   FCV_WGRAD_BY_RUNS,
   FCV_WGRAD_BY_PLANES,
   FCV_WGRAD_BY_POINTWISE,
@@ -98,6 +100,13 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
 int fcv_depthwise_along_channels(const struct fcv_conv *conv, int transposed);
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed);
+
+/* conv_lanes.c: direct convolution, or where transposed from gy to gx, of few channels of many images. */
+int fcv_fits_lanes(const struct fcv_conv *conv);
+int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+double fcv_lanes_products(const struct fcv_conv *conv, const struct fcv_walk *walk);
+fcv_status fcv_conv_lanes(const struct fcv_conv *conv, int transposed, const void *x, const void *w, const void *bias,
+                          void *y);
 
 /* conv_interleaved.c: direct convolution to few output channels, channels last, where it applies. */
 int fcv_use_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk);

@@ -22,6 +22,7 @@
 #include "softmax_inl.h"
 #include "resample_inl.h"
 #include "run_dots_inl.h"
+#include "lane_sums_inl.h"
 #include "runs_inl.h"
 #include "unpool_inl.h"
 #include "wgrad_inl.h"
@@ -72,6 +73,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .patches = NAME(patches),
     .runs = NAME(runs),
     .run_dots = NAME(run_dots),
+    .lane_sums = NAME(lane_sums),
     .pad_rows = NAME(pad_rows),
     .merge_rows = NAME(merge_rows),
     .fold_rows = NAME(fold_rows),

@@ -20,11 +20,11 @@
 
 struct fcv_kernels {
   const char *isa, *dtype;
-  int64_t size;                    /* bytes of an element */
-  int vl, mr, nv, mi;              /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
-  int da, db, ra, rb;              /* dots tile; run_dots takes another too */
+  int64_t size;       /* bytes of an element */
+  int vl, mr, nv, mi; /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
+  int da, db, ra, rb; /* dots tile; run_dots takes another too */
   fcv_igemm_fn *igemm[FCV_MAX_NV], *igemm_rows[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
-  int narrow_pixels;               /* of a tile of narrow, even */
+  int narrow_pixels;                                        /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_planes_fn *depthwise_planes;
@@ -42,6 +42,7 @@ struct fcv_kernels {
   fcv_patches_fn *patches;
   fcv_runs_fn *runs;
   fcv_run_dots_fn *run_dots;
+  fcv_lane_sums_fn *lane_sums;
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
   fcv_fold_rows_fn *fold_rows;

@@ -75,4 +75,23 @@ struct fcv_run_dots {
 };
 typedef void fcv_run_dots_fn(const struct fcv_run_dots *dots);
 
+/* Sums of products of pixels that are vectors, an image for each lane: a tile of m x n vectors.
+ *
+ *     sums[i * sums_pitch + j][lane] += sum over r < rows, q < count of
+ *                                       gy[i * gy_plane + r * gy_row + q * gy_step + lane] *
+ *                                       x[offset[j] + r * x_row + q * x_step + lane]         i < m <= ra, j < n <= rb
+ *
+ * with n no less than (rb + 1) / 2. Summed in the order of r and q, then added: sums of sums, whose rounding errors
+ * stay small. */
+struct fcv_lane_sums {
+  int64_t rows, count;
+  const int64_t *offset; /* [n] */
+  const void *gy, *x;
+  int64_t gy_plane, gy_row, gy_step, x_row, x_step;
+  void *sums;
+  int64_t sums_pitch; /* vectors */
+  int m, n;
+};
+typedef void fcv_lane_sums_fn(const struct fcv_lane_sums *sums);
+
 #endif

@@ -27,6 +27,9 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(3, 1, 8, 1, 12, 12, 5, 5, 1, 1, 1, 1, 0, 0, 0, 0),   /* thin */
     FLAT(2, 3, 25, 1, 31, 31, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),  /* runs of whole vectors, strided */
     FLAT(3, 1, 30, 1, 18, 28, 5, 5, 1, 1, 1, 1, 0, 0, 0, 0),  /* the same in place */
+    FLAT(17, 2, 5, 1, 9, 8, 3, 4, 2, 3, 1, 1, 2, 1, 1, 3),    /* images as lanes, sets and a rest; strided, padded, */
+    FLAT(11, 4, 6, 2, 6, 7, 3, 3, 1, 1, 2, 1, 1, 2, 0, 1),    /* in groups, dilated, */
+    FLAT(40, 3, 16, 1, 5, 4, 1, 3, 1, 1, 1, 1, 0, 1, 0, 1),   /* a kernel of one row */
     FLAT(17, 1, 6, 1, 7, 9, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),    /* images side by side */
     FLAT(35, 2, 3, 1, 8, 7, 3, 3, 2, 1, 1, 2, 1, 2, 0, 1),    /* the same, strided and dilated */
     FLAT(16, 2, 1, 1, 7, 3, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* side by side, rows of one output */

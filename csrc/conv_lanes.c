@@ -1,0 +1,277 @@
+/* Direct convolution of VL images at a time, an image for each lane: for layers with few channels, whose vectors are
+ * neither full of channels nor, in short rows, of pixels.
+ *
+ * A set of images is staged, every element a vector (lanes.h; the layout that cuda-convnet calls CHWN). A weight is
+ * then one number for all lanes, whatever the stride: the kernel multiplies vectors where they lie with the weights of
+ * some output channels, some outputs at a time (struct fcv_runs). The results, vectors too, are transposed back. No
+ * lane is empty but those of the last set. The input gradient takes all its walks on the same stage. */
+#include "lanes.h"
+
+enum {
+  SET_BYTES = 1 << 20, /* of a set's input and output at most, so that they stay in L2 */
+  MOST_WALKS = 16,
+};
+
+/* Outputs of an axis that meet taps lo .. hi - 1, no other. */
+struct segment {
+  int64_t first, count, lo, hi;
+};
+
+/* A walk. Columns that meet the same taps of a kernel row have weights of their own: terms are rows of the kernel, then
+ * their taps, then channels, so that outputs which meet some of the rows need some of these weights. */
+struct part {
+  struct fcv_walk walk;
+  int64_t rows, columns; /* segments */
+  int64_t terms;         /* for columns that meet all taps */
+  struct segment *row, *column;
+  int64_t *offset;     /* [column segment][terms] elements, from the first one that is met */
+  char *w;             /* [column segment][terms * all output channels]: [group][tile][term][channel of the tile] */
+  struct fcv_run *run; /* [row segment][column segment][output] */
+};
+
+struct direct {
+  const struct fcv_conv *conv;
+  const struct fcv_kernels *kernels;
+  struct fcv_weight_view view;
+  struct fcv_lanes x, y;
+  int64_t parts, tiles;
+  int64_t thread_bytes;
+  const char *from, *w, *bias;
+  char *to, *thread_memory;
+  struct part part[MOST_WALKS];
+};
+
+struct unit_memory {
+  char *x, *y, *rest;
+};
+
+static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *memory) {
+  int64_t bytes = 0;
+  const int64_t x = fcv_reserve(&bytes, fcv_lanes_bytes(&d->x));
+  const int64_t y = fcv_reserve(&bytes, fcv_lanes_bytes(&d->y));
+  const int64_t rest = fcv_reserve(&bytes, fcv_lanes_bytes(&d->y));
+  if (base)
+    *memory = (struct unit_memory){.x = base + x, .y = base + y, .rest = base + rest};
+  return bytes;
+}
+
+/* segment: or NULL, to count them. */
+static int64_t find_segments(const struct fcv_axis *axis, struct segment *segment) {
+  int64_t count = 0;
+  struct fcv_met last = {-1, -1, 0};
+  for (int64_t o = 0; o < axis->count; o++) {
+    const struct fcv_met met = fcv_taps_inside(axis, o);
+    if (met.lo != last.lo || met.hi != last.hi) {
+      if (segment)
+        segment[count] = (struct segment){.first = o, .lo = met.lo, .hi = met.hi};
+      last = met;
+      count++;
+    }
+    if (segment)
+      segment[count - 1].count++;
+  }
+  return count;
+}
+
+#define PACK(type)                                                                                                     \
+  for (int64_t i = 0; i < count; i++) ((type *)to)[i] = ((const type *)from)[i * view->j];
+
+/* Of one term: channels of a tile. */
+static void pack_term(const struct fcv_weight_view *view, int64_t size, const char *from, int64_t count, char *to) {
+  if (size == sizeof(float)) {
+    PACK(float)
+  } else {
+    PACK(double)
+  }
+}
+
+static void pack_weights(const struct direct *d, const struct fcv_walk *walk, const struct segment *columns, char *to) {
+  const int64_t size = d->kernels->size, taps = walk->axis[2].taps;
+  for (int64_t g = 0; g < walk->groups; g++)
+    for (int64_t tile = 0; tile < d->tiles; tile++) {
+      const int64_t first = walk->nc * tile / d->tiles, count = walk->nc * (tile + 1) / d->tiles - first;
+      const char *w = d->w + (g * d->view.group + first * d->view.j) * size;
+      for (int64_t row = 0; row < walk->axis[1].taps; row++)
+        for (int64_t tap = columns->lo; tap < columns->hi; tap++) {
+          const char *from = w + fcv_tap_offset(walk, &d->view, row * taps + tap) * size;
+          for (int64_t k = 0; k < walk->kc; k++, to += count * size)
+            pack_term(&d->view, size, from + k * d->view.k * size, count, to);
+        }
+    }
+}
+
+static void find_offsets(const struct direct *d, const struct fcv_walk *walk, const struct segment *columns,
+                         int64_t *offset) {
+  const int64_t row = walk->axis[1].shift_step * d->x.step[1], tap = walk->axis[2].shift_step * d->x.step[2];
+  for (int64_t r = 0; r < walk->axis[1].taps; r++)
+    for (int64_t t = 0; t < columns->hi - columns->lo; t++)
+      for (int64_t k = 0; k < walk->kc; k++) *offset++ = (r * row + t * tap + k * d->x.channel) * d->kernels->vl;
+}
+
+/* Where the outputs of some rows and columns find the first tap that they meet, and where they go. */
+static struct fcv_run *find_runs(const struct direct *d, const struct fcv_walk *walk, const struct segment *rows,
+                                 const struct segment *columns, struct fcv_run *run) {
+  const struct fcv_axis *y = &walk->axis[1], *x = &walk->axis[2];
+  const int64_t vl = d->kernels->vl;
+  for (int64_t r = rows->first; r < rows->first + rows->count; r++)
+    for (int64_t c = columns->first; c < columns->first + columns->count; c++) {
+      const int64_t to =
+          (y->out_start + r * y->out_step) * d->y.step[1] + (x->out_start + c * x->out_step) * d->y.step[2];
+      const int64_t from = fcv_taps_inside(y, r).first * d->x.step[1] + fcv_taps_inside(x, c).first * d->x.step[2];
+      *run++ = (struct fcv_run){.from = from * vl, .to = to * vl};
+    }
+  return run;
+}
+
+/* Outputs that meet the same taps, all channels of a set. */
+static void multiply(const struct direct *d, const struct part *part, int64_t row, int64_t column,
+                     const struct fcv_run *run, const struct unit_memory *memory) {
+  const struct fcv_walk *walk = &part->walk;
+  const struct segment *rows = &part->row[row], *columns = &part->column[column];
+  const int64_t size = d->kernels->size, vl = d->kernels->vl, nc = walk->nc;
+  const int64_t span = (columns->hi - columns->lo) * walk->kc, terms = walk->axis[1].taps * span;
+  const char *w = part->w + column * part->terms * walk->groups * nc * size;
+  struct fcv_runs runs = {
+      .terms = (rows->hi - rows->lo) * span,
+      .count = rows->count * columns->count,
+      .offset = part->offset + column * part->terms,
+      .run = run,
+      .y_plane = d->y.channel * vl,
+      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .slope = d->conv->slope,
+  };
+  for (int64_t g = 0; g < walk->groups; g++)
+    for (int64_t tile = 0; tile < d->tiles; tile++) {
+      const int64_t first = nc * tile / d->tiles, j = g * nc + first;
+      runs.m = (int)(nc * (tile + 1) / d->tiles - first);
+      runs.x = memory->x + g * walk->kc * d->x.channel * vl * size;
+      runs.w = w + (j * terms + rows->lo * span * runs.m) * size;
+      runs.bias = d->bias ? d->bias + j * size : NULL;
+      runs.y = memory->y + j * d->y.channel * vl * size;
+      d->kernels->runs(&runs);
+    }
+}
+
+static void direct_unit(const void *context, int64_t set, int thread) {
+  const struct direct *d = context;
+  const int activation = (int)d->conv->activation;
+  struct unit_memory memory = {0};
+  lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
+  fcv_lanes_fill(&d->x, d->from, set, NULL, memory.x);
+  for (const struct part *part = d->part; part < d->part + d->parts; part++) {
+    const struct fcv_run *run = part->run;
+    for (int64_t r = 0; r < part->rows; r++)
+      for (int64_t c = 0; c < part->columns; c++) {
+        multiply(d, part, r, c, run, &memory);
+        run += part->row[r].count * part->column[c].count;
+      }
+  }
+  if (!fcv_fused(d->conv->activation))
+    d->kernels->activation(activation, d->conv->slope, INFINITY, d->y.elements * d->kernels->vl, memory.y, memory.y);
+  fcv_lanes_write(&d->y, memory.y, set, memory.rest, d->to);
+}
+
+/* Two thirds of the lanes at least have an image, and a set stays in L2. */
+int fcv_fits_lanes(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
+  const int64_t image = (fcv_product(g->in) * g->ci + fcv_product(g->out) * g->co) * k->size;
+  return conv->algorithm == FCV_DIRECT && 3 * g->n >= 2 * fcv_round_up(g->n, k->vl) && g->in[0] == 1 &&
+         g->kernel[0] == 1 && g->out[0] == 1 && fcv_product(g->kernel) > 1 && fcv_small_groups(conv) == 0 &&
+         fcv_product(g->stride) <= MOST_WALKS && k->vl * image <= SET_BYTES &&
+         g->n * fcv_weights(g) * fcv_product(g->out) > 0;
+}
+
+/* For all walks of a pass alike. Channels last: where output channels fill one vector at most. Channels first: where
+ * vectors of pixels would not be full, or would be written element by element, and channels are few. */
+int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const struct fcv_axis *x = &walk->axis[2];
+  const int64_t vl = fcv_kernels(conv->dtype)->vl, width = fcv_ceil_div(x->out, x->out_step);
+  if (!fcv_fits_lanes(conv))
+    return 0;
+  if (conv->layout == FCV_CHANNELS_LAST)
+    return walk->nc <= vl;
+  const int is_short = 8 * width < 7 * fcv_round_up(width, vl);
+  return (is_short || x->out_step > 1) && walk->kc <= 2 * vl && walk->nc <= 2 * vl;
+}
+
+/* Multiply-adds of sets, the last one's empty lanes included. */
+double fcv_lanes_products(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  double taps[FCV_AXES] = {1, 0, 0};
+  for (int i = 1; i < FCV_AXES; i++)
+    for (int64_t o = 0; o < walk->axis[i].count; o++) {
+      const struct fcv_met met = fcv_taps_inside(&walk->axis[i], o);
+      taps[i] += (double)(met.hi - met.lo);
+    }
+  const int64_t lanes = fcv_round_up(walk->n, fcv_kernels(conv->dtype)->vl);
+  return (double)(lanes * walk->groups * walk->kc * walk->nc) * taps[1] * taps[2];
+}
+
+static void plan(struct direct *d, int transposed) {
+  const struct fcv_geometry *g = &d->conv->geometry;
+  const int64_t none[FCV_AXES] = {0};
+  if (transposed) {
+    FCV_FOR_EACH_RESIDUE(g, d->part[d->parts].walk, d->parts++);
+  } else {
+    fcv_walk_forward(g, &d->part[0].walk);
+    d->parts = 1;
+  }
+  for (struct part *part = d->part; part < d->part + d->parts; part++) {
+    part->rows = find_segments(&part->walk.axis[1], NULL);
+    part->columns = find_segments(&part->walk.axis[2], NULL);
+    part->terms = part->walk.kc * fcv_walk_taps(&part->walk);
+  }
+  fcv_lanes_plan(d->conv, transposed ? g->co : g->ci, transposed ? g->out : g->in, none, none, &d->x);
+  fcv_lanes_plan(d->conv, transposed ? g->ci : g->co, transposed ? g->in : g->out, none, none, &d->y);
+  d->tiles = fcv_run_tiles(d->kernels, d->part[0].walk.nc);
+  d->thread_bytes = lay_out(d, NULL, NULL);
+}
+
+/* A part's arrays, from at on; returns where they end. base: or NULL, to count bytes. */
+static int64_t lay_out_part(const struct direct *d, struct part *part, char *base, int64_t at) {
+  const struct fcv_axis *axis = part->walk.axis;
+  const int64_t weights = part->terms * part->walk.groups * part->walk.nc * d->kernels->size;
+  const int64_t row = fcv_reserve(&at, part->rows * (int64_t)sizeof(struct segment));
+  const int64_t column = fcv_reserve(&at, part->columns * (int64_t)sizeof(struct segment));
+  const int64_t run = fcv_reserve(&at, axis[1].count * axis[2].count * (int64_t)sizeof(struct fcv_run));
+  const int64_t offset = fcv_reserve(&at, part->columns * part->terms * (int64_t)sizeof(int64_t));
+  const int64_t w = fcv_reserve(&at, part->columns * weights);
+  if (!base)
+    return at;
+  part->row = (struct segment *)(base + row);
+  part->column = (struct segment *)(base + column);
+  part->run = (struct fcv_run *)(base + run);
+  part->offset = (int64_t *)(base + offset);
+  part->w = base + w;
+  find_segments(&axis[1], part->row);
+  find_segments(&axis[2], part->column);
+  for (int64_t c = 0; c < part->columns; c++) {
+    find_offsets(d, &part->walk, &part->column[c], part->offset + c * part->terms);
+    pack_weights(d, &part->walk, &part->column[c], part->w + c * weights);
+  }
+  struct fcv_run *next = part->run;
+  for (int64_t r = 0; r < part->rows; r++)
+    for (int64_t c = 0; c < part->columns; c++) next = find_runs(d, &part->walk, &part->row[r], &part->column[c], next);
+  return at;
+}
+
+fcv_status fcv_conv_lanes(const struct fcv_conv *conv, int transposed, const void *x, const void *w, const void *bias,
+                          void *y) {
+  const struct fcv_geometry *g = &conv->geometry;
+  struct direct d = {.conv = conv, .kernels = fcv_kernels(conv->dtype), .from = x, .w = w, .bias = bias, .to = y};
+  fcv_weight_view(conv, transposed, &d.view);
+  plan(&d, transposed);
+  const int threads = fcv_threads_for((double)g->n * (double)fcv_weights(g) * (double)fcv_product(g->out));
+  int64_t bytes = 0, end = 0;
+  for (int64_t p = 0; p < d.parts; p++) bytes = lay_out_part(&d, &d.part[p], NULL, bytes);
+  const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
+  char *memory;
+  FCV_TRY(fcv_workspace(conv, bytes, &memory));
+  if (!memory)
+    return FCV_OK;
+  d.thread_memory = memory + threads_at;
+  for (int64_t p = 0; p < d.parts; p++) end = lay_out_part(&d, &d.part[p], memory, end);
+  fcv_parallel_for(fcv_lanes_sets(&d.x), threads, direct_unit, &d);
+  fcv_scratch_give(memory);
+  return FCV_OK;
+}
