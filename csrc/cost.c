@@ -62,7 +62,7 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_PLANES] = {{2.3, 0, 8760, 45.9, 0, 66.2, 0, 149000}},
                 [SUM_IM2COL] = {{1.62, 0.258, 1270, 195, 91.8, 47.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.01, 0.892, 412, 1060, 52.6, 25.7, 0, 0}},
-                [LANES] = {{1.35, 0, 0, 0, 170, 28, 0, 0}},
+                [LANES] = {{1.35, 2.1, 0, 0, 170, 28, 0, 0}},
                 [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
             },
         [FCV_CHANNELS_LAST] =
@@ -75,7 +75,7 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_DIRECT] = {{1.54, 0.767, 771, 97.4, 15.5, 0, 0, 18200}},
                 [SUM_IM2COL] = {{1.53, 0.43, 1020, 205, 14.2, 36.8, 300, 0}},
                 [SUM_WINOGRAD] = {{1.03, 0.508, 433, 0, 40, 15.1, 548, 0}},
-                [LANES] = {{1.35, 0, 0, 0, 170, 28, 0, 0}},
+                [LANES] = {{1.35, 2.1, 0, 0, 170, 28, 0, 0}},
                 [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
                 [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
                 [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
@@ -101,7 +101,7 @@ static const struct work price[2][METHODS] =
                 [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
                 [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
                 [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
-                [LANES] = {{1.3, 0, 0, 0, 90, 20, 0, 0}},
+                [LANES] = {{1.3, 2.3, 0, 0, 90, 20, 0, 0}},
                 [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
             },
         [FCV_CHANNELS_LAST] =
@@ -114,7 +114,7 @@ static const struct work price[2][METHODS] =
                 [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
                 [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
                 [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
-                [LANES] = {{1.3, 0, 0, 0, 90, 20, 0, 0}},
+                [LANES] = {{1.3, 2.3, 0, 0, 90, 20, 0, 0}},
                 [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
                 [INTERLEAVED] = {{1.9, 0, 60, 0, 0, 60, 0, 0}},
                 [SUM_INTERLEAVED] = {{2, 0, 60, 0, 0, 60, 0, 0}},
@@ -217,6 +217,8 @@ static void count_lanes(const struct shape *s, struct work *work) {
   const double walks = s->pass == FCV_GRAD_INPUT ? (double)fcv_product(s->conv->geometry.stride) : 1;
   work->of[PRODUCTS] =
       gradient ? s->outputs * s->taps * s->kc * (double)s->walk->nc : fcv_lanes_products(s->conv, s->walk);
+  if (s->walk->nc <= 2) /* a load of x for each product, or for two */
+    work->of[NARROW] = work->of[PRODUCTS];
   work->of[VALUES] = s->inputs * s->kc / walks + s->outputs * (double)s->walk->nc;
   work->of[WEIGHTS] = s->taps * s->kc * (double)s->walk->nc;
 }
