@@ -100,7 +100,7 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
       .past_caches = d->past_caches,
       .fresh = d->turned || ay->out_step > 1 ? 0 : ay->in_step,
       .ahead = ay->in_step * d->axes.in[2] * d->channels,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t tz = in_z.lo; tz < in_z.hi; tz++)
@@ -115,11 +115,9 @@ static void run_row(const struct depthwise *d, int64_t n, int64_t z, int64_t y, 
     }
   char *row = d->y + (((n * d->axes.out[0] + z) * d->axes.out[1] + y) * d->axes.out[2] * d->channels + c0) * size;
   for (int64_t r = 0; r < d->axes.residues[2]; r++) run_residue(d, &d->axes.axis[2][r], &lines, row);
-  if (fcv_fused(d->conv->activation))
-    return;
   const int64_t whole = c1 - c0 == d->channels, count = whole ? d->axes.out[2] * d->channels : c1 - c0;
   for (int64_t o = 0; o < (whole ? 1 : d->axes.out[2]); o++, row += d->channels * size)
-    d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, count, row, row);
+    fcv_activate(d->kernels, d->conv, count, row);
 }
 
 /* The first channel of a split: but for the last they are whole vectors. */
@@ -172,7 +170,7 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
       .x = memory->x,
       .w = memory->w,
       .bias = d->bias,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
@@ -201,11 +199,8 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
       d->kernels->depthwise_last(&lines);
     }
   }
-  if (fcv_fused(d->conv->activation))
-    return;
   const int64_t from = box->o0[2] * d->axes.residues[2], to = fcv_min(d->axes.out[2], box->o1[2] * d->axes.residues[2]);
-  row += from * d->channels * size;
-  d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, (to - from) * d->channels, row, row);
+  fcv_activate(d->kernels, d->conv, (to - from) * d->channels, row + from * d->channels * size);
 }
 
 static void merged_unit(const void *context, int64_t unit, int thread) {

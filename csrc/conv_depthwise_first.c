@@ -70,7 +70,7 @@ static void run_residues(const struct planes *d, int64_t plane, int64_t planes, 
       .x_tap = ay->shift_step * d->stage.row,
       .w_tap = ay->kernel_step * d->view.kernel[1],
       .y_step = y_step,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   if (lines.count <= 0 || lines.width <= 0)
@@ -115,10 +115,7 @@ static void run_rows(const struct planes *d, int64_t plane, int64_t planes, cons
           .y = y,
           .y_pitch = step,
       });
-    for (int64_t r = 0; r < rows && !fcv_fused(d->conv->activation); r++) {
-      char *row = y + r * step * size;
-      d->kernels->activation((int)d->conv->activation, d->conv->slope, INFINITY, columns, row, row);
-    }
+    for (int64_t r = 0; r < rows; r++) fcv_activate(d->kernels, d->conv, columns, y + r * step * size);
   }
 }
 

@@ -80,7 +80,6 @@ int fcv_depthwise_in_place(const struct fcv_conv *conv, int transposed) {
          below <= y.taps && 3 * x.out * (1 + merged) >= vl;
 }
 
-/* From rows r0 .. r1 - 1 of outputs on: of the input, from the row on that is returned. */
 int64_t fcv_planes_rows(const struct fcv_axis *rows, const struct fcv_axis *columns, int64_t r0, int64_t r1,
                         struct fcv_depthwise_planes *planes) {
   const int64_t first = r0 * rows->in_step + rows->shift;
@@ -103,7 +102,7 @@ static struct fcv_spread spread_of(const struct fcv_axis *axis, int64_t shift, i
   return (struct fcv_spread){axis->taps, axis->shift + shift, axis->kernel_start * kernel, axis->kernel_step * kernel};
 }
 
-/* run_planes with stride 2; r0 is even. */
+/* Rows r0 .. r1 - 1 of some planes, of an input gradient with stride 2; r0 is even. stage: of one, which is copied. */
 static void run_spread(const struct planes *d, int64_t plane, int64_t planes, int64_t r0, int64_t r1, char *stage) {
   const struct fcv_axis *even = &d->rows, *odd = &d->odd_rows;
   const struct fcv_conv *conv = d->conv;
@@ -132,17 +131,16 @@ static void run_spread(const struct planes *d, int64_t plane, int64_t planes, in
       .y = d->y + (plane * out + r0 * d->columns.out) * size,
       .ahead = AHEAD / size,
       .y_ahead = AHEAD / size,
-      .activation = fcv_fused(conv->activation) ? (int)conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(conv),
       .slope = conv->slope,
   });
 }
 
-/* Rows r0 .. r1 - 1 of some planes; stage: of one, which is copied. */
+/* The same of other walks. */
 static void run_planes(const struct planes *d, int64_t plane, int64_t planes, int64_t r0, int64_t r1, char *stage) {
   const struct fcv_axis *rows = &d->rows, *columns = &d->columns;
   const struct fcv_conv *conv = d->conv;
   const int64_t size = d->kernels->size, channel = plane % conv->geometry.groups, out = rows->out * columns->out;
-  char *y = d->y + (plane * out + r0 * columns->out) * size;
   struct fcv_depthwise_planes p = {
       .planes = planes,
       .w_plane = d->view.group,
@@ -152,35 +150,33 @@ static void run_planes(const struct planes *d, int64_t plane, int64_t planes, in
                    columns->kernel_start * d->view.kernel[2]) *
                       size,
       .bias = d->bias ? d->bias + channel * size : NULL,
-      .y = y,
+      .y = d->y + (plane * out + r0 * columns->out) * size,
       .ahead = AHEAD / size,
       .y_ahead = AHEAD / size,
-      .activation = fcv_fused(conv->activation) ? (int)conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(conv),
       .slope = conv->slope,
   };
   const int64_t row = fcv_planes_rows(rows, columns, r0, r1, &p);
   p.x = d->x + (plane * rows->in + row) * columns->in * size;
-  if (stage && !d->spread)
+  if (stage)
     p.x = memcpy(stage + d->slack * size, p.x, (size_t)(p.in_rows * columns->in * size));
-  if (d->spread)
-    run_spread(d, plane, planes, r0, r1, stage);
-  else
-    d->kernels->depthwise_planes(&p);
-  const int64_t count = (planes - 1) * out + (r1 - r0) * columns->out;
-  if (!fcv_fused(conv->activation))
-    d->kernels->activation((int)conv->activation, conv->slope, INFINITY, count, y, y);
+  d->kernels->depthwise_planes(&p);
 }
 
 static void planes_unit(const void *context, int64_t unit, int thread) {
   const struct planes *d = context;
   const int64_t part = unit / d->bands, r0 = unit % d->bands * d->band, r1 = fcv_min(d->rows.out, r0 + d->band);
   const int64_t end = d->planes * (part + 1) / d->parts, channels = d->conv->geometry.groups;
+  const int64_t out = d->rows.out * d->columns.out;
   for (int64_t p = d->planes * part / d->parts, planes; p < end; p += planes) {
     const int copied = p < d->edge || p >= d->planes - d->edge;
     planes = 1;
     if (!copied && d->bands == 1)
       planes = fcv_min(fcv_min(end, d->planes - d->edge) - p, channels - p % channels);
-    run_planes(d, p, planes, r0, r1, copied ? d->thread_memory + thread * d->thread_bytes : NULL);
+    (d->spread ? run_spread : run_planes)(d, p, planes, r0, r1,
+                                          copied ? d->thread_memory + thread * d->thread_bytes : NULL);
+    fcv_activate(d->kernels, d->conv, (planes - 1) * out + (r1 - r0) * d->columns.out,
+                 d->y + (p * out + r0 * d->columns.out) * d->kernels->size);
   }
 }
 

@@ -150,9 +150,7 @@ static void write_row(const struct direct *d, const struct fcv_interleaved_box *
   const struct fcv_axis *axis = d->set.walk->axis;
   const int64_t nc = d->set.walk->nc, images = fcv_min(d->set.images, d->set.walk->n - box->image);
   const int64_t oz = axis[0].out_start + box->slice * axis[0].out_step, oy = axis[1].out_start + row * axis[1].out_step;
-  const int activation = (int)d->conv->activation;
-  if (!fcv_fused(d->conv->activation))
-    k->activation(activation, d->conv->slope, INFINITY, axis[2].count * d->set.width, memory->line, memory->line);
+  fcv_activate(k, d->conv, axis[2].count * d->set.width, memory->line);
   for (int64_t i = 0; i < images; i++) {
     const int64_t at = (((box->image + i) * axis[0].out + oz) * axis[1].out + oy) * axis[2].out + axis[2].out_start;
     memory->image[i] = d->y + at * nc * k->size;
@@ -194,7 +192,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
       .y_step = set->width,
       .bias = d->bias,
       .y = memory.line,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t r = box.first; r < box.last; r++) {

@@ -64,7 +64,6 @@ static void run_row(const struct direct *d, const void **x, char *y) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = &d->walk->axis[2];
   const int64_t size = k->size, nc = d->walk->nc, y_step = axis->out_step * nc;
-  const int fused = fcv_fused(d->conv->activation);
   struct fcv_narrow tile = {
       .taps = d->rows,
       .columns = axis->taps,
@@ -74,7 +73,7 @@ static void run_row(const struct direct *d, const void **x, char *y) {
       .w = d->w,
       .bias = d->bias,
       .y_step = y_step,
-      .activation = fused ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
       .past_caches = d->past_caches,
   };
@@ -85,8 +84,7 @@ static void run_row(const struct direct *d, const void **x, char *y) {
     tile.y = y + first * y_step * size;
     k->narrow(&tile);
   }
-  for (int64_t q = 0; q < axis->count && !fused; q++)
-    k->activation((int)d->conv->activation, d->conv->slope, INFINITY, nc, y + q * y_step * size, y + q * y_step * size);
+  for (int64_t q = 0; q < axis->count; q++) fcv_activate(k, d->conv, nc, y + q * y_step * size);
 }
 
 static void run_box(const void *context, int64_t number, int thread) {

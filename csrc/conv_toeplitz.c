@@ -147,11 +147,10 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t size = k->size, channels = d->walk->groups * d->walk->nc, values = d->block * d->walk->nc;
   const int64_t first = unit * d->most, pixels = fcv_min(d->most, d->pixels - first);
-  const int activation = d->conv->activation;
   /* Channels last, one group: a block's values are neighbours in y, the kernel stores them there. Not where another
    * kernel applies the activation to them: the outputs of two blocks would get it twice. */
   const int in_place = d->conv->layout == FCV_CHANNELS_LAST && d->walk->groups == 1 && d->walk->axis[2].out_step == 1 &&
-                       fcv_fused((fcv_activation)activation);
+                       fcv_fused(d->conv->activation);
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_indirect_taps(&d->blocks, &d->source, &d->box, first, pixels, k->mr, 1, memory.a);
@@ -166,7 +165,7 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
         .w = d->packed + j0 * d->taps * d->kc * size,
         .n = (int)valid,
         .bias = d->bias ? d->bias + j0 * size : NULL,
-        .activation = activation,
+        .activation = fcv_kernel_activation(d->conv),
         .slope = d->conv->slope,
     };
     for (int64_t q = 0; q < pixels; q++)
@@ -176,8 +175,7 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
       tile.c = memory.c + q;
       tile.m = (int)fcv_min(k->mr, pixels - q);
       k->igemm[width / k->vl - 1](&tile);
-      for (int i = 0; i < tile.m && !fcv_fused((fcv_activation)activation); i++)
-        k->activation(activation, d->conv->slope, INFINITY, valid, tile.c[i], tile.c[i]);
+      for (int i = 0; i < tile.m; i++) fcv_activate(k, d->conv, valid, tile.c[i]);
     }
     for (int64_t q = 0; q < pixels && !in_place; q++) store_block(d, memory.c[q], memory.offset[q], j0, j0 + valid);
   }

@@ -32,6 +32,15 @@ int64_t fcv_l2_bytes(void);
 static inline int fcv_fused(fcv_activation activation) {
   return activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU;
 }
+/* What kernels are told of it, */
+static inline int fcv_kernel_activation(const struct fcv_conv *conv) {
+  return fcv_fused(conv->activation) ? (int)conv->activation : FCV_LINEAR;
+}
+/* and what is left to do to their results. */
+static inline void fcv_activate(const struct fcv_kernels *k, const struct fcv_conv *conv, int64_t count, void *y) {
+  if (!fcv_fused(conv->activation))
+    k->activation((int)conv->activation, conv->slope, INFINITY, count, y, y);
+}
 
 /* threads.c: the only parallel region. body(context, unit, thread) for every unit < units, thread < threads; which
  * thread takes a unit is left to chance, so a unit's result must not depend on it. Subnormals are flushed inside. */
