@@ -190,7 +190,7 @@ static fcv_status sum_runs(const struct fcv_conv *c, const struct fcv_walk *walk
 
 static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x,
                                         const void *gy, void *gw) = {
-    [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_winograd_wgrad,
+    [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_wgrad_winograd,
     [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
     [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,
     [FCV_WGRAD_BY_RUNS] = sum_runs,

@@ -129,10 +129,11 @@ fcv_status fcv_conv_narrow(const struct fcv_conv *conv, const struct fcv_walk *w
 void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_source *source,
                 const struct fcv_box *box, int64_t first, int64_t count, int row_taps, const void **pointers,
                 char *patches);
+/* conv_col2im.c: the input gradient, pixel by pixel of gy, or as the files below do it. */
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
 int fcv_col2im_shares_panels(const struct fcv_conv *conv);
-/* conv_col2im_planes.c: the same, without bias and activation, for few input channels, channels first. */
+/* conv_col2im_planes.c: without bias and activation, for few input channels, channels first. */
 int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
 /* conv_col2im_runs.c: the same for rows of a vector and more, where it applies too. */

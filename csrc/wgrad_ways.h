@@ -53,8 +53,8 @@ fcv_status fcv_conv_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_wa
 /* conv_wgrad_interleaved.c: or conv_interleaved.c, */
 fcv_status fcv_conv_wgrad_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                       const void *gy, void *gw);
-/* conv_winograd_wgrad.c: or conv_winograd.c. */
-fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+/* conv_wgrad_winograd.c: or conv_winograd.c. */
+fcv_status fcv_conv_wgrad_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, void *gw);
 
 /* conv_col2im_runs.c: both gradients, where it and conv_wgrad_runs.c apply, image by image. */

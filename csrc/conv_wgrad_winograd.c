@@ -291,7 +291,7 @@ static void cut_tiles(struct wgrad *d) {
   d->most = fcv_min(fcv_tiles(&d->w, &box).all, fcv_max(BLOCK_BYTES / (d->w.points * channels * k->size), LEAST_TILES));
 }
 
-fcv_status fcv_conv_winograd_wgrad(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+fcv_status fcv_conv_wgrad_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, void *gw) {
   const int m = fcv_winograd_size(conv);
   struct wgrad d = {.w = fcv_winograd(conv, walk, m), .x = x, .gy = gy, .gw = gw};
