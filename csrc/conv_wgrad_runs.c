@@ -11,7 +11,7 @@
 
 enum {
   BOX_BYTES = 5120, /* of pixels of a channel: those of a tile of channels stay in L1 */
-  SPAN = 1024,      /* pixels that are summed in the element type for the bias, spans in double, as in conv.c */
+  SPAN = 1024, /* pixels that are summed in the element type for the bias, spans in double, as in conv_grad_bias.c */
 };
 
 struct sums {
