@@ -137,6 +137,12 @@ class ArrayData:
         for start in range(0, len(self.x), self.batch_size):
             yield self._take(permutation[start : start + self.batch_size])
 
+    def limit(self, function: str, steps: int) -> None:
+        """Keep the first so many batches."""
+        taken = slice(_samples_of_steps(function, steps, self.batch_size, len(self.x)))
+        self.x, self.y, self.sample_weight = self._take(taken)
+        self.samples, self.steps = len(self.x), steps
+
     def split(self, function: str, fraction: float) -> tuple["ArrayData", "ArrayData"]:
         """Return all but the last `fraction` of the samples, and those."""
         if not 0 < fraction < 1:
@@ -158,12 +164,12 @@ class ArrayData:
 class IterableData:
     """Batches that an iterable yields as ``(x, y)`` or ``(x, y, sample_weight)``; iterated anew in every epoch.
 
-    Where there is no ``__iter__``, the entries from 0 to ``len(iterable) - 1`` are the batches, as of Keras'
-    ``PyDataset``.
+    For `predict` it yields the inputs, alone or as the first of a tuple. Where there is no ``__iter__``, the entries
+    from 0 to ``len(iterable) - 1`` are the batches, as of Keras' ``PyDataset``.
     """
 
     samples: int | None = None
-    _endless: Iterator[Any] | None = None
+    _limited: Iterator[Any] | None = None
 
     def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are) -> None:
         self.function = function
@@ -171,15 +177,14 @@ class IterableData:
         self.iterable = iterable
         self.steps: int | None = len(iterable) if isinstance(iterable, Sized) else None
 
-    def limit(self, steps: int) -> None:
+    def limit(self, steps: int, *, anew: bool = True) -> None:
         """Make so many batches an epoch; the next one goes on where it ends, and where there are no more, anew."""
         self.steps = steps
-        self._endless = self._repeated()
+        self._limited = self._repeated() if anew else iter(self._items())
 
     def batches(self, order: "Generator | None" = None) -> Iterator[Batch]:
         """Yield the batches of an epoch in the iterable's own order."""
-        found = 0
-        for item in self._items() if self._endless is None else islice(self._endless, self.steps):
+        for item in self._taken():
             if not isinstance(item, tuple | list) or len(item) not in (2, 3):
                 raise TypeError(
                     f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
@@ -188,11 +193,23 @@ class IterableData:
             x, y, *weight = item
             data = ArrayData(self.function, *self.arrange(self.function, x, y, weight[0] if weight else None))
             yield Batch(data.x, data.y, data.sample_weight)
+
+    def inputs(self) -> Iterator[Any]:
+        """Yield the inputs of each batch, as they come."""
+        for item in self._taken():
+            yield item[0] if isinstance(item, tuple) and len(item) in (1, 2, 3) else item
+
+    def _taken(self) -> Iterator[Any]:
+        """Yield what an epoch takes; a ValueError behind the last where that was not enough."""
+        found = 0
+        for item in self._items() if self._limited is None else islice(self._limited, self.steps):
+            yield item
             found += 1
-        if not found or (self._endless is not None and found != self.steps):
-            wanted = "at least one batch" if self._endless is None else f"{self.steps} batches"
+        if not found or (self._limited is not None and found != self.steps):
+            wanted = "at least one batch" if self._limited is None else f"{self.steps} batches"
+            every = " in every epoch" if self.function == "fit" else ""
             raise ValueError(
-                f"{self.function}: x must yield {wanted} in every epoch, got {found or 'none'}"
+                f"{self.function}: x must yield {wanted}{every}, got {found or 'none'}"
                 " (a generator can be used up only once: pass a list, or an object whose __iter__ starts anew)"
             )
 
@@ -217,13 +234,24 @@ def make_data(
     function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, arrange: Arrange = as_they_are
 ) -> Data:
     """Return the batches of arrays, or of an iterable where `y` is None and `x` is no array."""
-    yields = isinstance(x, Iterable) or (isinstance(x, Sized) and hasattr(x, "__getitem__"))
-    if y is not None or hasattr(x, "__array__") or not yields:
+    if y is not None or not yields_items(x):
         return ArrayData(function, *arrange(function, x, y, sample_weight), batch_size)
     for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
         if value is not None:
             raise ValueError(f"{function}: {name} must be None where x yields batches, got {value!r}")
     return IterableData(function, x, arrange)
+
+
+def yields_items(x: Any) -> bool:
+    """Whether `x` is no array, and has items one after the other."""
+    return not hasattr(x, "__array__") and (
+        isinstance(x, Iterable) or (isinstance(x, Sized) and hasattr(x, "__getitem__"))
+    )
+
+
+def yields_inputs(x: Any) -> bool:
+    """Whether `x` yields batches of inputs for `predict`; lists are arrays, or those of several inputs."""
+    return yields_items(x) and not isinstance(x, Sequence | Mapping) and not hasattr(x, "__dlpack__")
 
 
 def limit_steps(function: str, name: str, data: Data | None, steps: int | None) -> None:
@@ -233,6 +261,34 @@ def limit_steps(function: str, name: str, data: Data | None, steps: int | None) 
     if not isinstance(data, IterableData):
         raise ValueError(f"{function}: {name} must be None where no iterable yields batches, got {steps!r}")
     data.limit(count(f"{function}: {name}", steps, 1))
+
+
+def first_steps(function: str, data: Data, steps: int | None) -> None:
+    """Keep the first so many batches of any data; None changes nothing."""
+    if steps is None:
+        return
+    number = count(f"{function}: steps", steps, 1)
+    if isinstance(data, IterableData):
+        data.limit(number, anew=False)
+    else:
+        data.limit(function, number)
+
+
+def first_samples(function: str, arrays: Sequence[Array], batch_size: int | None, steps: int) -> list[Array]:
+    """Return the samples of the first so many batches."""
+    number, size = count(f"{function}: steps", steps, 1), check_batch_size(function, batch_size)
+    taken = _samples_of_steps(function, number, size, len(arrays[0]))
+    return [array[:taken] for array in arrays]
+
+
+def _samples_of_steps(function: str, steps: int, batch_size: int, samples: int) -> int:
+    most = -(-samples // batch_size)
+    if steps > most:
+        raise ValueError(
+            f"{function}: steps must be at most {most}, as many batches of {batch_size} as {samples} samples make,"
+            f" got {steps}"
+        )
+    return steps * batch_size
 
 
 def samples_of(function: str, name: str, value: Any) -> Any:

@@ -20,12 +20,16 @@ from fastconv.data import (
     Batch,
     Columns,
     Data,
+    IterableData,
     check_batch_size,
     combine_weights,
+    first_samples,
+    first_steps,
     limit_steps,
     listed,
     make_data,
     samples_of,
+    yields_inputs,
 )
 from fastconv.executor import Executor, Inspect, Program
 from fastconv.layers.base import Array, Layer
@@ -320,43 +324,91 @@ class Trainer(ABC):
         batch_size: int | None = None,
         verbose: Verbose = "auto",
         sample_weight: Any = None,
+        steps: int | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Return loss and metrics on data; arguments as for `fit`.
+
+        Parameters
+        ----------
+        x, y, batch_size, verbose, sample_weight
+            See `fit`; of an iterable the batches are taken once.
+        steps : int, optional
+            How many batches to take: the first of arrays, or those that an iterable yields next, of a generator without
+            an end, say. There must be as many.
+        return_dict : bool
+            Whether to return a dict.
 
         Returns
         -------
         float, list of float or dict
             The loss; with metrics a list of loss and metrics; with `return_dict` a dict by name. With several
             outputs, the losses of each follow the loss.
+
+        Raises
+        ------
+        RuntimeError, ValueError, TypeError
+            As `fit`.
         """
         self._compiled("evaluate")
         data = make_data("evaluate", x, y, sample_weight, batch_size, self._arrange)
+        first_steps("evaluate", data, steps)
         shown = _shows_bar("evaluate", verbose)
         return _as_keras(self._evaluate("evaluate", data, shown), return_dict)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Verbose = 0) -> Any:
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Verbose = 0, steps: int | None = None) -> Any:
         """Return the outputs for all inputs, computed in parts so that what lies between layers stays small.
 
         Parameters
         ----------
-        x : array_like
-            Shape ``(n, ...)``; `n` may be 0. For several inputs, a list of arrays or a dict by their names.
+        x : array_like or iterable
+            Shape ``(n, ...)``; `n` may be 0. For several inputs, a list of arrays or a dict by their names. Or a
+            generator or another iterable that is no sequence: it yields batches of inputs, or tuples ``(x, y)`` or
+            ``(x, y, sample_weight)`` of which the first entry is taken.
         batch_size : int, optional
             How many samples to compute at once. By default so many that input and output of each layer stay in cache
             together, 2 MiB for each thread.
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar.
+        steps : int, optional
+            How many batches to take, of an iterable those that it yields next; of arrays batches of `batch_size`, by
+            default 32. There must be as many.
 
         Returns
         -------
         ndarray or list of ndarray
             A list for several outputs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the inputs do not fit together or the model, or there are less than `steps` batches.
         """
-        inputs = self._accept("predict", samples_of("predict", "x", self._columns("predict", "x", self.input_names, x)))
         size = None if batch_size is None else check_batch_size("predict", batch_size)
-        outputs = run_in_parts(self.program, inputs, size, _predict_bar if _shows_bar("predict", verbose) else None)
+        shown = _shows_bar("predict", verbose)
+        if yields_inputs(x):
+            if size is not None:
+                raise ValueError(f"predict: batch_size must be None where x yields batches, got {size}")
+            outputs = self._predict_batches(x, steps, shown)
+        else:
+            inputs = self._inputs(x)
+            if steps is not None:
+                inputs = first_samples("predict", inputs, size, steps)
+            outputs = run_in_parts(self.program, inputs, size, _predict_bar if shown else None)
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _inputs(self, x: Any) -> list[Array]:
+        return self._accept("predict", samples_of("predict", "x", self._columns("predict", "x", self.input_names, x)))
+
+    def _predict_batches(self, batches: Any, steps: int | None, shown: bool) -> list[Array]:
+        """Return the outputs for the batches of an iterable, joined."""
+        data = IterableData("predict", batches)
+        first_steps("predict", data, steps)
+        inputs: Iterator[list[Array]] = map(self._inputs, data.inputs())
+        if shown:
+            inputs = track(inputs, "Predict", None, lambda arrays: len(arrays[0]))
+        results = [run_in_parts(self.program, arrays) for arrays in inputs]
+        return [np.concatenate(parts) for parts in zip(*results, strict=True)]
 
     def _compiled(self, function: str) -> tuple[Objective, Optimizer]:
         if self.objective is None or self.optimizer is None or not self.objective.trained:

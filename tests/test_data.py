@@ -9,7 +9,7 @@ import pytest
 
 import fastconv as fc
 from fastconv import utils
-from fastconv.layers import Activation, Dense
+from fastconv.layers import Activation, Add, Dense, Subtract
 from fastconv.optimizers import SGD
 
 # The model is the identity and its loss y**2 where x is 0: the loss of an epoch says what was counted how.
@@ -172,3 +172,85 @@ class TestBatches:
     ) -> None:
         with pytest.raises(error, match=message):
             identity().fit(x, verbose=0, **options)
+
+
+class TestSteps:
+    """Of `evaluate` and `predict`."""
+
+    def endless(self, taken: list[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for number in itertools.count():
+            taken.append(number)
+            yield np.full((1, 1), float(number)), np.zeros((1, 1))
+
+    def test_evaluate_takes_what_a_generator_yields_next(self) -> None:
+        taken: list[int] = []
+        batches, model = self.endless(taken), identity()
+        assert model.evaluate(batches, steps=3, verbose=0) == pytest.approx((0 + 1 + 4) / 3)
+        assert model.evaluate(batches, steps=1, verbose=0) == pytest.approx(9)
+        assert taken == [0, 1, 2, 3]
+
+    def test_predict_takes_what_a_generator_yields_next(self) -> None:
+        taken: list[int] = []
+        batches, model = self.endless(taken), identity()
+        np.testing.assert_array_equal(model.predict(batches, steps=3), [[0], [1], [2]])
+        np.testing.assert_array_equal(model.predict(batches, steps=1), [[3]])
+        assert taken == [0, 1, 2, 3]
+
+    def test_of_arrays_the_first_batches_are_taken(self) -> None:
+        model = identity()
+        assert model.evaluate(X, Y, batch_size=3, steps=1, verbose=0) == pytest.approx(14 / 3)
+        assert model.evaluate(X, Y, 3, 0, [1, 0, 1, 1], 2) == pytest.approx((1 + 9 + 16) / 4)
+        assert model.predict(np.zeros((100, 1)), steps=2).shape == (64, 1)
+        assert model.predict(np.zeros((100, 1)), 30, 0, 4).shape == (100, 1)
+
+    def test_a_list_and_what_is_indexed_begin_anew_in_every_call(self) -> None:
+        model = identity()
+        for batches in ([(X[:1], Y[:1]), (X[1:], Y[1:])], Sequence()):
+            first = len(batches[0][0])
+            for _ in range(2):
+                assert model.evaluate(batches, steps=1, verbose=0) == pytest.approx(LOSSES[:first].mean())
+        assert model.predict(Sequence(), steps=1).shape == (2, 1)
+
+    def test_predict_takes_batches_of_any_size_and_form(self) -> None:
+        batches = [X[:1] + 1, (X[:2] + 2,), (X[:1] + 3, Y), (X[:0], Y, Y), [[4.0]]]
+        np.testing.assert_array_equal(identity().predict(iter(batches)), [[1], [2], [2], [3], [4]])
+        # A list itself is an array, as are its batches.
+        np.testing.assert_array_equal(identity().predict([[1], [2]]), [[1], [2]])
+
+    def test_predict_joins_each_of_several_outputs(self) -> None:
+        a, b = fc.Input((1,), name="a"), fc.Input((1,), name="b")
+        model = fc.Model([a, b], [Add()([a, b]), Subtract()([a, b])])
+        batches = ({"a": X[:n] + n, "b": X[:n] + 1} for n in (2, 3))
+        total, difference = model.predict(batches, verbose=1)
+        np.testing.assert_array_equal(total, [[3], [3], [4], [4], [4]])
+        np.testing.assert_array_equal(difference, [[1], [1], [2], [2], [2]])
+
+    @pytest.mark.parametrize(
+        ("function", "x", "options", "error", "message"),
+        [
+            ("evaluate", [(X, Y)], {"steps": 0}, ValueError, "evaluate: steps must be an integer from 1 on, got 0"),
+            ("evaluate", X, {"y": Y, "steps": True}, TypeError, "evaluate: steps must be a number, got True"),
+            ("evaluate", [(X, Y)], {"steps": 2}, ValueError, "evaluate: x must yield 2 batches, got 1"),
+            (
+                "evaluate",
+                X,
+                {"y": Y, "batch_size": 3, "steps": 3},
+                ValueError,
+                "evaluate: steps must be at most 2, as many batches of 3 as 4 samples make, got 3",
+            ),
+            ("evaluate", [], {}, ValueError, "evaluate: x must yield at least one batch, got none"),
+            ("predict", X, {"steps": 1.5}, ValueError, "predict: steps must be an integer from 1 on, got 1.5"),
+            ("predict", X, {"steps": 2}, ValueError, "predict: steps must be at most 1, as many batches of 32 as 4"),
+            ("predict", (X, X), {"steps": 3}, ValueError, r"predict: x must have shape \(n, 1\), got \(2, 4, 1\)"),
+            ("predict", iter([X]), {"steps": 2}, ValueError, "predict: x must yield 2 batches, got 1"),
+            ("predict", iter([]), {}, ValueError, "predict: x must yield at least one batch, got none"),
+            ("predict", iter([X]), {"batch_size": 2}, ValueError, "predict: batch_size must be None where x yields"),
+            ("predict", iter([X[0, 0]]), {}, ValueError, "predict: x must have a first axis of samples, got a scalar"),
+            ("predict", iter("ab"), {}, TypeError, "predict: x must have a boolean, integer, .*, got str"),
+        ],
+    )
+    def test_what_cannot_be_taken_is_refused(
+        self, function: str, x: Any, options: dict[str, Any], error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            getattr(identity(), function)(x, verbose=0, **options)
