@@ -68,12 +68,14 @@ class Program(NamedTuple):
         def call(node: Node, inputs: list[int]) -> list[int]:
             if node.layer.graph is not None:
                 return inline(node.layer.graph, inputs)
+            if isinstance(node.layer, InputLayer) and not node.layer.converts:
+                return inputs
             output = len(graph.inputs) + len(steps)
             steps.append(Step(node.layer, tuple(inputs), output))
             return [output]
 
         def enter(node: Node, slot: int) -> int:
-            return call(node, [slot])[0] if isinstance(node.layer, InputLayer) and node.layer.converts else slot
+            return call(node, [slot])[0] if isinstance(node.layer, InputLayer) else slot
 
         def inline(inner: Graph, inputs: list[int]) -> list[int]:
             entered = [enter(tensor.node, slot) for tensor, slot in zip(inner.inputs, inputs, strict=True)]

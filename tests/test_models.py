@@ -1,12 +1,23 @@
 """Sequential: building, shapes, summary, configuration."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.layers import Conv2D, Dense, Dropout, Flatten, GlobalAveragePooling2D, Layer, MaxPooling2D
+from fastconv.layers import (
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    InputLayer,
+    Layer,
+    MaxPooling2D,
+)
 
 
 def textbook() -> fc.Sequential:
@@ -88,6 +99,25 @@ def test_layers_added_to_a_built_model_are_built() -> None:
     model.add(Dense(2))
     assert model.count_params() == 16 + 10
     assert model.output_shape == (None, 2)
+
+
+@pytest.mark.parametrize("make", [Input, InputLayer])
+def test_a_chain_may_begin_with_an_input_that_leaves_data_as_they_are(make: Any) -> None:
+    model = fc.Sequential([make((2,)), Dense(1, dtype="float64", use_bias=False)])
+    weights = np.array([[1.0], [3.0]])
+    model.set_weights([weights])
+    x = np.array([[1 + 1e-12, 1e-12]])
+    np.testing.assert_array_equal(model.predict(x), x @ weights)
+    again = fc.Sequential.from_json(model.to_json())
+    again.set_weights([weights])
+    np.testing.assert_array_equal(again.predict(x), x @ weights)
+
+
+def test_only_an_input_may_stand_for_a_layer_and_only_as_the_first() -> None:
+    with pytest.raises(TypeError, match="Sequential: layers must hold Layer objects, got <SymbolicTensor shape="):
+        fc.Sequential([Dense(2)(Input((3,)))])
+    with pytest.raises(TypeError, match="Sequential: layers must hold Layer objects, got <SymbolicTensor shape="):
+        fc.Sequential([Dense(2), Input((3,))])
 
 
 def test_call_and_predict_agree_with_the_layers_one_by_one(rng: np.random.Generator) -> None:

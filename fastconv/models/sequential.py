@@ -8,7 +8,7 @@ from typing import Any, Self
 from fastconv._configurable import serialize
 from fastconv.graph import Graph, Shape, SymbolicTensor, connect
 from fastconv.layers.base import Layer, WeightSource
-from fastconv.layers.input import Input
+from fastconv.layers.input import Input, InputLayer
 from fastconv.models._configuration import CLASSES, check_config, layer_from_config, scoped
 from fastconv.models.base import BaseModel
 
@@ -21,6 +21,7 @@ class Sequential(BaseModel):
     Parameters
     ----------
     layers : iterable of Layer, optional
+        May begin with what `Input` returns.
     name : str, optional
         By default "sequential", "sequential_1"...
 
@@ -43,14 +44,14 @@ class Sequential(BaseModel):
 
     _layers: list[Layer]
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+    def __init__(self, layers: Iterable[Layer | SymbolicTensor] | None = None, name: str | None = None) -> None:
         super().__init__(name)
         self._layers = []
         for layer in layers or ():
             self.add(layer)
 
-    def add(self, layer: Layer) -> None:
-        """Append a layer.
+    def add(self, layer: Layer | SymbolicTensor) -> None:
+        """Append a layer; what `Input` returns may be the first one.
 
         Raises
         ------
@@ -59,6 +60,8 @@ class Sequential(BaseModel):
         ValueError
             If its name is taken, or it cannot take what comes before it; then the model is as it was.
         """
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer) and not self._layers:
+            layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise TypeError(f"Sequential: layers must hold Layer objects, got {layer!r}")
         if any(layer.name == other.name for other in self._layers):
