@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._checks import to_array
-from fastconv._numbers import count
+from fastconv._numbers import count, finite
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -145,7 +145,7 @@ class ArrayData:
 
     def split(self, function: str, fraction: float) -> tuple["ArrayData", "ArrayData"]:
         """Return all but the last `fraction` of the samples, and those."""
-        if not 0 < fraction < 1:
+        if not 0 < finite(f"{function}: validation_split", fraction) < 1:
             raise ValueError(f"{function}: validation_split must be from 0 to less than 1, got {fraction}")
         kept = int(len(self.x) * (1 - fraction))
         if not 0 < kept < len(self.x):
@@ -319,6 +319,10 @@ def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, floa
     """
     if class_weight is None:
         return batch.sample_weight
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"{function}: class_weight must be a mapping of classes to weights, got {type(class_weight).__name__}"
+        )
     y = batch.y
     if isinstance(y, Columns) or isinstance(batch.sample_weight, Columns):
         raise ValueError(f"{function}: class_weight must be None for a model with several outputs, got {class_weight}")
@@ -327,5 +331,8 @@ def combine_weights(function: str, batch: Batch, class_weight: Mapping[int, floa
     labels = y.argmax(axis=-1) if y.ndim == 2 and y.shape[-1] > 1 else y.reshape(len(y))
     weights = np.ones(len(labels))
     for label, weight in class_weight.items():
-        weights[labels == label] = weight
-    return weights if batch.sample_weight is None else weights * batch.sample_weight
+        number = finite(f"{function}: a class of class_weight", label)
+        weights[labels == number] = finite(f"{function}: class_weight[{label!r}]", weight)
+    if batch.sample_weight is None:
+        return weights
+    return weights.reshape(-1, *(1,) * (batch.sample_weight.ndim - 1)) * batch.sample_weight

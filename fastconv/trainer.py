@@ -189,7 +189,7 @@ class Trainer(ABC):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Verbose = "auto",
-        callbacks: Iterable[Callback] | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -219,7 +219,7 @@ class Trainer(ABC):
             The epoch to stop before: with `initial_epoch`, fewer are run.
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar, 2 prints a line per epoch, 0 is silent.
-        callbacks : iterable of Callback, optional
+        callbacks : Callback or iterable of Callback, optional
         validation_split : float
             The last part of the samples, taken before any shuffling, is evaluated after every epoch instead of used.
         validation_data : tuple or iterable, optional
@@ -277,7 +277,7 @@ class Trainer(ABC):
 
         self.history = History()
         # The history comes after the callbacks, as in Keras: what they add to the logs is in it.
-        run = CallbackList([*(callbacks or ()), self.history, *_verbose_callbacks(verbose)])
+        run = CallbackList([*_listed_callbacks(callbacks), self.history, *_verbose_callbacks(verbose)])
         run.set_model(self)
         run.set_params({"epochs": epochs, "steps": data.steps, "samples": data.samples})
         self.stop_training = False
@@ -504,6 +504,14 @@ class Trainer(ABC):
             losses = objective.values(heads, y_true, values, self._by_target(batch.sample_weight))
             means.add(losses, penalty, y_true, _outputs(heads, values))
         return means.results()
+
+
+def _listed_callbacks(callbacks: Any) -> Iterable[Any]:
+    if callbacks is None or isinstance(callbacks, Callback):
+        return () if callbacks is None else (callbacks,)
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"fit: callbacks must be a list of Callback objects, got {type(callbacks).__name__}")
+    return callbacks
 
 
 def _verbose_callbacks(verbose: Any) -> list[Callback]:

@@ -391,3 +391,32 @@ def test_functions_as_a_callback() -> None:
     )
     Script([1.0]).run(callback)
     assert calls == ["begin", (0, {"val_loss": 1.0})]
+
+
+def test_one_callback_stands_for_a_list_of_it() -> None:
+    model, x, y = model_and_data()
+    history = History()
+    model.fit(x, y, epochs=2, verbose=0, callbacks=history)
+    assert history.epoch == [0, 1]
+    with pytest.raises(TypeError, match="fit: callbacks must be a list of Callback objects, got int"):
+        model.fit(x, y, verbose=0, callbacks=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"patience": "2"}, TypeError, "EarlyStopping: patience must be a number, got '2'"),
+        ({"patience": -1}, ValueError, "EarlyStopping: patience must be finite and not negative, got -1"),
+        (
+            {"start_from_epoch": 1.5},
+            ValueError,
+            "EarlyStopping: start_from_epoch must be an integer from 0 on, got 1.5",
+        ),
+        ({"baseline": "0"}, TypeError, "EarlyStopping: baseline must be a number, got '0'"),
+    ],
+)
+def test_early_stopping_refuses_what_are_no_numbers(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        EarlyStopping(**options)

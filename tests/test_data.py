@@ -62,6 +62,35 @@ class TestWeights:
         loss = epoch_loss(X, y, class_weight={1: 3.0, 2: 0.5}, sample_weight=[1, 2, 0, 1])
         assert loss == pytest.approx((0 + 1 * 3 * 2 + 0 + 4 * 0.5) / 4)
 
+    def test_weights_of_class_and_position_multiply(self) -> None:
+        model = fc.Sequential([Activation("linear", input_shape=(4, 1))])
+        model.compile("sgd", "mse")
+        y, weights = np.eye(4)[[0, 1, 2, 1]], np.arange(16.0).reshape(4, 4)
+        history = model.fit(np.zeros((4, 4, 1)), y, class_weight={1: 3.0}, sample_weight=weights, verbose=0).history
+        assert history["loss"][0] == pytest.approx((0 + 3 * 5 + 10 + 3 * 13) / 16)
+
+    def test_weights_of_samples_may_be_a_column(self) -> None:
+        weights = np.array([[1.0], [0.0], [2.0], [0.5]])
+        assert epoch_loss(X, Y, sample_weight=weights) == pytest.approx(27 / 4)
+        assert epoch_loss(X, Y, sample_weight=weights, class_weight={3: 2.0}) == pytest.approx((1 + 36 + 8) / 4)
+        with pytest.raises(ValueError, match=r"mean_squared_error: sample_weight must have shape \(4,\), got \(4, 2\)"):
+            epoch_loss(X, Y, sample_weight=np.ones((4, 2)))
+
+    @pytest.mark.parametrize(
+        ("class_weight", "error", "message"),
+        [
+            ([1.0, 2.0], TypeError, "fit: class_weight must be a mapping of classes to weights, got list"),
+            ({1: "2"}, TypeError, r"fit: class_weight\[1\] must be a number, got '2'"),
+            ({1: np.nan}, ValueError, r"fit: class_weight\[1\] must be finite, got nan"),
+            ({"1": 2.0}, TypeError, "fit: a class of class_weight must be a number, got '1'"),
+        ],
+    )
+    def test_class_weights_that_are_none_are_refused(
+        self, class_weight: Any, error: type[Exception], message: str
+    ) -> None:
+        with pytest.raises(error, match=message):
+            epoch_loss(X, Y, class_weight=class_weight)
+
     def test_several_labels_a_sample_have_no_class(self) -> None:
         model = fc.Sequential([Activation("linear", input_shape=(2, 1))])
         model.compile("sgd", "mse")
@@ -94,6 +123,11 @@ class TestValidationSplit:
     def test_validation_data_comes_first(self) -> None:
         history = identity().fit(X, Y, validation_split=0.5, validation_data=(X[:1], Y[:1]), verbose=0).history
         assert (history["loss"][0], history["val_loss"][0]) == (pytest.approx(LOSSES.mean()), 1.0)
+
+    @pytest.mark.parametrize("fraction", ["0.5", True])
+    def test_what_is_no_number_is_refused(self, fraction: Any) -> None:
+        with pytest.raises(TypeError, match=f"fit: validation_split must be a number, got {fraction!r}"):
+            identity().fit(X, Y, validation_split=fraction, verbose=0)
 
 
 class Sequence:

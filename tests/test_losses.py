@@ -292,7 +292,7 @@ def test_unfit_targets_are_refused(loss: str, y_true: object, y_pred: object, me
 
 
 def test_unfit_sample_weights_and_names_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sample_weight must have shape \(2,\) or \(2,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"sample_weight must have shape \(2,\), got \(3,\)"):
         MeanSquaredError()([[1.0], [2.0]], [[1.0], [2.0]], [1, 1, 1])
     with pytest.raises(ValueError, match=r"loss must be one of 'categorical_crossentropy', .*, got 'mes'"):
         losses.get("mes")

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastconv._numbers import count, finite
 from fastconv.callbacks.base import Callback, Logs
 from fastconv.callbacks.monitor import Mode, Monitor
 
@@ -51,11 +52,11 @@ class EarlyStopping(Monitor):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self.patience = patience
+        self.patience = count("EarlyStopping: patience", patience)
         self.verbose = verbose
-        self.baseline = baseline
+        self.baseline = None if baseline is None else finite("EarlyStopping: baseline", baseline)
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = count("EarlyStopping: start_from_epoch", start_from_epoch)
         self.on_train_begin({})
 
     def on_train_begin(self, logs: Logs) -> None:

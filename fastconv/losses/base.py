@@ -28,7 +28,7 @@ class Loss(Configurable, ABC):
         y_pred : array_like
             Outputs of a network, shape ``(n, ..., outputs)``.
         sample_weight : array_like, optional
-            Shape ``(n,)`` or ``(n, ...)``.
+            Shape ``(n,)``, or that of ``y_pred[..., 0]``, to which an axis of length 1 may be added.
 
         Raises
         ------
@@ -89,10 +89,11 @@ class Loss(Configurable, ABC):
         weights = to_array(self.name, "sample_weight", sample_weight).astype(values.dtype, copy=False)
         if weights.shape == values.shape[:1]:
             weights = weights.reshape(-1, *(1,) * (values.ndim - 1))
+        elif weights.shape == (*values.shape, 1):
+            weights = weights.reshape(values.shape)
         elif weights.shape != values.shape:
-            raise ValueError(
-                f"{self.name}: sample_weight must have shape {values.shape[:1]} or {values.shape}, got {weights.shape}"
-            )
+            shapes = " or ".join(dict.fromkeys((str(values.shape[:1]), str(values.shape))))
+            raise ValueError(f"{self.name}: sample_weight must have shape {shapes}, got {weights.shape}")
         return np.broadcast_to(weights, values.shape)
 
     def _same_shape(self, y_true: Array, y_pred: Array) -> Array:
