@@ -57,10 +57,12 @@ static void interleave_rows(const struct sums *d, const struct fcv_interleaved_b
   const struct fcv_kernels *k = set->kernels;
   const struct fcv_axis *axis = set->walk->axis;
   const int64_t nc = set->walk->nc, n = set->walk->n, columns = axis[2].count;
+  const int64_t image_rows = axis[0].count * axis[1].count, behind = fcv_max(0, n - box->image - set->images);
   for (int64_t r = box->first; r < box->last; r++) {
-    const int64_t rows = (axis[0].count - box->slice) * axis[1].count - r; /* to the end of an image */
+    const int64_t rows = (axis[0].count - box->slice) * axis[1].count - r; /* to the end of an image, */
+    const int64_t all = behind * image_rows + rows;                        /* of all from the set's last one on */
     for (int64_t i = 0; i < set->images; i++) {
-      const int64_t at = ((box->image + i + 1) * axis[0].count * axis[1].count - rows) * columns * nc;
+      const int64_t at = ((box->image + i + 1) * image_rows - rows) * columns * nc;
       memory->image[i] = box->image + i < n ? d->gy + at * k->size : d->zero;
     }
     k->interleave(&(struct fcv_interleave){
@@ -70,7 +72,7 @@ static void interleave_rows(const struct sums *d, const struct fcv_interleaved_b
         .step = nc,
         .image = memory->image,
         .lanes = memory->gy + (r - box->first) * row_bytes(k, set->walk, set->width),
-        .exact = box->image + set->images >= n && ((rows - 1) * columns + 1) * nc < k->vl,
+        .exact = ((all - 1) * columns + 1) * nc < k->vl,
     });
   }
 }

@@ -33,6 +33,7 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(17, 1, 6, 1, 7, 9, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),    /* images side by side */
     FLAT(35, 2, 3, 1, 8, 7, 3, 3, 2, 1, 1, 2, 1, 2, 0, 1),    /* the same, strided and dilated */
     FLAT(16, 2, 1, 1, 7, 3, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* side by side, rows of one output */
+    FLAT(33, 1, 1, 1, 1, 8, 1, 11, 1, 4, 1, 1, 0, 1, 0, 2),   /* the same, of one output, a set before the last image */
     FLAT(2, 3, 16, 1, 6, 21, 3, 5, 2, 1, 1, 1, 1, 2, 0, 1),   /* a vector of output channels, in tiles of a row */
     FLAT(1, 2, 8, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* the same in place */
     FLAT(2, 4, 34, 2, 6, 33, 3, 2, 1, 3, 2, 1, 0, 2, 3, 4),   /* nearly whole, in groups */
