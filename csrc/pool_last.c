@@ -108,8 +108,9 @@ void fcv_pool_last_grad(const void *context, int64_t unit, int thread) {
         list.gx[i] = passes ? block + (list.position[i] - row * band) * pixel : p->gx + in + list.position[i] * pixel;
       }
       if (w.taps > 0 && channels == g->ci) /* not behind a row: the next one may be written already */
-        w.whole = fcv_min(fitting(p, w.windows, w.step, (x->first + x->count - 1) * g->ci, g->in[2] * g->ci),
-                          fitting(p, w.windows, w.pitch, out, g->n * p->out_plane * g->ci));
+        w.whole = fcv_min(
+            fitting(p, w.windows, w.step, (x->first + (x->count - 1) * g->dilation[2]) * g->ci, g->in[2] * g->ci),
+            fitting(p, w.windows, w.pitch, out, g->n * p->out_plane * g->ci));
       if (p->pass == FCV_POOL_AVG_GRAD)
         p->kernels->pool_avg_grad(&w);
       else if (w.taps > 0)

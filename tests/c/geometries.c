@@ -148,6 +148,7 @@ static const struct fcv_geometry max_pool_table[] = {
     FLAT(2, 5, 5, 5, 11, 12, 3, 3, 2, 1, 2, 3, 1, 1, 1, 1),
     FLAT(1, 18, 18, 18, 9, 9, 2, 2, 1, 1, 4, 5, 1, 1, 1, 1),
     FLAT(1, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 3, 3, 3, 3),
+    FLAT(2, 3, 3, 3, 5, 14, 3, 4, 1, 1, 1, 2, 0, 1, 0, 1), /* up to the last pixel */
 };
 
 /* Sizes of input and output, and channels. */
