@@ -370,3 +370,5 @@ def _prepare_outputs(save: Path | None, plots: Path | None) -> None:
 def _check_folder(option: str, file: Path | None) -> None:
     if file is not None and not file.resolve().parent.is_dir():
         raise FileNotFoundError(f"{option} must name a file in an existing folder, got {file}")
+    if file is not None and file.is_dir():
+        raise IsADirectoryError(f"{option} must name a file, got the folder {file}")

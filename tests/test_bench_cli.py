@@ -444,6 +444,7 @@ class TestErrors:
             ((*LAYER, "--against", "abacus"), "--against must name some of torch, onnxruntime, .*, got 'abacus'"),
             ((*LAYER, "--json", "no-such-folder/a.json"), "--json must name a file in an existing folder"),
             ((*LAYER, "--plot", "no-such-folder/a.png"), "--plot must name a file in an existing folder"),
+            ((*LAYER, "--json", "."), "--json must name a file, got the folder ."),
             ((*LAYER, "--plot", "a.bmp"), "--plot must name a .png or .svg file, got a.bmp"),
             ((*LAYER, "--seconds", "soon"), "--seconds: invalid float value: 'soon'"),
         ],

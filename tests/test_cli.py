@@ -131,6 +131,7 @@ class TestTrain:
             ({"--batch-size": "many"}, "--batch-size: must be a whole number from 1 on, got 'many'"),
             ({"--seed": "-1"}, "--seed: (must be a whole number from 0 on|expected one argument)"),
             ({"--save": "no-such-folder/m.npz"}, "--save must name a file in an existing folder, got no-such-folder"),
+            ({"--save": "."}, "--save must name a file, got the folder ."),
         ],
     )
     def test_bad_arguments(self, capsys, changes, message):
