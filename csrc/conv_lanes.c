@@ -8,7 +8,8 @@
 #include "lanes.h"
 
 enum {
-  SET_BYTES = 1 << 20, /* of a set's input and output at most, so that they stay in L2 */
+  BAND_BYTES = 1 << 20, /* of a set's input and output, but one row of outputs, so that they stay in L2 */
+  LEAST_ROWS = 4,       /* of a band that is cut for the sake of threads */
   MOST_WALKS = 16,
 };
 
@@ -21,11 +22,22 @@ struct segment {
  * their taps, then channels, so that outputs which meet some of the rows need some of these weights. */
 struct part {
   struct fcv_walk walk;
-  int64_t rows, columns; /* segments */
-  int64_t terms;         /* for columns that meet all taps */
-  struct segment *row, *column;
-  int64_t *offset;     /* [column segment][terms] elements, from the first one that is met */
-  char *w;             /* [column segment][terms * all output channels]: [group][tile][term][channel of the tile] */
+  int64_t columns; /* segments */
+  int64_t terms;   /* for columns that meet all taps */
+  struct segment *column;
+  int64_t *offset; /* [column segment][terms] elements, from the first one that is met */
+  char *w;         /* [column segment][terms * all output channels]: [group][tile][term][channel of the tile] */
+};
+
+/* Rows of the result, and what they meet. */
+struct band {
+  int64_t y_first, y_rows, x_first, x_rows;
+};
+
+/* Those of a band's rows that are a part's. */
+struct rows {
+  int64_t segments;
+  struct segment *row;
   struct fcv_run *run; /* [row segment][column segment][output] */
 };
 
@@ -34,10 +46,12 @@ struct direct {
   const struct fcv_kernels *kernels;
   struct fcv_weight_view view;
   struct fcv_lanes x, y;
-  int64_t parts, tiles;
+  int64_t parts, tiles, bands;
   int64_t thread_bytes;
   const char *from, *w, *bias;
   char *to, *thread_memory;
+  struct band *band;
+  struct rows *rows; /* [band][part] */
   struct part part[MOST_WALKS];
 };
 
@@ -49,28 +63,53 @@ static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *m
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, fcv_lanes_bytes(&d->x));
   const int64_t y = fcv_reserve(&bytes, fcv_lanes_bytes(&d->y));
-  const int64_t rest = fcv_reserve(&bytes, fcv_lanes_bytes(&d->y));
+  const int64_t rest = fcv_reserve(&bytes, fcv_max(fcv_lanes_bytes(&d->x), fcv_lanes_bytes(&d->y)));
   if (base)
     *memory = (struct unit_memory){.x = base + x, .y = base + y, .rest = base + rest};
   return bytes;
 }
 
-/* segment: or NULL, to count them. */
-static int64_t find_segments(const struct fcv_axis *axis, struct segment *segment) {
+/* Of outputs first .. last - 1. segment: or NULL, to count them. */
+static int64_t find_segments(const struct fcv_axis *axis, int64_t first, int64_t last, struct segment *segment) {
   int64_t count = 0;
-  struct fcv_met last = {-1, -1, 0};
-  for (int64_t o = 0; o < axis->count; o++) {
+  struct fcv_met before = {-1, -1, 0};
+  for (int64_t o = first; o < last; o++) {
     const struct fcv_met met = fcv_taps_inside(axis, o);
-    if (met.lo != last.lo || met.hi != last.hi) {
+    if (met.lo != before.lo || met.hi != before.hi) {
       if (segment)
         segment[count] = (struct segment){.first = o, .lo = met.lo, .hi = met.hi};
-      last = met;
+      before = met;
       count++;
     }
     if (segment)
       segment[count - 1].count++;
   }
   return count;
+}
+
+/* A walk's outputs in rows of the result. */
+static void outputs_of(const struct fcv_axis *y, const struct band *band, int64_t *first, int64_t *last) {
+  const int64_t lo = fcv_max(0, band->y_first - y->out_start);
+  const int64_t hi = fcv_max(0, band->y_first + band->y_rows - y->out_start);
+  *first = fcv_min(y->count, fcv_ceil_div(lo, y->out_step));
+  *last = fcv_min(y->count, fcv_ceil_div(hi, y->out_step));
+}
+
+static void find_met_rows(const struct direct *d, struct band *band) {
+  int64_t lo = INT64_MAX, hi = 0, first, last;
+  for (const struct part *part = d->part; part < d->part + d->parts; part++) {
+    const struct fcv_axis *y = &part->walk.axis[1];
+    outputs_of(y, band, &first, &last);
+    for (int64_t o = first; o < last && part->terms > 0; o++) {
+      const struct fcv_met met = fcv_taps_inside(y, o);
+      if (met.lo == met.hi)
+        continue;
+      lo = fcv_min(lo, met.first);
+      hi = fcv_max(hi, met.first + (met.hi - met.lo - 1) * y->shift_step + 1);
+    }
+  }
+  band->x_first = fcv_min(lo, hi);
+  band->x_rows = hi - band->x_first;
 }
 
 #define PACK(type)                                                                                                     \
@@ -102,32 +141,34 @@ static void pack_weights(const struct direct *d, const struct fcv_walk *walk, co
 
 static void find_offsets(const struct direct *d, const struct fcv_walk *walk, const struct segment *columns,
                          int64_t *offset) {
-  const int64_t row = walk->axis[1].shift_step * d->x.step[1], tap = walk->axis[2].shift_step * d->x.step[2];
+  const int64_t row = walk->axis[1].shift_step * d->x.row, tap = walk->axis[2].shift_step * d->x.pixel;
   for (int64_t r = 0; r < walk->axis[1].taps; r++)
     for (int64_t t = 0; t < columns->hi - columns->lo; t++)
       for (int64_t k = 0; k < walk->kc; k++) *offset++ = (r * row + t * tap + k * d->x.channel) * d->kernels->vl;
 }
 
 /* Where the outputs of some rows and columns find the first tap that they meet, and where they go. */
-static struct fcv_run *find_runs(const struct direct *d, const struct fcv_walk *walk, const struct segment *rows,
-                                 const struct segment *columns, struct fcv_run *run) {
+static struct fcv_run *find_runs(const struct direct *d, const struct band *band, const struct fcv_walk *walk,
+                                 const struct segment *rows, const struct segment *columns, struct fcv_run *run) {
   const struct fcv_axis *y = &walk->axis[1], *x = &walk->axis[2];
   const int64_t vl = d->kernels->vl;
+  const int meets = rows->lo < rows->hi && columns->lo < columns->hi;
   for (int64_t r = rows->first; r < rows->first + rows->count; r++)
     for (int64_t c = columns->first; c < columns->first + columns->count; c++) {
       const int64_t to =
-          (y->out_start + r * y->out_step) * d->y.step[1] + (x->out_start + c * x->out_step) * d->y.step[2];
-      const int64_t from = fcv_taps_inside(y, r).first * d->x.step[1] + fcv_taps_inside(x, c).first * d->x.step[2];
-      *run++ = (struct fcv_run){.from = from * vl, .to = to * vl};
+          (y->out_start + r * y->out_step - band->y_first) * d->y.row + (x->out_start + c * x->out_step) * d->y.pixel;
+      const int64_t from =
+          (fcv_taps_inside(y, r).first - band->x_first) * d->x.row + fcv_taps_inside(x, c).first * d->x.pixel;
+      *run++ = (struct fcv_run){.from = meets ? from * vl : 0, .to = to * vl};
     }
   return run;
 }
 
 /* Outputs that meet the same taps, all channels of a set. */
-static void multiply(const struct direct *d, const struct part *part, int64_t row, int64_t column,
+static void multiply(const struct direct *d, const struct part *part, const struct segment *rows, int64_t column,
                      const struct fcv_run *run, const struct unit_memory *memory) {
   const struct fcv_walk *walk = &part->walk;
-  const struct segment *rows = &part->row[row], *columns = &part->column[column];
+  const struct segment *columns = &part->column[column];
   const int64_t size = d->kernels->size, vl = d->kernels->vl, nc = walk->nc;
   const int64_t span = (columns->hi - columns->lo) * walk->kc, terms = walk->axis[1].taps * span;
   const char *w = part->w + column * part->terms * walk->groups * nc * size;
@@ -152,34 +193,43 @@ static void multiply(const struct direct *d, const struct part *part, int64_t ro
     }
 }
 
-static void direct_unit(const void *context, int64_t set, int thread) {
+static void direct_unit(const void *context, int64_t unit, int thread) {
   const struct direct *d = context;
+  const int64_t set = unit / d->bands;
+  const struct band *band = &d->band[unit % d->bands];
+  const struct rows *rows = d->rows + unit % d->bands * d->parts;
   const int activation = (int)d->conv->activation;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
-  fcv_lanes_fill(&d->x, d->from, set, NULL, memory.x);
-  for (const struct part *part = d->part; part < d->part + d->parts; part++) {
-    const struct fcv_run *run = part->run;
-    for (int64_t r = 0; r < part->rows; r++)
+  fcv_lanes_fill(&d->x, d->from, set, band->x_first, band->x_rows, memory.rest, memory.x);
+  for (const struct part *part = d->part; part < d->part + d->parts; part++, rows++) {
+    const struct fcv_run *run = rows->run;
+    for (int64_t r = 0; r < rows->segments; r++)
       for (int64_t c = 0; c < part->columns; c++) {
-        multiply(d, part, r, c, run, &memory);
-        run += part->row[r].count * part->column[c].count;
+        multiply(d, part, &rows->row[r], c, run, &memory);
+        run += rows->row[r].count * part->column[c].count;
       }
   }
   if (!fcv_fused(d->conv->activation))
-    d->kernels->activation(activation, d->conv->slope, INFINITY, d->y.elements * d->kernels->vl, memory.y, memory.y);
-  fcv_lanes_write(&d->y, memory.y, set, memory.rest, d->to);
+    d->kernels->activation(activation, d->conv->slope, INFINITY, d->y.vectors * d->kernels->vl, memory.y, memory.y);
+  fcv_lanes_write(&d->y, memory.y, set, band->y_first, band->y_rows, memory.rest, d->to);
 }
 
-/* Two thirds of the lanes at least have an image, and a set stays in L2. */
-int fcv_fits_lanes(const struct fcv_conv *conv) {
+/* Of a set, with as many rows of outputs and what they meet; or as many of the input gradient. */
+static int64_t band_bytes(const struct fcv_conv *conv, int64_t rows) {
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  const int64_t image = (fcv_product(g->in) * g->ci + fcv_product(g->out) * g->co) * k->size;
-  return conv->algorithm == FCV_DIRECT && 3 * g->n >= 2 * fcv_round_up(g->n, k->vl) && g->in[0] == 1 &&
-         g->kernel[0] == 1 && g->out[0] == 1 && fcv_product(g->kernel) > 1 && fcv_small_groups(conv) == 0 &&
-         fcv_product(g->stride) <= MOST_WALKS && k->vl * image <= SET_BYTES &&
-         g->n * fcv_weights(g) * fcv_product(g->out) > 0;
+  const int64_t met = fcv_min(g->in[1], (rows - 1) * g->stride[1] + (g->kernel[1] - 1) * g->dilation[1] + 1);
+  return (met * g->in[2] * g->ci + rows * g->out[2] * g->co) * k->vl * k->size;
+}
+
+/* Two thirds of the lanes at least have an image. */
+int fcv_fits_lanes(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  return conv->algorithm == FCV_DIRECT && 3 * g->n >= 2 * fcv_round_up(g->n, fcv_kernels(conv->dtype)->vl) &&
+         g->in[0] == 1 && g->kernel[0] == 1 && g->out[0] == 1 && fcv_product(g->kernel) > 1 &&
+         fcv_small_groups(conv) == 0 && fcv_product(g->stride) <= MOST_WALKS &&
+         g->n * fcv_weights(g) * fcv_product(g->out) > 0 && band_bytes(conv, 1) <= BAND_BYTES;
 }
 
 /* For all walks of a pass alike. Channels last: where output channels fill one vector at most. Channels first: where
@@ -190,7 +240,7 @@ int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   if (!fcv_fits_lanes(conv))
     return 0;
   if (conv->layout == FCV_CHANNELS_LAST)
-    return walk->nc <= vl;
+    return walk->nc <= vl && (fcv_product(conv->geometry.stride) > 1 || !fcv_use_narrow(conv, walk));
   const int is_short = 8 * width < 7 * fcv_round_up(width, vl);
   return (is_short || x->out_step > 1) && walk->kc <= 2 * vl && walk->nc <= 2 * vl;
 }
@@ -207,9 +257,19 @@ double fcv_lanes_products(const struct fcv_conv *conv, const struct fcv_walk *wa
   return (double)(lanes * walk->groups * walk->kc * walk->nc) * taps[1] * taps[2];
 }
 
-static void plan(struct direct *d, int transposed) {
+/* Bands of the result, of about the same number of rows. */
+static int64_t count_bands(const struct fcv_conv *conv, int64_t result_rows, int threads) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t sets = fcv_ceil_div(g->n, fcv_kernels(conv->dtype)->vl);
+  int64_t bands = 1;
+  while (bands < fcv_min(g->out[1], result_rows) && band_bytes(conv, fcv_ceil_div(g->out[1], bands)) > BAND_BYTES)
+    bands++;
+  const int64_t wanted = threads > 1 ? fcv_min(fcv_ceil_div(4 * threads, sets), result_rows / LEAST_ROWS) : 1;
+  return fcv_max(bands, wanted);
+}
+
+static void find_parts(struct direct *d, int transposed) {
   const struct fcv_geometry *g = &d->conv->geometry;
-  const int64_t none[FCV_AXES] = {0};
   if (transposed) {
     FCV_FOR_EACH_RESIDUE(g, d->part[d->parts].walk, d->parts++);
   } else {
@@ -217,61 +277,97 @@ static void plan(struct direct *d, int transposed) {
     d->parts = 1;
   }
   for (struct part *part = d->part; part < d->part + d->parts; part++) {
-    part->rows = find_segments(&part->walk.axis[1], NULL);
-    part->columns = find_segments(&part->walk.axis[2], NULL);
+    part->columns = find_segments(&part->walk.axis[2], 0, part->walk.axis[2].count, NULL);
     part->terms = part->walk.kc * fcv_walk_taps(&part->walk);
   }
-  fcv_lanes_plan(d->conv, transposed ? g->co : g->ci, transposed ? g->out : g->in, none, none, &d->x);
-  fcv_lanes_plan(d->conv, transposed ? g->ci : g->co, transposed ? g->in : g->out, none, none, &d->y);
   d->tiles = fcv_run_tiles(d->kernels, d->part[0].walk.nc);
-  d->thread_bytes = lay_out(d, NULL, NULL);
 }
 
 /* A part's arrays, from at on; returns where they end. base: or NULL, to count bytes. */
 static int64_t lay_out_part(const struct direct *d, struct part *part, char *base, int64_t at) {
-  const struct fcv_axis *axis = part->walk.axis;
+  const struct fcv_axis *x = &part->walk.axis[2];
   const int64_t weights = part->terms * part->walk.groups * part->walk.nc * d->kernels->size;
-  const int64_t row = fcv_reserve(&at, part->rows * (int64_t)sizeof(struct segment));
   const int64_t column = fcv_reserve(&at, part->columns * (int64_t)sizeof(struct segment));
-  const int64_t run = fcv_reserve(&at, axis[1].count * axis[2].count * (int64_t)sizeof(struct fcv_run));
   const int64_t offset = fcv_reserve(&at, part->columns * part->terms * (int64_t)sizeof(int64_t));
   const int64_t w = fcv_reserve(&at, part->columns * weights);
   if (!base)
     return at;
-  part->row = (struct segment *)(base + row);
   part->column = (struct segment *)(base + column);
-  part->run = (struct fcv_run *)(base + run);
   part->offset = (int64_t *)(base + offset);
   part->w = base + w;
-  find_segments(&axis[1], part->row);
-  find_segments(&axis[2], part->column);
+  find_segments(x, 0, x->count, part->column);
   for (int64_t c = 0; c < part->columns; c++) {
     find_offsets(d, &part->walk, &part->column[c], part->offset + c * part->terms);
     pack_weights(d, &part->walk, &part->column[c], part->w + c * weights);
   }
-  struct fcv_run *next = part->run;
-  for (int64_t r = 0; r < part->rows; r++)
-    for (int64_t c = 0; c < part->columns; c++) next = find_runs(d, &part->walk, &part->row[r], &part->column[c], next);
+  return at;
+}
+
+/* The same of a band's rows of a part. */
+static int64_t lay_out_rows(const struct direct *d, const struct band *band, const struct part *part, struct rows *rows,
+                            char *base, int64_t at) {
+  const struct fcv_axis *y = &part->walk.axis[1];
+  int64_t first, last;
+  outputs_of(y, band, &first, &last);
+  const int64_t segments = find_segments(y, first, last, NULL);
+  const int64_t row = fcv_reserve(&at, segments * (int64_t)sizeof(struct segment));
+  const int64_t run = fcv_reserve(&at, (last - first) * part->walk.axis[2].count * (int64_t)sizeof(struct fcv_run));
+  if (!base)
+    return at;
+  *rows = (struct rows){segments, (struct segment *)(base + row), (struct fcv_run *)(base + run)};
+  find_segments(y, first, last, rows->row);
+  struct fcv_run *next = rows->run;
+  for (int64_t r = 0; r < segments; r++)
+    for (int64_t c = 0; c < part->columns; c++)
+      next = find_runs(d, band, &part->walk, &rows->row[r], &part->column[c], next);
+  return at;
+}
+
+/* All arrays that threads share. */
+static int64_t lay_out_shared(struct direct *d, int64_t result_rows, char *base) {
+  int64_t at = 0;
+  const int64_t band = fcv_reserve(&at, d->bands * (int64_t)sizeof(struct band));
+  const int64_t rows = fcv_reserve(&at, d->bands * d->parts * (int64_t)sizeof(struct rows));
+  if (base) {
+    d->band = (struct band *)(base + band);
+    d->rows = (struct rows *)(base + rows);
+  }
+  for (int64_t p = 0; p < d->parts; p++) at = lay_out_part(d, &d->part[p], base, at);
+  for (int64_t b = 0; b < d->bands; b++) {
+    const int64_t first = result_rows * b / d->bands, last = result_rows * (b + 1) / d->bands;
+    struct band found = {.y_first = first, .y_rows = last - first};
+    find_met_rows(d, &found);
+    d->x.window = fcv_max(d->x.window, found.x_rows);
+    d->y.window = fcv_max(d->y.window, found.y_rows);
+    if (base)
+      d->band[b] = found;
+    for (int64_t p = 0; p < d->parts; p++)
+      at = lay_out_rows(d, &found, &d->part[p], base ? &d->rows[b * d->parts + p] : NULL, base, at);
+  }
   return at;
 }
 
 fcv_status fcv_conv_lanes(const struct fcv_conv *conv, int transposed, const void *x, const void *w, const void *bias,
                           void *y) {
   const struct fcv_geometry *g = &conv->geometry;
+  const int64_t *from = transposed ? g->out : g->in, *to = transposed ? g->in : g->out;
   struct direct d = {.conv = conv, .kernels = fcv_kernels(conv->dtype), .from = x, .w = w, .bias = bias, .to = y};
-  fcv_weight_view(conv, transposed, &d.view);
-  plan(&d, transposed);
   const int threads = fcv_threads_for((double)g->n * (double)fcv_weights(g) * (double)fcv_product(g->out));
-  int64_t bytes = 0, end = 0;
-  for (int64_t p = 0; p < d.parts; p++) bytes = lay_out_part(&d, &d.part[p], NULL, bytes);
+  fcv_weight_view(conv, transposed, &d.view);
+  find_parts(&d, transposed);
+  d.bands = count_bands(conv, to[1], threads);
+  int64_t bytes = lay_out_shared(&d, to[1], NULL);
+  fcv_lanes_plan(conv, transposed ? g->co : g->ci, from, 0, 0, d.x.window, &d.x);
+  fcv_lanes_plan(conv, transposed ? g->ci : g->co, to, 0, 0, d.y.window, &d.y);
+  d.thread_bytes = lay_out(&d, NULL, NULL);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;
   FCV_TRY(fcv_workspace(conv, bytes, &memory));
   if (!memory)
     return FCV_OK;
   d.thread_memory = memory + threads_at;
-  for (int64_t p = 0; p < d.parts; p++) end = lay_out_part(&d, &d.part[p], memory, end);
-  fcv_parallel_for(fcv_lanes_sets(&d.x), threads, direct_unit, &d);
+  lay_out_shared(&d, to[1], memory);
+  fcv_parallel_for(fcv_lanes_sets(&d.x) * d.bands, threads, direct_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -8,7 +8,8 @@
 #include "lanes.h"
 
 enum {
-  ROWS_BYTES = 24 << 10, /* of x and gy, but a row of outputs */
+  BAND_BYTES = 1 << 20,  /* of a set's x and gy, but a row of outputs, so that they stay in L2 */
+  ROWS_BYTES = 24 << 10, /* of the rows that are summed at a time, so that they stay in L1 */
   LEAST_PIXELS = 8,      /* of them, or loading and storing sums would show */
   MOST_SUMS = 1500,
 };
@@ -18,7 +19,7 @@ struct sums {
   struct fcv_walk walk;
   struct fcv_weight_view view;
   struct fcv_lanes x, gy;
-  int64_t rows;                             /* of outputs at a time */
+  int64_t bands, rows;                      /* of outputs: staged at a time, and summed at a time */
   int64_t terms, channel_tiles, term_tiles; /* of a group; the tiles of one, */
   int64_t height, width;                    /* at most so many channels and terms each */
   int64_t vectors, chunks;                  /* of a chunk's sums */
@@ -32,32 +33,34 @@ struct unit_memory {
   char *x, *gy, *rest;
 };
 
+/* By as many outputs of an axis, padding included. */
+static int64_t met_rows(const struct fcv_axis *y, int64_t rows) {
+  return (rows - 1) * y->in_step + (y->taps - 1) * y->shift_step + 1;
+}
+
 static int64_t lay_out(const struct sums *d, char *base, struct unit_memory *memory) {
-  const int64_t vector = d->kernels->vl * d->kernels->size;
   int64_t bytes = 0;
   const int64_t x = fcv_reserve(&bytes, fcv_lanes_bytes(&d->x));
   const int64_t gy = fcv_reserve(&bytes, fcv_lanes_bytes(&d->gy));
-  const int64_t rest = fcv_reserve(&bytes, d->x.elements * vector);
+  const int64_t rest = fcv_reserve(&bytes, fcv_max(fcv_lanes_bytes(&d->x), fcv_lanes_bytes(&d->gy)));
   if (base)
     *memory = (struct unit_memory){.x = base + x, .gy = base + gy, .rest = base + rest};
   return bytes;
 }
 
-/* Rows first .. first + rows - 1 of a slice of outputs. */
-static void sum_rows(const struct sums *d, const struct unit_memory *memory, int64_t slice, int64_t first, int64_t rows,
-                     char *sums) {
+/* Rows of outputs, first .. first + rows - 1 of a band. */
+static void sum_rows(const struct sums *d, const struct unit_memory *memory, int64_t first, int64_t rows, char *sums) {
   const struct fcv_axis *axis = d->walk.axis;
   const int64_t vl = d->kernels->vl, vector = vl * d->kernels->size, nc = d->walk.nc;
-  const int64_t x_at = fcv_lanes_output(&d->x, &d->walk, (const int64_t[]){slice, first, 0});
-  const int64_t gy_at = slice * d->gy.step[0] + first * d->gy.step[1];
+  const int64_t x_at = first * axis[1].in_step * d->x.row, gy_at = first * d->gy.row;
   struct fcv_lane_sums tile = {
       .rows = rows,
       .count = axis[2].count,
       .gy_plane = d->gy.channel * vl,
-      .gy_row = d->gy.step[1] * vl,
-      .gy_step = d->gy.step[2] * vl,
-      .x_row = axis[1].in_step * d->x.step[1] * vl,
-      .x_step = axis[2].in_step * d->x.step[2] * vl,
+      .gy_row = d->gy.row * vl,
+      .gy_step = d->gy.pixel * vl,
+      .x_row = axis[1].in_step * d->x.row * vl,
+      .x_step = axis[2].in_step * d->x.pixel * vl,
       .sums_pitch = d->width,
   };
   for (int64_t g = 0; g < d->walk.groups; g++)
@@ -78,29 +81,33 @@ static void sum_rows(const struct sums *d, const struct unit_memory *memory, int
 
 static void sum_chunk(const void *context, int64_t chunk, int thread) {
   const struct sums *d = context;
-  const struct fcv_axis *axis = d->walk.axis;
-  const int64_t sets = fcv_lanes_sets(&d->x), bytes = d->vectors * d->kernels->vl * d->kernels->size;
+  const struct fcv_axis *y = &d->walk.axis[1];
+  const int64_t boxes = fcv_lanes_sets(&d->x) * d->bands, bytes = d->vectors * d->kernels->vl * d->kernels->size;
   char *sums = d->sums + chunk * bytes;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   memset(sums, 0, (size_t)bytes);
-  for (int64_t set = sets * chunk / d->chunks; set < sets * (chunk + 1) / d->chunks; set++) {
-    fcv_lanes_fill(&d->x, d->from_x, set, memory.rest, memory.x);
-    fcv_lanes_fill(&d->gy, d->from_gy, set, memory.rest, memory.gy);
-    for (int64_t z = 0; z < axis[0].count; z++)
-      for (int64_t y = 0; y < axis[1].count; y += d->rows)
-        sum_rows(d, &memory, z, y, fcv_min(d->rows, axis[1].count - y), sums);
+  for (int64_t box = boxes * chunk / d->chunks; box < boxes * (chunk + 1) / d->chunks; box++) {
+    const int64_t set = box / d->bands, band = box % d->bands;
+    const int64_t first = y->count * band / d->bands, last = y->count * (band + 1) / d->bands;
+    fcv_lanes_fill(&d->x, d->from_x, set, first * y->in_step + y->shift, met_rows(y, last - first), memory.rest,
+                   memory.x);
+    fcv_lanes_fill(&d->gy, d->from_gy, set, first, last - first, memory.rest, memory.gy);
+    for (int64_t r = first; r < last; r += d->rows) sum_rows(d, &memory, r - first, fcv_min(d->rows, last - r), sums);
   }
 }
 
 /* Where terms find their pixels; where a tile has less than the kernel takes, the last one again. */
 static void find_terms(const struct sums *d, int64_t *offset) {
+  const struct fcv_axis *axis = d->walk.axis;
   const int64_t taps = fcv_walk_taps(&d->walk);
   for (int64_t t = 0; t < d->term_tiles; t++) {
     const int64_t first = d->terms * t / d->term_tiles, last = d->terms * (t + 1) / d->term_tiles - 1;
     for (int64_t j = 0; j < d->width; j++, offset++) {
       const int64_t term = fcv_min(first + j, last);
-      *offset = (fcv_lanes_tap(&d->x, &d->walk, term % taps) + term / taps * d->x.channel) * d->kernels->vl;
+      const int64_t row = term % taps / axis[2].taps, column = term % axis[2].taps;
+      const int64_t at = row * axis[1].shift_step * d->x.row + column * axis[2].shift_step * d->x.pixel;
+      *offset = (at + term / taps * d->x.channel) * d->kernels->vl;
     }
   }
 }
@@ -148,20 +155,26 @@ int fcv_use_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk
 static void plan(struct sums *d, const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
   const struct fcv_kernels *k = d->kernels;
-  const struct fcv_axis *axis = d->walk.axis;
-  const int64_t none[FCV_AXES] = {0};
-  int64_t lo[FCV_AXES] = {0}, hi[FCV_AXES] = {0};
-  for (int i = 0; i < FCV_AXES; i++) fcv_lanes_margins(&axis[i], &lo[i], &hi[i]);
-  fcv_lanes_plan(conv, g->ci, g->in, lo, hi, &d->x);
-  fcv_lanes_plan(conv, g->co, g->out, none, none, &d->gy);
+  const struct fcv_axis *y = &d->walk.axis[1], *x = &d->walk.axis[2];
+  const int64_t met = (x->count - 1) * x->in_step + x->shift + (x->taps - 1) * x->shift_step; /* the last column */
+  const int64_t before = fcv_max(0, -x->shift), after = fcv_max(0, met - (x->in - 1));
+  const int64_t vector = k->vl * k->size, gy_row = x->count * g->co * vector;
+  const int64_t x_row = (before + x->in + after) * g->ci * vector;
+  d->bands = 1;
+  while (d->bands < y->count &&
+         met_rows(y, fcv_ceil_div(y->count, d->bands)) * x_row + fcv_ceil_div(y->count, d->bands) * gy_row > BAND_BYTES)
+    d->bands++;
+  const int64_t rows = fcv_ceil_div(y->count, d->bands);
+  fcv_lanes_plan(conv, g->ci, g->in, before, after, met_rows(y, rows), &d->x);
+  fcv_lanes_plan(conv, g->co, g->out, 0, 0, rows, &d->gy);
   d->terms = d->walk.kc * fcv_walk_taps(&d->walk);
   d->channel_tiles = fcv_ceil_div(d->walk.nc, k->ra);
   d->term_tiles = fcv_ceil_div(d->terms, k->rb);
   d->height = fcv_ceil_div(d->walk.nc, d->channel_tiles);
   d->width = fcv_max(fcv_ceil_div(d->terms, d->term_tiles), (k->rb + 1) / 2);
   d->vectors = d->walk.groups * d->channel_tiles * d->term_tiles * d->height * d->width;
-  d->chunks = fcv_chunks_of_boxes(fcv_lanes_sets(&d->x), d->vectors * k->vl * k->size);
-  d->rows = rows_together(k, &d->walk, lo[2] + hi[2]);
+  d->chunks = fcv_chunks_of_boxes(fcv_lanes_sets(&d->x) * d->bands, d->vectors * k->vl * k->size);
+  d->rows = rows_together(k, &d->walk, before + after);
   d->thread_bytes = lay_out(d, NULL, NULL);
 }
 
