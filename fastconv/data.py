@@ -171,8 +171,9 @@ class IterableData:
     samples: int | None = None
     _limited: Iterator[Any] | None = None
 
-    def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are) -> None:
+    def __init__(self, function: str, iterable: Any, arrange: Arrange = as_they_are, name: str = "x") -> None:
         self.function = function
+        self.name = name
         self.arrange = arrange
         self.iterable = iterable
         self.steps: int | None = len(iterable) if isinstance(iterable, Sized) else None
@@ -187,8 +188,8 @@ class IterableData:
         for item in self._taken():
             if not isinstance(item, tuple | list) or len(item) not in (2, 3):
                 raise TypeError(
-                    f"{self.function}: x must yield batches (x, y) or (x, y, sample_weight), got {type(item).__name__}"
-                    + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
+                    f"{self.function}: {self.name} must yield batches (x, y) or (x, y, sample_weight), "
+                    f"got {type(item).__name__}" + (f" of {len(item)}" if isinstance(item, tuple | list) else "")
                 )
             x, y, *weight = item
             data = ArrayData(self.function, *self.arrange(self.function, x, y, weight[0] if weight else None))
@@ -209,7 +210,7 @@ class IterableData:
             wanted = "at least one batch" if self._limited is None else f"{self.steps} batches"
             every = " in every epoch" if self.function == "fit" else ""
             raise ValueError(
-                f"{self.function}: x must yield {wanted}{every}, got {found or 'none'}"
+                f"{self.function}: {self.name} must yield {wanted}{every}, got {found or 'none'}"
                 " (a generator can be used up only once: pass a list, or an object whose __iter__ starts anew)"
             )
 
@@ -231,15 +232,21 @@ Data = ArrayData | IterableData
 
 
 def make_data(
-    function: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, arrange: Arrange = as_they_are
+    function: str,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    batch_size: int | None,
+    arrange: Arrange = as_they_are,
+    name: str = "x",
 ) -> Data:
-    """Return the batches of arrays, or of an iterable where `y` is None and `x` is no array."""
+    """Return the batches of arrays, or of an iterable where `y` is None and `x`, called `name`, is no array."""
     if y is not None or not yields_items(x):
         return ArrayData(function, *arrange(function, x, y, sample_weight), batch_size)
-    for name, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
+    for option, value in (("batch_size", batch_size), ("sample_weight", sample_weight)):
         if value is not None:
-            raise ValueError(f"{function}: {name} must be None where x yields batches, got {value!r}")
-    return IterableData(function, x, arrange)
+            raise ValueError(f"{function}: {option} must be None where x yields batches, got {value!r}")
+    return IterableData(function, x, arrange, name)
 
 
 def yields_items(x: Any) -> bool:

@@ -223,7 +223,7 @@ class Trainer(ABC):
         validation_split : float
             The last part of the samples, taken before any shuffling, is evaluated after every epoch instead of used.
         validation_data : tuple or iterable, optional
-            ``(x, y)`` or ``(x, y, sample_weight)`` as a tuple of arrays, or an iterable of such batches.
+            ``(x, y)`` or ``(x, y, sample_weight)`` as a tuple or list of arrays, or an iterable of such batches.
         shuffle : bool
             Whether samples are put into a new order in every epoch; batches of an iterable never are.
         class_weight : mapping of int to float, optional
@@ -441,14 +441,15 @@ class Trainer(ABC):
         return [by_name.get(name) for name in self.objective.targets]
 
     def _validation_data(self, data: Any, batch_size: int | None) -> Data:
-        if isinstance(data, tuple):
+        arrays = isinstance(data, list) and len(data) > 0 and all(hasattr(entry, "__array__") for entry in data)
+        if isinstance(data, tuple) or arrays:
             if len(data) not in (2, 3):
                 raise ValueError(
                     f"fit: validation_data must be (x, y) or (x, y, sample_weight), got {len(data)} entries"
                 )
             x, y, *weight = data
             return make_data("fit", x, y, weight[0] if weight else None, batch_size, self._arrange)
-        return make_data("fit", data, None, None, None, self._arrange)
+        return make_data("fit", data, None, None, None, self._arrange, "validation_data")
 
     def _train_epoch(
         self,

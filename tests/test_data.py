@@ -156,6 +156,15 @@ class TestBatches:
         history = identity().fit(X, Y, epochs=2, validation_data=list(self.batches()), verbose=0).history
         assert history["val_loss"] == [pytest.approx(22 / 4)] * 2
 
+    def test_validation_data_may_be_a_list_of_arrays(self) -> None:
+        for weights in ([], [np.array([1.0, 1.0, 1.0, 0.5])]):
+            history = identity().fit(X, Y, validation_data=[X, Y, *weights], verbose=0).history
+            assert history["val_loss"] == [pytest.approx(22 / 4 if weights else LOSSES.mean())]
+        with pytest.raises(TypeError, match=r"fit: validation_data must yield batches \(x, y\) or .*, got tuple of 1"):
+            identity().fit(X, Y, validation_data=[(X,)], verbose=0)
+        with pytest.raises(ValueError, match="fit: validation_data must yield at least one batch in every epoch"):
+            identity().fit(X, Y, validation_data=[], verbose=0)
+
     def test_a_sequence_of_known_length_is_indexed(self) -> None:
         assert epoch_loss(Sequence(), epochs=2) == pytest.approx(LOSSES.mean())
         assert identity().evaluate(Sequence(), verbose=0) == pytest.approx(LOSSES.mean())
