@@ -137,11 +137,11 @@ class ArrayData:
         for start in range(0, len(self.x), self.batch_size):
             yield self._take(permutation[start : start + self.batch_size])
 
-    def limit(self, function: str, steps: int) -> None:
-        """Keep the first so many batches."""
-        taken = slice(_samples_of_steps(function, steps, self.batch_size, len(self.x)))
-        self.x, self.y, self.sample_weight = self._take(taken)
-        self.samples, self.steps = len(self.x), steps
+    def limit(self, function: str, steps: int, batch_size: int | None) -> None:
+        """Keep the first so many batches of this size, or where it is None make so many of all samples."""
+        self.batch_size, taken = _first_batches(function, steps, batch_size, len(self.x))
+        self.x, self.y, self.sample_weight = self._take(slice(taken))
+        self.samples, self.steps = len(self.x), -(-len(self.x) // self.batch_size)
 
     def split(self, function: str, fraction: float) -> tuple["ArrayData", "ArrayData"]:
         """Return all but the last `fraction` of the samples, and those."""
@@ -270,32 +270,33 @@ def limit_steps(function: str, name: str, data: Data | None, steps: int | None) 
     data.limit(count(f"{function}: {name}", steps, 1))
 
 
-def first_steps(function: str, data: Data, steps: int | None) -> None:
-    """Keep the first so many batches of any data; None changes nothing."""
+def first_steps(function: str, data: Data, steps: int | None, batch_size: int | None) -> None:
+    """Keep the first so many batches of any data, of arrays without a batch size all; None changes nothing."""
     if steps is None:
         return
     number = count(f"{function}: steps", steps, 1)
     if isinstance(data, IterableData):
         data.limit(number, anew=False)
     else:
-        data.limit(function, number)
+        data.limit(function, number, batch_size)
 
 
 def first_samples(function: str, arrays: Sequence[Array], batch_size: int | None, steps: int) -> list[Array]:
-    """Return the samples of the first so many batches."""
-    number, size = count(f"{function}: steps", steps, 1), check_batch_size(function, batch_size)
-    taken = _samples_of_steps(function, number, size, len(arrays[0]))
+    """Return the samples of the first so many batches, of arrays without a batch size all."""
+    _, taken = _first_batches(function, count(f"{function}: steps", steps, 1), batch_size, len(arrays[0]))
     return [array[:taken] for array in arrays]
 
 
-def _samples_of_steps(function: str, steps: int, batch_size: int, samples: int) -> int:
-    most = -(-samples // batch_size)
+def _first_batches(function: str, steps: int, batch_size: int | None, samples: int) -> tuple[int, int]:
+    """Return the size of a batch, and how many samples so many of them have: as in Keras all, where none is given."""
+    size = -(-samples // steps) if batch_size is None else batch_size
+    most = samples if batch_size is None else -(-samples // size)
     if steps > most:
+        batches = f"batches of {size}" if batch_size is not None else "batches"
         raise ValueError(
-            f"{function}: steps must be at most {most}, as many batches of {batch_size} as {samples} samples make,"
-            f" got {steps}"
+            f"{function}: steps must be at most {most}, as many {batches} as {samples} samples make, got {steps}"
         )
-    return steps * batch_size
+    return size, steps * size
 
 
 def samples_of(function: str, name: str, value: Any) -> Any:

@@ -335,7 +335,7 @@ class Trainer(ABC):
             See `fit`; of an iterable the batches are taken once.
         steps : int, optional
             How many batches to take: the first of arrays, or those that an iterable yields next, of a generator without
-            an end, say. There must be as many.
+            an end, say. There must be as many. Arrays without a `batch_size` are divided into so many.
         return_dict : bool
             Whether to return a dict.
 
@@ -352,7 +352,7 @@ class Trainer(ABC):
         """
         self._compiled("evaluate")
         data = make_data("evaluate", x, y, sample_weight, batch_size, self._arrange)
-        first_steps("evaluate", data, steps)
+        first_steps("evaluate", data, steps, batch_size)
         shown = _shows_bar("evaluate", verbose)
         return _as_keras(self._evaluate("evaluate", data, shown), return_dict)
 
@@ -371,8 +371,8 @@ class Trainer(ABC):
         verbose : {"auto", 0, 1, 2}
             1 and "auto" draw a progress bar.
         steps : int, optional
-            How many batches to take, of an iterable those that it yields next; of arrays batches of `batch_size`, by
-            default 32. There must be as many.
+            How many batches to take, of an iterable those that it yields next; of arrays the first of `batch_size`, or
+            without one all. There must be as many.
 
         Returns
         -------
@@ -403,7 +403,7 @@ class Trainer(ABC):
     def _predict_batches(self, batches: Any, steps: int | None, shown: bool) -> list[Array]:
         """Return the outputs for the batches of an iterable, joined."""
         data = IterableData("predict", batches)
-        first_steps("predict", data, steps)
+        first_steps("predict", data, steps, None)
         inputs: Iterator[list[Array]] = map(self._inputs, data.inputs())
         if shown:
             inputs = track(inputs, "Predict", None, lambda arrays: len(arrays[0]))

@@ -243,8 +243,14 @@ class TestSteps:
         model = identity()
         assert model.evaluate(X, Y, batch_size=3, steps=1, verbose=0) == pytest.approx(14 / 3)
         assert model.evaluate(X, Y, 3, 0, [1, 0, 1, 1], 2) == pytest.approx((1 + 9 + 16) / 4)
-        assert model.predict(np.zeros((100, 1)), steps=2).shape == (64, 1)
+        assert model.predict(np.zeros((100, 1)), batch_size=32, steps=2).shape == (64, 1)
         assert model.predict(np.zeros((100, 1)), 30, 0, 4).shape == (100, 1)
+
+    @pytest.mark.parametrize("steps", [1, 2, 3, 4])
+    def test_arrays_without_a_batch_size_are_divided_into_the_steps(self, steps: int) -> None:
+        model = identity()
+        assert model.evaluate(X, Y, steps=steps, verbose=1) == pytest.approx(LOSSES.mean())
+        assert model.predict(X, steps=steps).shape == (4, 1)
 
     def test_a_list_and_what_is_indexed_begin_anew_in_every_call(self) -> None:
         model = identity()
@@ -283,7 +289,8 @@ class TestSteps:
             ),
             ("evaluate", [], {}, ValueError, "evaluate: x must yield at least one batch, got none"),
             ("predict", X, {"steps": 1.5}, ValueError, "predict: steps must be an integer from 1 on, got 1.5"),
-            ("predict", X, {"steps": 2}, ValueError, "predict: steps must be at most 1, as many batches of 32 as 4"),
+            ("predict", X, {"steps": 5}, ValueError, "predict: steps must be at most 4, as many batches as 4 samples"),
+            ("predict", X[:0], {"steps": 1}, ValueError, "predict: steps must be at most 0, as many batches as 0 samp"),
             ("predict", (X, X), {"steps": 3}, ValueError, r"predict: x must have shape \(n, 1\), got \(2, 4, 1\)"),
             ("predict", iter([X]), {"steps": 2}, ValueError, "predict: x must yield 2 batches, got 1"),
             ("predict", iter([]), {}, ValueError, "predict: x must yield at least one batch, got none"),
