@@ -186,6 +186,17 @@ fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t outer, in
 fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t outer, int64_t columns, int64_t inner,
                                 const void *y, const void *gy, void *gx);
 
+/* One step of Adam for count weights w of gradient g:
+ *
+ *     m = beta_1 * m + (1 - beta_1) * g;  v = beta_2 * v + (1 - beta_2) * g * g;  w -= rate * m / (sqrt(v) + epsilon)
+ *
+ * largest: or NULL; takes the maximum of itself and v, and the place of v in the last formula (AMSGrad). */
+struct fcv_adam {
+  double beta_1, beta_2, epsilon, rate;
+};
+fcv_status fcv_adam_step(fcv_dtype dtype, const struct fcv_adam *adam, int64_t count, const void *g, void *w, void *m,
+                         void *v, void *largest);
+
 /* Normalization of x[n][channels][pixels] or x[n][pixels][channels]:
  *
  *     y = (x - mean) / sqrt(variance + epsilon) * weight + bias

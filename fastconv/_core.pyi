@@ -249,6 +249,17 @@ def activation_backward(
 def prelu(
     channels_last: bool, n: int, channels: int, pixels: int, weight: Array, saved: Array, x: Array, y: Array
 ) -> None: ...
+def adam_step(
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+    rate: float,
+    g: Array,
+    w: Array,
+    m: Array,
+    v: Array,
+    largest: Array | None,
+) -> None: ...
 def softmaxed(logarithm: bool, x: Any) -> Any:
     """Along the last axis, as `activated`; also None where there is nothing to sum over."""
 

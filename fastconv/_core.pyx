@@ -107,6 +107,9 @@ cdef extern from "fastconv.h" nogil:
                                        void *)
     fcv_status fcv_prelu(fcv_dtype, fcv_layout, int64_t, int64_t, int64_t, const void *, const void *, const void *,
                          void *)
+    struct fcv_adam:
+        double beta_1, beta_2, epsilon, rate
+    fcv_status fcv_adam_step(fcv_dtype, const fcv_adam *, int64_t, const void *, void *, void *, void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, const void *, void *)
     struct fcv_norm:
@@ -900,6 +903,21 @@ def prelu(bint channels_last, int64_t n, int64_t channels, int64_t pixels, weigh
     cdef void *py = arrays.numbers(y, count, True)
     with nogil:
         status = fcv_prelu(arrays.dtype, layout, n, channels, pixels, pw, ps, px, py)
+    check(status)
+
+
+def adam_step(double beta_1, double beta_2, double epsilon, double rate, g, w, m, v, largest):
+    cdef Arrays arrays = Arrays()
+    cdef fcv_status status
+    cdef fcv_adam adam = fcv_adam(beta_1, beta_2, epsilon, rate)
+    cdef const void *pg = arrays.numbers(g, -1)
+    cdef int64_t count = arrays.elements()
+    cdef void *pw = arrays.numbers(w, count, True)
+    cdef void *pm = arrays.numbers(m, count, True)
+    cdef void *pv = arrays.numbers(v, count, True)
+    cdef void *pl = arrays.numbers(largest, count, True)
+    with nogil:
+        status = fcv_adam_step(arrays.dtype, &adam, count, pg, pw, pm, pv, pl)
     check(status)
 
 

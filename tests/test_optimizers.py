@@ -277,6 +277,36 @@ def test_in_steady_state_an_update_allocates_nothing_of_a_weights_size(optimizer
     assert peak < params["a"].nbytes / 10
 
 
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("size", [0, 1, 15, 33, 9001])
+@pytest.mark.parametrize("form", [np.float32, np.float64, np.float16, "strided", "big-endian"])
+def test_adam_is_its_formula_in_every_form_of_array(
+    form: Any, size: int, amsgrad: bool, isa: str, threads: int, rng: np.random.Generator
+) -> None:
+    dtype = np.dtype({"strided": "f4", "big-endian": ">f8"}.get(form, form))
+    weights = rng.standard_normal(2 * size).astype(dtype)[:: 2 if form == "strided" else 1][:size]
+    optimizer = Adam(0.1, 0.5, 0.75, epsilon=0.25, amsgrad=amsgrad)
+    w, m, v, largest = weights.astype(np.float64), 0.0, 0.0, np.zeros(size)
+    for step in range(1, 4):
+        grad = rng.standard_normal(size).astype(dtype)
+        optimizer.update({"w": weights}, {"w": grad})
+        g = grad.astype(np.float64)
+        m, v = 0.5 * m + 0.5 * g, 0.75 * v + 0.25 * g**2
+        largest = np.maximum(largest, v)
+        rate = 0.1 * np.sqrt(1 - 0.75**step) / (1 - 0.5**step)
+        w -= rate * m / (np.sqrt(largest if amsgrad else v) + 0.25)
+        bound = 20 * np.finfo(dtype).eps
+        np.testing.assert_allclose(weights, w, bound, bound)
+        np.testing.assert_allclose(optimizer.slots["velocity"]["w"], v, bound, bound)
+
+
+def test_adam_refuses_weights_that_hold_no_fractions() -> None:
+    params = {"w": np.ones(3, int)}
+    with pytest.raises(TypeError, match="same_kind"):
+        Adam().update(params, {"w": np.ones(3)})
+    assert (params["w"] == 1).all()
+
+
 def test_centered_rmsprop_survives_rounding_of_the_variance(rng: np.random.Generator) -> None:
     params, grad = {"w": np.ones(100, np.float32)}, rng.uniform(1e3, 1e4, 100).astype(np.float32)
     optimizer = RMSprop(1e-3, centered=True)

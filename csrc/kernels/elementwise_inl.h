@@ -174,3 +174,35 @@ static void NAME(prelu)(int64_t rows, int64_t columns, const void *weight, const
     }
   }
 }
+
+/* Element by element, for which compilers have an instruction where vectors have no operator. */
+#define square_root NAME(square_root)
+INLINE vec square_root(vec x) {
+  real part[VL];
+  store(part, x);
+  for (int l = 0; l < VL; l++)
+    part[l] = sizeof(real) == 4 ? (real)__builtin_sqrtf((float)part[l]) : (real)__builtin_sqrt((double)part[l]);
+  return load(part);
+}
+
+static void NAME(adam)(const struct fcv_adam *adam, int64_t count, const void *grad, void *weights, void *first,
+                       void *second, void *maxima) {
+  const real *g = grad, beta_1 = (real)adam->beta_1, beta_2 = (real)adam->beta_2;
+  const real rest_1 = (real)(1 - adam->beta_1), rest_2 = (real)(1 - adam->beta_2);
+  const real epsilon = (real)adam->epsilon, rate = (real)adam->rate;
+  real *w = weights, *m = first, *v = second, *largest = maxima;
+  for (int64_t i = 0; i < count; i += VL) {
+    const vec gradient = load_or(g, i, count, 0);
+    const vec mean = beta_1 * load_or(m, i, count, 0) + rest_1 * gradient;
+    const vec square = beta_2 * load_or(v, i, count, 0) + rest_2 * (gradient * gradient);
+    vec divisor = square;
+    store_upto(m, i, count, mean);
+    store_upto(v, i, count, square);
+    if (largest) {
+      const vec before = load_or(largest, i, count, 0);
+      divisor = select(before > square, before, square); /* NaN where square is */
+      store_upto(largest, i, count, divisor);
+    }
+    store_upto(w, i, count, load_or(w, i, count, 0) - rate * mean / (square_root(divisor) + epsilon));
+  }
+}

@@ -107,6 +107,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .activation = NAME(activation),
     .activation_grad = NAME(activation_grad),
     .prelu = NAME(prelu),
+    .adam = NAME(adam),
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
     .softmax_columns = NAME(softmax_columns),

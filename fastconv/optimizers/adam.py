@@ -3,9 +3,8 @@
 import math
 from typing import Unpack
 
-import numpy as np
-
 from fastconv._numbers import not_negative, unit
+from fastconv.functional._adam import adam_step
 from fastconv.optimizers.base import Array, ClippingOptions, Optimizer, OptimizerOptions, Rate
 
 
@@ -58,20 +57,17 @@ class Adam(Optimizer):
         return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
 
     def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        momentum, velocity = slots["momentum"], slots["velocity"]
-        momentum *= self.beta_1
-        momentum += np.multiply(grad, 1 - self.beta_1, out=scratch)
-        velocity *= self.beta_2
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1 - self.beta_2
-        velocity += scratch
-        if self.amsgrad:
-            velocity = np.maximum(slots["velocity_hat"], velocity, out=slots["velocity_hat"])
-        np.sqrt(velocity, out=scratch)
-        scratch += self.epsilon
-        np.divide(momentum, scratch, out=scratch)
-        scratch *= self._corrected(rate)
-        param -= scratch
+        adam_step(
+            param,
+            grad,
+            slots["momentum"],
+            slots["velocity"],
+            slots.get("velocity_hat"),
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            rate=self._corrected(rate),
+        )
 
     def _corrected(self, rate: float) -> float:
         """Return the learning rate with both corrections for moments that start at 0."""

@@ -124,6 +124,34 @@ static void check_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t c
   free(x), free(gy), free(w), free(want), free(want_gx), free(bound);
 }
 
+/* One step, its largest squares too, in arrays that end where memory does. */
+static void check_adam(fcv_dtype dtype, int64_t count, bool largest) {
+  const struct fcv_adam adam = {.beta_1 = 0.75, .beta_2 = 0.875, .epsilon = 0.25, .rate = 0.5};
+  double *g = random_values(count), *start = random_values(4 * count), *want = allocated((size_t)count * 32);
+  double *bound = allocated((size_t)count * sizeof(double));
+  double *w = want, *m = want + count, *v = want + 2 * count, *l = want + 3 * count;
+  for (int64_t i = 0; i < 4 * count; i++) start[i] = i < 2 * count ? start[i] : fabs(start[i]);
+  for (int64_t i = 0; i < count; i++) {
+    m[i] = 0.75 * start[count + i] + 0.25 * g[i];
+    v[i] = 0.875 * start[2 * count + i] + 0.125 * g[i] * g[i];
+    l[i] = fmax(v[i], start[3 * count + i]);
+    w[i] = start[i] - 0.5 * m[i] / (sqrt(largest ? l[i] : v[i]) + 0.25);
+    bound[i] = 32 * epsilon(dtype); /* values are at most 1, the divisor 0.25 at least */
+  }
+  const void *gs = array_of(dtype, count, g);
+  for (int threads = 1; threads <= THREADS; threads++) {
+    void *at[4];
+    fcv_set_threads(threads);
+    for (int k = 0; k < 4; k++) {
+      at[k] = array_for(dtype, count);
+      memcpy(at[k], array_of(dtype, count, start + k * count), (size_t)count * (dtype == FCV_F32 ? 4 : 8));
+    }
+    EXPECT_OK(fcv_adam_step(dtype, &adam, count, gs, at[0], at[1], at[2], largest ? at[3] : NULL));
+    for (int k = 0; k < 3 + largest; k++) expect_near("adam", dtype, count, at[k], NULL, want + k * count, bound);
+  }
+  free(g), free(start), free(want), free(bound);
+}
+
 /* rows of the axis that is summed over, or with inner columns of it. */
 static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t columns, bool inner) {
   const int64_t count = rows * columns;
@@ -196,6 +224,12 @@ static void run(void) {
           check_prelu(dtype, (fcv_layout)layout, 2, pixels, counts[c]);
           arrays_free();
         }
+    for (int largest = 0; largest < 2; largest++)
+      for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        case_begin("adam, f%d, %lld weights, largest %d", type ? 64 : 32, (long long)counts[c], largest);
+        check_adam(dtype, counts[c], largest);
+        arrays_free();
+      }
     for (int logarithm = 0; logarithm < 2; logarithm++)
       for (size_t c = 1; c + 1 < sizeof counts / sizeof *counts; c++) {
         const int64_t rows = counts[c] > 10 && counts[c] < 20 ? 2000 : 13;
