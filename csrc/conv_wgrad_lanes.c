@@ -11,7 +11,7 @@ enum {
   BAND_BYTES = 1 << 20,  /* of a set's x and gy, but a row of outputs, so that they stay in L2 */
   ROWS_BYTES = 24 << 10, /* of the rows that are summed at a time, so that they stay in L1 */
   LEAST_PIXELS = 8,      /* of them, or loading and storing sums would show */
-  MOST_SUMS = 1500,
+  MOST_SUMS = 1500,      /* of a lane: more are moved for too few products each */
 };
 
 struct sums {
