@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 import fastconv as fc
+import fastconv.functional as F
 from fastconv import _core, reference
 from fastconv.testing import error_bound
 
@@ -272,6 +273,39 @@ def solved_small(case: SmallConv2D) -> Solved:
     y = reference.conv2d(x, w, b, **case.options)
     gy = small_integers(rng, y.shape)
     return Solved(x, w, b, gy, y, *reference.conv2d_backward(gy, x, w, b, **case.options))
+
+
+def assert_small_is_exact(case: SmallConv2D, dtype: Any) -> None:
+    """The direct method has every result of a case, which are small integers."""
+    known = solved_small(case)
+    x, w, b, gy = (array.astype(dtype) for array in known[:4])
+    np.testing.assert_array_equal(F.conv2d(x, w, b, **case.options, algorithm="direct"), known.y)
+    found = F.conv2d_backward(gy, x, w, b, **case.options, algorithm="direct")
+    for name, gradient, expected in zip(("input", "weight", "bias"), found, known[5:], strict=True):
+        np.testing.assert_array_equal(gradient, expected, err_msg=name)
+
+
+def assert_small_is_activated_once(case: SmallConv2D, activation: str, dtype: Any) -> None:
+    """So it is with packed weights, which serve any number of images."""
+    known = solved_small(case)
+    x, w, b = (array.astype(dtype) for array in known[:3])
+    direct = {"algorithm": "direct", **case.options}
+    expected = getattr(F, activation)(known.y.astype(dtype))
+    np.testing.assert_array_equal(F.conv2d(x, w, b, activation=activation, **direct), expected)
+    prepared = F.prepare_conv2d(w, b, activation=activation, **direct)
+    for count in (case.n, 1, case.n - 1):
+        np.testing.assert_array_equal(prepared(x[:count]), expected[:count])
+
+
+def assert_threads_do_not_change_small(case: SmallConv2D, dtype: Any, rng: np.random.Generator) -> None:
+    """Random numbers have the same bits in all passes for every number of threads."""
+    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved_small(case)[:4])
+
+    def compute() -> tuple[Any, ...]:
+        gradients = F.conv2d_backward(gy, x, w, b, **case.options)
+        return F.conv2d(x, w, b, **case.options), *gradients
+
+    assert_threads_do_not_change_bits(compute)
 
 
 class Bounds(NamedTuple):

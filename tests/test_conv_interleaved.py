@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 from oracle import SmallConv2D as Case
-from oracle import assert_same_bits, assert_threads_do_not_change_bits, solved_small
+from oracle import (
+    assert_same_bits,
+    assert_small_is_activated_once,
+    assert_small_is_exact,
+    assert_threads_do_not_change_small,
+)
 
 import fastconv.functional as F
 from fastconv import reference
@@ -28,6 +33,14 @@ NARROW = [
     Case(1, 100, 61, 16, 16, padding=1),  # several boxes
 ]
 GEOMETRIES = [
+    # Less images than fill lanes by themselves, more than a set: these stand side by side.
+    Case(9, 28, 28, 1, 8, 7, 7, stride=2),
+    Case(10, 9, 7, 2, 4, stride=(1, 2), padding=((0, 2), (1, 0))),
+    Case(9, 11, 14, 2, 12, stride=(3, 1), padding=2, dilation=2),
+    Case(7, 9, 13, 2, 8, 2, 4, dilation=(1, 3)),
+    Case(10, 2, 2, 1, 6, padding=4),
+    Case(9, 90, 70, 2, 8),  # several boxes of a set
+    # Batches in which channels last takes images as lanes.
     Case(19, 28, 28, 1, 6, 5, 5, padding=2),
     Case(32, 28, 28, 1, 8, 7, 7, stride=2),
     Case(17, 9, 7, 2, 3, stride=(1, 2), padding=((0, 2), (1, 0))),
@@ -45,37 +58,18 @@ GEOMETRIES = [
 
 @pytest.mark.parametrize("case", [*CHANNELS, *ROWS, *NARROW, *GEOMETRIES], ids=str)
 def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
-    known = solved_small(case)
-    x, w, b, gy = (array.astype(dtype) for array in known[:4])
-    np.testing.assert_array_equal(F.conv2d(x, w, b, **case.options, algorithm="direct"), known.y)
-    found = F.conv2d_backward(gy, x, w, b, **case.options, algorithm="direct")
-    for name, gradient, expected in zip(("input", "weight", "bias"), found, known[5:], strict=True):
-        np.testing.assert_array_equal(gradient, expected, err_msg=name)
+    assert_small_is_exact(case, dtype)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3]], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
-    known = solved_small(case)
-    x, w, b = (array.astype(dtype) for array in known[:3])
-    direct = {"algorithm": "direct", **case.options}
-    expected = getattr(F, activation)(known.y.astype(dtype))
-    np.testing.assert_array_equal(F.conv2d(x, w, b, activation=activation, **direct), expected)
-    # Packed weights serve any number of images, also one, which stands beside no other.
-    prepared = F.prepare_conv2d(w, b, activation=activation, **direct)
-    for count in (case.n, 1, case.n - 1):
-        np.testing.assert_array_equal(prepared(x[:count]), expected[:count])
+    assert_small_is_activated_once(case, activation, dtype)
 
 
 @pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW], ids=str)
 def test_threads_do_not_change_bits(case, isa, dtype, rng):
-    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved_small(case)[:4])
-
-    def compute():
-        gradients = F.conv2d_backward(gy, x, w, b, **case.options)
-        return F.conv2d(x, w, b, **case.options), *gradients
-
-    assert_threads_do_not_change_bits(compute)
+    assert_threads_do_not_change_small(case, dtype, rng)
 
 
 @pytest.mark.parametrize("dilation", [1, 2])

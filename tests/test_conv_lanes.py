@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 from oracle import SmallConv2D as Case
-from oracle import assert_threads_do_not_change_bits, small_integers, solved_small
+from oracle import (
+    assert_small_is_activated_once,
+    assert_small_is_exact,
+    assert_threads_do_not_change_small,
+    small_integers,
+    solved_small,
+)
 
 import fastconv.functional as F
 
@@ -28,12 +34,7 @@ CASES = [case._replace(data_format=layout) for case in SHAPES for layout in LAYO
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
-    known = solved_small(case)
-    x, w, b, gy = (array.astype(dtype) for array in known[:4])
-    np.testing.assert_array_equal(F.conv2d(x, w, b, **case.options, algorithm="direct"), known.y)
-    found = F.conv2d_backward(gy, x, w, b, **case.options, algorithm="direct")
-    for name, gradient, expected in zip(("input", "weight", "bias"), found, known[5:], strict=True):
-        np.testing.assert_array_equal(gradient, expected, err_msg=name)
+    assert_small_is_exact(case, dtype)
 
 
 @pytest.mark.parametrize("groups", [2, 3])
@@ -56,26 +57,12 @@ def test_groups_are_convolved_each_with_its_filters(layout, groups, isa, dtype, 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("case", CASES[:8], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
-    known = solved_small(case)
-    x, w, b = (array.astype(dtype) for array in known[:3])
-    direct = {"algorithm": "direct", **case.options}
-    expected = getattr(F, activation)(known.y.astype(dtype))
-    np.testing.assert_array_equal(F.conv2d(x, w, b, activation=activation, **direct), expected)
-    # Packed weights serve any number of images.
-    prepared = F.prepare_conv2d(w, b, activation=activation, **direct)
-    for count in (case.n, 1, case.n - 1):
-        np.testing.assert_array_equal(prepared(x[:count]), expected[:count])
+    assert_small_is_activated_once(case, activation, dtype)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_threads_do_not_change_bits(case, isa, dtype, rng):
-    x, w, b, gy = (rng.standard_normal(array.shape).astype(dtype) for array in solved_small(case)[:4])
-
-    def compute():
-        gradients = F.conv2d_backward(gy, x, w, b, **case.options)
-        return F.conv2d(x, w, b, **case.options), *gradients
-
-    assert_threads_do_not_change_bits(compute)
+    assert_threads_do_not_change_small(case, dtype, rng)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
