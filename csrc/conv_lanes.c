@@ -8,8 +8,7 @@
 #include "lanes.h"
 
 enum {
-  BAND_BYTES = 1 << 20, /* of a set's input and output, but one row of outputs, so that they stay in L2 */
-  LEAST_ROWS = 4,       /* of a band that is cut for the sake of threads */
+  LEAST_ROWS = 4, /* of a band that is cut for the sake of threads */
   MOST_WALKS = 16,
 };
 
@@ -250,7 +249,7 @@ int fcv_fits_lanes(const struct fcv_conv *conv) {
   return conv->algorithm == FCV_DIRECT && 3 * g->n >= 2 * fcv_round_up(g->n, fcv_kernels(conv->dtype)->vl) &&
          g->in[0] == 1 && g->kernel[0] == 1 && g->out[0] == 1 && fcv_product(g->kernel) > 1 &&
          fcv_small_groups(conv) == 0 && fcv_product(g->stride) <= MOST_WALKS &&
-         g->n * fcv_weights(g) * fcv_product(g->out) > 0 && band_bytes(conv, least) <= BAND_BYTES;
+         g->n * fcv_weights(g) * fcv_product(g->out) > 0 && band_bytes(conv, least) <= FCV_BAND_BYTES;
 }
 
 /* For all walks of a pass alike. Channels last: where output channels fill one vector at most. Channels first: where
@@ -284,7 +283,7 @@ static int64_t count_bands(const struct fcv_conv *conv, int64_t result_rows, int
   const struct fcv_geometry *g = &conv->geometry;
   const int64_t sets = fcv_ceil_div(g->n, fcv_kernels(conv->dtype)->vl);
   int64_t bands = 1;
-  while (bands < fcv_min(g->out[1], result_rows) && band_bytes(conv, fcv_ceil_div(g->out[1], bands)) > BAND_BYTES)
+  while (bands < fcv_min(g->out[1], result_rows) && band_bytes(conv, fcv_ceil_div(g->out[1], bands)) > FCV_BAND_BYTES)
     bands++;
   const int64_t wanted = threads > 1 ? fcv_min(fcv_ceil_div(4 * threads, sets), result_rows / LEAST_ROWS) : 1;
   return fcv_max(bands, wanted);

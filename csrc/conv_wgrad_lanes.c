@@ -8,7 +8,6 @@
 #include "lanes.h"
 
 enum {
-  BAND_BYTES = 1 << 20,  /* of a set's x and gy, but a row of outputs, so that they stay in L2 */
   ROWS_BYTES = 24 << 10, /* of the rows that are summed at a time, so that they stay in L1 */
   LEAST_PIXELS = 8,      /* of them, or loading and storing sums would show */
   MOST_SUMS = 1500,      /* of a lane: more are moved for too few products each */
@@ -162,7 +161,8 @@ static void plan(struct sums *d, const struct fcv_conv *conv) {
   const int64_t x_row = (before + x->in + after) * g->ci * vector;
   d->bands = 1;
   while (d->bands < y->count &&
-         met_rows(y, fcv_ceil_div(y->count, d->bands)) * x_row + fcv_ceil_div(y->count, d->bands) * gy_row > BAND_BYTES)
+         met_rows(y, fcv_ceil_div(y->count, d->bands)) * x_row + fcv_ceil_div(y->count, d->bands) * gy_row >
+             FCV_BAND_BYTES)
     d->bands++;
   const int64_t rows = fcv_ceil_div(y->count, d->bands);
   fcv_lanes_plan(conv, g->ci, g->in, before, after, met_rows(y, rows), &d->x);

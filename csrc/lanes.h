@@ -4,6 +4,8 @@
 
 #include "internal.h"
 
+enum { FCV_BAND_BYTES = 1 << 20 }; /* of the rows of a set that are computed together, both arrays: they stay in L2 */
+
 /* An array of images of two axes, some rows of which are staged for a set of images: one for each lane, so that every
  * element of theirs is a vector. They stand in the order of the array, between zeros where rows are padded. */
 struct fcv_lanes {

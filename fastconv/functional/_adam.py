@@ -21,6 +21,12 @@ def adam_step(
 ) -> None:
     """Change weights and what is remembered of them in place, all of one shape.
 
+    Kingma & Ba 2015, arXiv:1412.6980; with `largest` Reddi et al. 2018, arXiv:1904.09237::
+
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        w -= rate * m / (sqrt(v) + epsilon)
+
     They are computed in float64 where `param` is, else in float32. Arrays of another dtype, or that are not contiguous,
     are copied, and copied back.
 
@@ -33,6 +39,11 @@ def adam_step(
     beta_1, beta_2, epsilon : float
     rate : float
         The learning rate, corrected for means that start at 0.
+
+    Raises
+    ------
+    TypeError
+        Weights that hold no fractions.
     """
     changed = [param, momentum, velocity, *(() if largest is None else (largest,))]
     dtype = np.result_type(param.dtype, np.float32)
