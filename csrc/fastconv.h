@@ -204,19 +204,29 @@ fcv_status fcv_adam_step(fcv_dtype dtype, const struct fcv_adam *adam, int64_t c
  * with weight[channels] and bias[channels] (NULL for one and zero), and mean and variance, the mean square of the
  * differences from it, over the images and pixels of a channel (groups 0: batch normalization), or over the channels
  * and pixels of one of groups parts of an image (group normalization; layer normalization: groups 1, pixels 1). */
+typedef enum {
+  FCV_FOUND,   /* mean and variance are those of x; the call finds them */
+  FCV_KNOWN,   /* they are those of x, and given: what the forward pass has found (groups 0, backward) */
+  FCV_CONSTANT /* they are given, and constants for the gradient (groups 0) */
+} fcv_statistics;
+
 struct fcv_norm {
   int64_t n, channels, pixels, groups;
   fcv_dtype dtype;
   fcv_layout layout;
   double epsilon;
-  int given; /* groups 0: mean and variance are given, and constants for the gradient */
+  fcv_statistics statistics;
+  int rectified; /* groups 0: y = max(y, 0) at last */
 };
-/* mean[channels] and variance[channels] are read where they are given, and else written; groups > 0: not looked at. */
+/* y + addend in place of y where addend, of x's shape, is not NULL (groups 0), before it is rectified.
+ * mean[channels] and variance[channels] are read where they are given, and else written; groups > 0: not looked at. */
 fcv_status fcv_norm_forward(const struct fcv_norm *norm, const void *x, const void *weight, const void *bias,
-                            double *mean, double *variance, void *y);
-/* gx, gw[channels] and gb[channels], the gradients of sum(y * gy). mean and variance are read where they are given. */
+                            const void *addend, double *mean, double *variance, void *y);
+/* gx, gw[channels] and gb[channels], the gradients of sum(y * gy). mean and variance are read where they are given.
+ * Rectified: with known statistics and without addend. bias is not looked at otherwise. */
 fcv_status fcv_norm_backward(const struct fcv_norm *norm, const void *x, const void *gy, const void *weight,
-                             const double *mean, const double *variance, void *gx, void *gw, void *gb);
+                             const void *bias, const double *mean, const double *variance, void *gx, void *gw,
+                             void *gb);
 
 /* Chooses the instruction set: a name from fcv_isa_name, or NULL for the best that this CPU has. Until it is called
  * the best is in use. Not to be called while operations run. */

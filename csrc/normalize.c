@@ -56,7 +56,7 @@ struct norm {
   int64_t n, pixels, columns; /* channels last: columns of a row, several pixels where channels are few */
   int64_t piece, pieces;      /* elements or rows of one, and how many an image's channel has */
   int64_t planes;             /* channels first: those of a unit */
-  const char *x, *gy, *weight, *bias;
+  const char *x, *gy, *weight, *bias, *addend;
   char *y; /* or gx */
   void *gw, *gb;
   const double *mean, *variance;
@@ -64,10 +64,10 @@ struct norm {
   struct moments *part;                /* [n][channels][pieces] or [n][pieces][columns] */
   struct moments *total;               /* [n][channels] */
   struct statistic *statistic;
-  char *constants; /* [n or 1][SHIFT, SCALE, OFFSET, GY_SCALE][columns] */
+  char *constants; /* [n or 1][CONSTANTS][columns] */
 };
 
-enum { SHIFT, SCALE, OFFSET, GY_SCALE, CONSTANTS };
+enum { SHIFT, SCALE, OFFSET, GY_SCALE, MASK_SCALE, MASK_OFFSET, CONSTANTS };
 
 static double number(const struct norm *s, const void *array, int64_t i, double otherwise) {
   if (!array)
@@ -86,6 +86,24 @@ static double rounded(const struct norm *s, double value) {
   return s->norm->dtype == FCV_F32 ? (double)(float)value : value;
 }
 
+static struct fcv_affine affine_at(const struct norm *s, int64_t image, int64_t column, int64_t element) {
+  const int64_t size = s->kernels->size, row = s->columns * size;
+  const char *constants = s->constants + (s->norm->groups ? image * CONSTANTS * row : 0) + column * size;
+  /* Of constant statistics gx is gy times a number, whatever x is. */
+  const int scaled = s->gy && s->norm->statistics == FCV_CONSTANT;
+  return (struct fcv_affine){.rectified = s->norm->rectified,
+                             .x = (scaled ? s->gy : s->x) + element * size,
+                             .gy = s->gy ? s->gy + element * size : NULL,
+                             .addend = s->addend ? s->addend + element * size : NULL,
+                             .shift = constants + SHIFT * row,
+                             .scale = constants + SCALE * row,
+                             .offset = constants + OFFSET * row,
+                             .gy_scale = constants + GY_SCALE * row,
+                             .mask_scale = constants + MASK_SCALE * row,
+                             .mask_offset = constants + MASK_OFFSET * row,
+                             .y = s->y + element * size};
+}
+
 /* Channels first: some planes. */
 static void sum_planes(const void *context, int64_t unit, int thread) {
   const struct norm *s = context;
@@ -95,10 +113,18 @@ static void sum_planes(const void *context, int64_t unit, int thread) {
     for (int64_t piece = 0; piece < s->pieces; piece++) {
       const int64_t first = piece * s->piece, count = fcv_min(s->piece, s->pixels - first);
       const int64_t at = (plane * s->pixels + first) * size;
+      struct moments *part = &s->part[plane * s->pieces + piece];
       double sums[FCV_MOMENTS];
+      if (s->norm->statistics == FCV_KNOWN) {
+        const int64_t c = plane % s->norm->channels;
+        struct fcv_affine affine = affine_at(s, plane / s->norm->channels, c, plane * s->pixels + first);
+        affine.columns = count;
+        s->kernels->graded_plane(&affine, sums);
+        *part = (struct moments){(double)count, number(s, affine.shift, 0, 0), 0, sums[FCV_G], sums[FCV_GD]};
+        continue;
+      }
       s->kernels->moments_row(count, s->x + at, s->gy ? s->gy + at : NULL, NULL, sums);
-      s->part[plane * s->pieces + piece] =
-          about_mean((double)count, sums[FCV_SHIFT], sums[FCV_D], sums[FCV_DD], sums[FCV_G], sums[FCV_GD]);
+      *part = about_mean((double)count, sums[FCV_SHIFT], sums[FCV_D], sums[FCV_DD], sums[FCV_G], sums[FCV_GD]);
     }
 }
 
@@ -111,12 +137,20 @@ static void sum_pixels(const void *context, int64_t unit, int thread) {
   (void)thread;
   for (int64_t j0 = 0; j0 < s->columns; j0 += FCV_STRIP) {
     const int64_t columns = fcv_min(FCV_STRIP, s->columns - j0);
+    struct moments *part = s->part + unit * s->columns + j0;
+#define SUM(k) number(s, sums, (k) * FCV_STRIP + j, 0)
+    if (s->norm->statistics == FCV_KNOWN) {
+      struct fcv_affine affine = affine_at(s, image, j0, (image * s->pixels + first) * s->columns + j0);
+      affine.rows = rows, affine.columns = columns, affine.pitch = s->columns;
+      s->kernels->graded_rows(&affine, sums);
+      for (int64_t j = 0; j < columns; j++)
+        part[j] = (struct moments){(double)rows, number(s, affine.shift, j, 0), 0, SUM(FCV_G), SUM(FCV_GD)};
+      continue;
+    }
     s->kernels->moments_columns(rows, columns, s->x + at + j0 * size, s->gy ? s->gy + at + j0 * size : NULL, s->columns,
                                 sums);
     for (int64_t j = 0; j < columns; j++)
-#define SUM(k) number(s, sums, (k) * FCV_STRIP + j, 0)
-      s->part[unit * s->columns + j0 + j] =
-          about_mean((double)rows, SUM(FCV_SHIFT), SUM(FCV_D), SUM(FCV_DD), SUM(FCV_G), SUM(FCV_GD));
+      part[j] = about_mean((double)rows, SUM(FCV_SHIFT), SUM(FCV_D), SUM(FCV_DD), SUM(FCV_G), SUM(FCV_GD));
 #undef SUM
   }
 }
@@ -138,29 +172,31 @@ static void add_pieces(const void *context, int64_t unit, int thread) {
           add(&total[c], &s->part[(image * s->pieces + piece) * s->columns + j]);
 }
 
-/* What the elements of channel c of an image, or of all, are multiplied with; t: of their statistic, with weights. */
+static struct statistic statistic_of(const struct norm *s, double mean, double variance) {
+  return (struct statistic){mean, 1 / sqrt(variance + s->norm->epsilon)};
+}
+
+/* What the elements of channel c of an image, or of all, are multiplied with. Forward, or of what a ReLU follows: of
+ * the place of zero. t: of their statistic, with weights; NULL before it is known. */
 static void set_constants(const struct norm *s, int64_t image, int64_t c, struct statistic statistic,
                           const struct moments *t) {
-  const double weight = number(s, s->weight, c, 1), shift = rounded(s, statistic.mean);
-  double constant[CONSTANTS] = {[SHIFT] = shift};
+  const double scale = statistic.scale, shift = rounded(s, statistic.mean), rest = statistic.mean - shift;
+  const double forward = scale * number(s, s->weight, c, 1), offset = number(s, s->bias, c, 0) - rest * forward;
+  double constant[CONSTANTS] = {[SHIFT] = shift, [MASK_SCALE] = forward, [MASK_OFFSET] = offset};
   if (!s->gy) {
-    constant[SCALE] = statistic.scale * weight;
-    constant[OFFSET] = number(s, s->bias, c, 0) - (statistic.mean - shift) * constant[SCALE];
-  } else if (s->norm->given) {
+    constant[SCALE] = forward;
+    constant[OFFSET] = offset;
+  } else if (s->norm->statistics == FCV_CONSTANT) {
     constant[SHIFT] = 0;
-    constant[SCALE] = statistic.scale * weight;
-  } else {
-    constant[GY_SCALE] = statistic.scale * weight;
-    constant[SCALE] = -statistic.scale * statistic.scale * statistic.scale * t->gd / t->count;
-    constant[OFFSET] = -statistic.scale * t->g / t->count - (statistic.mean - shift) * constant[SCALE];
+    constant[SCALE] = forward;
+  } else if (t) {
+    constant[GY_SCALE] = forward;
+    constant[SCALE] = -scale * scale * scale * t->gd / t->count;
+    constant[OFFSET] = -scale * t->g / t->count - rest * constant[SCALE];
   }
   char *to = s->constants + image * CONSTANTS * s->columns * s->kernels->size;
   for (int k = 0; k < CONSTANTS; k++)
     for (int64_t j = c; j < s->columns; j += s->norm->channels) put(s, to, k * s->columns + j, constant[k]);
-}
-
-static struct statistic statistic_of(const struct norm *s, double mean, double variance) {
-  return (struct statistic){mean, 1 / sqrt(variance + s->norm->epsilon)};
 }
 
 /* Batch normalization: one channel. */
@@ -169,7 +205,7 @@ static void settle_channel(const struct norm *s, int64_t c) {
   if (s->total)
     for (int64_t image = 0; image < s->n; image++) add(&t, &s->total[image * s->norm->channels + c]);
   double mean = t.mean, variance = t.dd / t.count;
-  if (s->norm->given) {
+  if (s->norm->statistics != FCV_FOUND) {
     mean = s->mean[c], variance = s->variance[c];
     t.gd += (t.mean - mean) * t.g;
   } else if (s->mean_found) {
@@ -215,18 +251,8 @@ static void sum_group_weights(const struct norm *s) {
   }
 }
 
-static struct fcv_affine affine_at(const struct norm *s, int64_t image, int64_t column, int64_t element) {
-  const int64_t size = s->kernels->size, row = s->columns * size;
-  const char *constants = s->constants + (s->norm->groups ? image * CONSTANTS * row : 0) + column * size;
-  const int graded = s->gy && !s->norm->given; /* constant statistics: gx is gy times a number, whatever x is */
-  return (struct fcv_affine){.x = (s->gy && s->norm->given ? s->gy : s->x) + element * size,
-                             .gy = graded ? s->gy + element * size : NULL,
-                             .shift = constants + SHIFT * row,
-                             .scale = constants + SCALE * row,
-                             .offset = constants + OFFSET * row,
-                             .gy_scale = constants + GY_SCALE * row,
-                             .y = s->y + element * size};
-}
+/* Whether the gradient of x has a part for each of the statistics. */
+static int graded(const struct norm *s) { return s->gy && s->norm->statistics != FCV_CONSTANT; }
 
 static void write_planes(const void *context, int64_t unit, int thread) {
   const struct norm *s = context;
@@ -235,7 +261,10 @@ static void write_planes(const void *context, int64_t unit, int thread) {
   for (int64_t plane = unit * s->planes; plane < end; plane++) {
     struct fcv_affine affine = affine_at(s, plane / channels, plane % channels, plane * s->pixels);
     affine.rows = 1, affine.columns = s->pixels;
-    s->kernels->affine_plane(&affine);
+    if (graded(s))
+      s->kernels->affine_grad_plane(&affine);
+    else
+      s->kernels->affine_plane(&affine);
   }
 }
 
@@ -245,7 +274,10 @@ static void write_pixels(const void *context, int64_t unit, int thread) {
   struct fcv_affine affine = affine_at(s, image, 0, (image * s->pixels + first) * s->columns);
   (void)thread;
   affine.rows = fcv_min(s->piece, s->pixels - first), affine.columns = s->columns;
-  s->kernels->affine_rows(&affine);
+  if (graded(s))
+    s->kernels->affine_grad_rows(&affine);
+  else
+    s->kernels->affine_rows(&affine);
 }
 
 /* Sizes of pieces, from the shape alone: results must not depend on the number of threads. */
@@ -269,7 +301,7 @@ static fcv_status run(struct norm *s) {
   const int64_t channels = norm->channels, size = s->kernels->size, planes = s->n * channels;
   const int64_t width = s->last ? s->columns : channels;
   const int64_t sets = norm->groups ? s->n : 1, parts = s->n * s->pieces;
-  const int sums = !norm->given || s->gy;
+  const int sums = norm->statistics != FCV_CONSTANT || s->gy;
   int64_t bytes = 0;
   const int64_t part = fcv_reserve(&bytes, sums ? parts * width * (int64_t)sizeof(struct moments) : 0);
   const int64_t total = fcv_reserve(&bytes, sums ? planes * (int64_t)sizeof(struct moments) : 0);
@@ -284,6 +316,8 @@ static fcv_status run(struct norm *s) {
   s->constants = memory + constants;
   const int threads = fcv_threads_for(WORK * (double)norm->n * (double)channels * (double)norm->pixels);
   const int64_t units = s->last ? parts : fcv_ceil_div(planes, s->planes);
+  if (norm->statistics == FCV_KNOWN)
+    for (int64_t c = 0; c < channels; c++) set_constants(s, 0, c, statistic_of(s, s->mean[c], s->variance[c]), NULL);
   if (sums) {
     fcv_parallel_for(units, threads, s->last ? sum_pixels : sum_planes, s);
     fcv_parallel_for(s->n * fcv_ceil_div(channels, TOTALS), threads, add_pieces, s);
@@ -424,7 +458,11 @@ static fcv_status run_rows(const struct norm *s) {
 static fcv_status check_sizes(const struct norm *s) {
   const struct fcv_norm *norm = s->norm;
   int64_t elements = s->kernels->size;
-  if (norm->n < 0 || norm->channels < 0 || norm->pixels < 0 || norm->groups < 0 || (norm->given && norm->groups))
+  if (norm->n < 0 || norm->channels < 0 || norm->pixels < 0 || norm->groups < 0)
+    return FCV_INVALID;
+  if (norm->groups && (norm->statistics != FCV_FOUND || norm->rectified || s->addend))
+    return FCV_INVALID;
+  if (norm->statistics == FCV_KNOWN ? !s->gy : s->gy && norm->rectified)
     return FCV_INVALID;
   if (norm->groups && norm->channels % norm->groups)
     return FCV_INVALID;
@@ -448,12 +486,13 @@ static fcv_status normalize(struct norm *s) {
 }
 
 fcv_status fcv_norm_forward(const struct fcv_norm *norm, const void *x, const void *weight, const void *bias,
-                            double *mean, double *variance, void *y) {
+                            const void *addend, double *mean, double *variance, void *y) {
   return normalize(&(struct norm){.norm = norm,
                                   .kernels = fcv_kernels(norm->dtype),
                                   .x = x,
                                   .weight = weight,
                                   .bias = bias,
+                                  .addend = addend,
                                   .mean = mean,
                                   .variance = variance,
                                   .mean_found = mean,
@@ -462,12 +501,14 @@ fcv_status fcv_norm_forward(const struct fcv_norm *norm, const void *x, const vo
 }
 
 fcv_status fcv_norm_backward(const struct fcv_norm *norm, const void *x, const void *gy, const void *weight,
-                             const double *mean, const double *variance, void *gx, void *gw, void *gb) {
+                             const void *bias, const double *mean, const double *variance, void *gx, void *gw,
+                             void *gb) {
   return normalize(&(struct norm){.norm = norm,
                                   .kernels = fcv_kernels(norm->dtype),
                                   .x = x,
                                   .gy = gy,
                                   .weight = weight,
+                                  .bias = bias,
                                   .mean = mean,
                                   .variance = variance,
                                   .y = gx,

@@ -28,6 +28,9 @@ GELU: Final[int]
 GELU_TANH: Final[int]
 SILU: Final[int]
 SOFTPLUS: Final[int]
+FOUND: Final[int]
+KNOWN: Final[int]
+CONSTANT: Final[int]
 # The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
 # "winograd_2x2", "winograd_4x4". To the number of "toeplitz" 256 times the outputs of a block may be added, which
 # otherwise the geometry chooses. Passes are numbered forward, input gradient, weight gradient.
@@ -277,11 +280,15 @@ def norm_forward(
     y: Array,
     mean: Array | None = None,
     variance: Array | None = None,
-    given: bool = False,
+    statistics: int = ...,
+    *,
+    addend: Array | None = None,
+    rectified: bool = False,
 ) -> None:
     """Normalize x of shape (n, channels, pixels, groups), groups being 0 for batch normalization.
 
-    Its mean and variance, float64 arrays with one number for each channel, are read if they are given and else written.
+    Its mean and variance, float64 arrays with one number for each channel, are written if `statistics` is FOUND, and
+    read if it is CONSTANT.
     """
 
 def norm_backward(
@@ -291,13 +298,18 @@ def norm_backward(
     x: Array,
     gy: Array,
     weight: Array | None,
+    bias: Array | None,
     gx: Array,
     gw: Array,
     gb: Array,
     mean: Array | None = None,
     variance: Array | None = None,
-    given: bool = False,
-) -> None: ...
+    statistics: int = ...,
+    *,
+    rectified: bool = False,
+) -> None:
+    """With `statistics` KNOWN: mean and variance are what the forward pass has found."""
+
 def set_threads(threads: int) -> None: ...
 def get_threads() -> int: ...
 def has_openmp() -> bool: ...

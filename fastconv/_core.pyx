@@ -112,15 +112,19 @@ cdef extern from "fastconv.h" nogil:
     fcv_status fcv_adam_step(fcv_dtype, const fcv_adam *, int64_t, const void *, void *, void *, void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, const void *, void *)
+    ctypedef enum fcv_statistics:
+        FCV_FOUND, FCV_KNOWN, FCV_CONSTANT
     struct fcv_norm:
         int64_t n, channels, pixels, groups
         fcv_dtype dtype
         fcv_layout layout
         double epsilon
-        int given
-    fcv_status fcv_norm_forward(const fcv_norm *, const void *, const void *, const void *, double *, double *, void *)
-    fcv_status fcv_norm_backward(const fcv_norm *, const void *, const void *, const void *, const double *,
-                                 const double *, void *, void *, void *)
+        fcv_statistics statistics
+        int rectified
+    fcv_status fcv_norm_forward(const fcv_norm *, const void *, const void *, const void *, const void *, double *,
+                                double *, void *)
+    fcv_status fcv_norm_backward(const fcv_norm *, const void *, const void *, const void *, const void *,
+                                 const double *, const double *, void *, void *, void *)
     fcv_status fcv_select_isa(const char *)
     const char *fcv_isa()
     const char *fcv_isa_name(int)
@@ -161,6 +165,9 @@ GELU = <int>FCV_GELU
 GELU_TANH = <int>FCV_GELU_TANH
 SILU = <int>FCV_SILU
 SOFTPLUS = <int>FCV_SOFTPLUS
+FOUND = <int>FCV_FOUND
+KNOWN = <int>FCV_KNOWN
+CONSTANT = <int>FCV_CONSTANT
 MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
@@ -968,54 +975,56 @@ def softmax_backward(bint logarithm, int64_t columns, int64_t inner, y, gy, gx):
     check(status)
 
 
-cdef int64_t read_norm(object shape, bint channels_last, double epsilon, bint given, fcv_norm *norm) except -1:
+cdef int64_t read_norm(object shape, bint channels_last, double epsilon, int statistics, bint rectified,
+                       fcv_norm *norm) except -1:
     """All of norm but the dtype; returns the elements of x."""
     norm.n, norm.channels, norm.pixels, norm.groups = shape
-    norm.layout, norm.epsilon, norm.given = layout_of(channels_last), epsilon, given
+    norm.layout, norm.epsilon = layout_of(channels_last), epsilon
+    norm.statistics, norm.rectified = <fcv_statistics>statistics, rectified
     return times(times(norm.n, norm.channels), norm.pixels)
 
 
 def norm_forward(shape, bint channels_last, double epsilon, x, weight, bias, y, mean=None, variance=None,
-                 bint given=False):
+                 int statistics=FCV_FOUND, *, addend=None, bint rectified=False):
     cdef fcv_norm norm
-    cdef Arrays arrays = Arrays(), statistics = Arrays()
+    cdef Arrays arrays = Arrays(), moments = Arrays()
     cdef fcv_status status
-    cdef int64_t count = read_norm(shape, channels_last, epsilon, given, &norm)
-    if given and (mean is None or variance is None):
-        raise ValueError("_core: norm_forward needs mean and variance where they are given")
+    cdef int64_t count = read_norm(shape, channels_last, epsilon, statistics, rectified, &norm)
+    if (mean is None) != (variance is None) or (mean is None and statistics != FCV_FOUND):
+        raise ValueError("_core: norm_forward needs mean and variance where they are not found, and both or neither")
     cdef const void *px = arrays.numbers(x, count)
     cdef const void *pw = arrays.numbers(weight, norm.channels)
     cdef const void *pb = arrays.numbers(bias, norm.channels)
+    cdef const void *pa = arrays.numbers(addend, count)
     cdef void *py = arrays.numbers(y, count, True)
-    cdef double *pm = statistics.doubles(mean, norm.channels, not given)
-    cdef double *pv = statistics.doubles(variance, norm.channels, not given)
-    if (pm == NULL) != (pv == NULL):
-        raise ValueError("_core: norm_forward needs both of mean and variance, or neither")
+    cdef double *pm = moments.doubles(mean, norm.channels, statistics == FCV_FOUND)
+    cdef double *pv = moments.doubles(variance, norm.channels, statistics == FCV_FOUND)
     norm.dtype = arrays.dtype
     with nogil:
-        status = fcv_norm_forward(&norm, px, pw, pb, pm, pv, py)
+        status = fcv_norm_forward(&norm, px, pw, pb, pa, pm, pv, py)
     check(status)
 
 
-def norm_backward(shape, bint channels_last, double epsilon, x, gy, weight, gx, gw, gb, mean=None, variance=None,
-                  bint given=False):
+def norm_backward(shape, bint channels_last, double epsilon, x, gy, weight, bias, gx, gw, gb, mean=None, variance=None,
+                  int statistics=FCV_FOUND, *, bint rectified=False):
     cdef fcv_norm norm
-    cdef Arrays arrays = Arrays(), statistics = Arrays()
+    cdef Arrays arrays = Arrays(), moments = Arrays()
     cdef fcv_status status
-    cdef int64_t count = read_norm(shape, channels_last, epsilon, given, &norm)
-    if given and (mean is None or variance is None):
-        raise ValueError("_core: norm_backward needs mean and variance where they are given")
+    cdef int64_t count = read_norm(shape, channels_last, epsilon, statistics, rectified, &norm)
+    if statistics != FCV_FOUND and (mean is None or variance is None):
+        raise ValueError("_core: norm_backward needs mean and variance where they are not found")
     cdef const void *px = arrays.numbers(x, count)
     cdef const void *pgy = arrays.numbers(gy, count)
     cdef const void *pw = arrays.numbers(weight, norm.channels)
+    cdef const void *pb = arrays.numbers(bias, norm.channels)
     cdef void *pgx = arrays.numbers(gx, count, True)
     cdef void *pgw = arrays.numbers(gw, norm.channels, True)
     cdef void *pgb = arrays.numbers(gb, norm.channels, True)
-    cdef const double *pm = statistics.doubles(mean, norm.channels, False)
-    cdef const double *pv = statistics.doubles(variance, norm.channels, False)
+    cdef const double *pm = moments.doubles(mean, norm.channels, False)
+    cdef const double *pv = moments.doubles(variance, norm.channels, False)
     norm.dtype = arrays.dtype
     with nogil:
-        status = fcv_norm_backward(&norm, px, pgy, pw, pm, pv, pgx, pgw, pgb)
+        status = fcv_norm_backward(&norm, px, pgy, pw, pb, pm, pv, pgx, pgw, pgb)
     check(status)
 
 

@@ -14,8 +14,11 @@ import fastconv.functional as F
 from fastconv._memory import empty_like
 from fastconv.activations import Relu
 from fastconv.graph import Graph, Node, Shape
+from fastconv.layers.activations import Activation, ReLU
 from fastconv.layers.base import Array, Call, Layer
 from fastconv.layers.input import InputLayer
+from fastconv.layers.merging import Add
+from fastconv.layers.normalization import BatchNormalization
 
 Inspect = Callable[[Layer, str, Array], None]
 """Is shown each array as it appears: the layer, what the array is ("output", "gradient of kernel"...), the array."""
@@ -35,6 +38,9 @@ class Step(NamedTuple):
         Slots that no later step reads, and that are no outputs of the program.
     rectified : bool
         Whether the layer takes maxima of what the layer before ends with a ReLU for, and nothing else reads that.
+    joined : bool
+        Whether the step is a batch normalization with the sum and the ReLU behind it: the sum's other summand is its
+        second input.
     """
 
     layer: Layer
@@ -42,6 +48,12 @@ class Step(NamedTuple):
     output: int
     last_read: tuple[int, ...] = ()
     rectified: bool = False
+    joined: bool = False
+
+    @property
+    def ends_with_relu(self) -> bool:
+        """Whether the output is that of a ReLU."""
+        return self.joined or isinstance(self.layer.activation, Relu)
 
 
 class Program(NamedTuple):
@@ -52,18 +64,23 @@ class Program(NamedTuple):
     inputs : int
         Number of inputs; they have the slots 0, 1...
     steps : tuple of Step
+        One for each call of a layer.
     outputs : tuple of int
         Slots of the outputs.
+    joined : tuple of Step
+        The same with less passes over memory: some steps stand for several calls, whose other slots stay empty.
     """
 
     inputs: int
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
+    joined: tuple[Step, ...]
 
     @classmethod
     def of_graph(cls, graph: Graph) -> Self:
         """Return the program that computes the outputs of a graph."""
         steps: list[Step] = []
+        shapes = {slot: tensor.shape for slot, tensor in enumerate(graph.inputs)}
 
         def call(node: Node, inputs: list[int]) -> list[int]:
             if node.layer.graph is not None:
@@ -72,6 +89,7 @@ class Program(NamedTuple):
                 return inputs
             output = len(graph.inputs) + len(steps)
             steps.append(Step(node.layer, tuple(inputs), output))
+            (shapes[output],) = node.layer.output_shapes([shapes[slot] for slot in inputs])
             return [output]
 
         def enter(node: Node, slot: int) -> int:
@@ -83,12 +101,16 @@ class Program(NamedTuple):
             return [slots[inner.reference(tensor)] for tensor in inner.outputs]
 
         outputs = tuple(inline(graph, list(range(len(graph.inputs)))))
-        return cls(len(graph.inputs), _with_rectified(_with_last_reads(steps, outputs), outputs), outputs)
+        joined = _with_joined(steps, outputs, shapes)
+        return cls(len(graph.inputs), _finished(steps, outputs), outputs, _finished(joined, outputs))
 
     def replaced(self, layers: Mapping[int, Layer]) -> Self:
         """Return the program with other layers in some steps, by the slots of their outputs."""
-        steps = (step._replace(layer=layers.get(step.output, step.layer)) for step in self.steps)
-        return self._replace(steps=tuple(steps))
+
+        def change(steps: Sequence[Step]) -> tuple[Step, ...]:
+            return tuple(step._replace(layer=layers.get(step.output, step.layer)) for step in steps)
+
+        return self._replace(steps=change(self.steps), joined=change(self.joined))
 
     def shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         """Return the shape of every slot."""
@@ -119,6 +141,7 @@ class Executor:
     def __init__(self, program: Program, inspect: Inspect | None = None) -> None:
         self.program = program
         self.inspect = inspect
+        self._steps = program.joined if inspect is None else program.steps
         self.trained: list[Layer] = []
         self._wanted: list[bool] = []
         self._calls: list[Call | None] = []
@@ -133,12 +156,10 @@ class Executor:
         self._wanted = self._gradients_wanted(needs_inputs) if training else []
         self._calls, self._maxima = [], {}
         values = [*inputs, *[None] * len(self.program.steps)]
-        for step in self.program.steps:
-            layer, read, output = step.layer, step.inputs, step.output
+        for step in self._steps:
+            layer, output = step.layer, step.output
             try:
-                values[output], call = layer.run(
-                    [values[slot] for slot in read] if layer.several_inputs else values[read[0]], training
-                )
+                values[output], call = _run(step, [values[slot] for slot in step.inputs], training)
             except (TypeError, ValueError) as error:
                 error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
                 raise
@@ -166,14 +187,14 @@ class Executor:
             None for an output that nothing depends on.
         """
         program = self.program
-        if len(self._calls) != len(program.steps):
+        if len(self._calls) != len(self._steps):
             raise RuntimeError("backward needs a forward pass with training=True before it, one for each call")
         self.trained = []
         slots: list[Any] = [None] * (program.inputs + len(program.steps))
         plain: set[int] = set()  # slots whose gradient has the activation's behind it
         for slot, grad_output in zip(program.outputs, grads, strict=True):
             slots[slot] = _sum(slots[slot], grad_output)
-        for step in reversed(program.steps):
+        for step in reversed(self._steps):
             grad: Array | None = slots[step.output]
             slots[step.output] = None
             call = self._calls.pop()
@@ -194,8 +215,13 @@ class Executor:
         """Return the gradients of a step's inputs; plain: the layer's activation has had its turn."""
         layer = step.layer
         earlier = dict(layer.grads) if layer in self.trained else {}
-        runs = layer.without_activation() if plain else layer
-        grad_x = runs.run_backward(call, grad_y, any(self._wanted[slot] for slot in step.inputs))
+        grad_x: Any
+        if step.joined:
+            assert isinstance(layer, BatchNormalization)
+            grad_x = list(layer.run_rectified_backward(call, grad_y, plain)[: len(step.inputs)])
+        else:
+            runs = layer.without_activation() if plain else layer
+            grad_x = runs.run_backward(call, grad_y, any(self._wanted[slot] for slot in step.inputs))
         for name, array in earlier.items():
             layer.grads[name] = layer.grads[name] + array
         if layer.trains and not earlier:
@@ -217,6 +243,57 @@ class Executor:
         return wanted
 
 
+def _run(step: Step, values: list[Any], training: bool) -> tuple[Array, Call | None]:
+    layer = step.layer
+    if step.joined:
+        assert isinstance(layer, BatchNormalization)
+        x, addend = values if len(values) == 2 else (*values, None)
+        return layer.run_rectified(x, addend, training)
+    return layer.run(values if layer.several_inputs else values[0], training)
+
+
+def _with_joined(steps: Sequence[Step], outputs: Sequence[int], shapes: Mapping[int, Shape]) -> list[Step]:
+    """Return the steps with each batch normalization, the sum with one other tensor and the ReLU behind it in one.
+
+    Nothing else reads what lies between them; the sum is of two tensors of the same known shape.
+    """
+    made = {step.output: step for step in steps}
+    reads = _reads(steps, outputs)
+
+    def inner(slot: int, kind: type[Layer], dtype: np.dtype[Any]) -> Step | None:
+        step = made.get(slot)
+        fits = step is not None and type(step.layer) is kind and step.layer.dtype == dtype and reads[slot] == 1
+        return step if fits else None
+
+    replaced: dict[int, Step] = {}
+    dropped: set[int] = set()
+    for step in steps:
+        if type(step.layer) not in (ReLU, Activation) or not isinstance(step.layer.activation, Relu):
+            continue
+        dtype = step.layer.dtype
+        total = inner(step.inputs[0], Add, dtype)
+        if total is None:
+            orders = [step.inputs]
+        elif len(set(total.inputs)) == len(total.inputs) == 2:
+            # The summand that is made last, if it may be either: the other one is there sooner, and read again.
+            orders = [(max(total.inputs), min(total.inputs)), (min(total.inputs), max(total.inputs))]
+        else:
+            continue
+        for slot, *others in orders:
+            normalization = inner(slot, BatchNormalization, dtype)
+            if normalization is None or any(None in shapes[slot][1:] or shapes[slot] != shapes[o] for o in others):
+                continue
+            inputs = (*normalization.inputs, *others)
+            replaced[step.output] = Step(normalization.layer, inputs, step.output, joined=True)
+            dropped |= {slot, *step.inputs}
+            break
+    return [replaced.get(step.output, step) for step in steps if step.output not in dropped]
+
+
+def _finished(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
+    return _with_rectified(_with_last_reads(steps, outputs), outputs)
+
+
 def _with_last_reads(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
     read_later = set(outputs)
     result = []
@@ -227,9 +304,14 @@ def _with_last_reads(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Ste
 
 
 def _with_rectified(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Step, ...]:
-    reads = Counter([*(slot for step in steps for slot in step.inputs), *outputs])
-    once = {step.output for step in steps if isinstance(step.layer.activation, Relu) and reads[step.output] == 1}
+    reads = _reads(steps, outputs)
+    once = {step.output for step in steps if step.ends_with_relu and reads[step.output] == 1}
     return tuple(step._replace(rectified=step.layer.takes_maxima and step.inputs[0] in once) for step in steps)
+
+
+def _reads(steps: Sequence[Step], outputs: Sequence[int]) -> Counter[int]:
+    """Return how often each slot is read, as an output too."""
+    return Counter([*(slot for step in steps for slot in step.inputs), *outputs])
 
 
 def _sum(first: Array | None, second: Array | None) -> Array | None:

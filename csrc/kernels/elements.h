@@ -43,14 +43,24 @@ enum { FCV_SHIFT, FCV_D, FCV_DD, FCV_G, FCV_GD, FCV_MOMENTS, FCV_STRIP = 64 };
 typedef void fcv_moments_row_fn(int64_t count, const void *x, const void *gy, const void *weight, double *sums);
 typedef void fcv_moments_columns_fn(int64_t rows, int64_t columns, const void *x, const void *gy, int64_t pitch,
                                     void *sums);
-/* y = (x - shift) * scale + offset + gy * gy_scale; gy may be NULL for zero. Arrays are [rows][columns], constants
- * [columns] in affine_rows, and one number for all in affine_plane. */
+/* What normalization does to [rows][columns], with constants [columns] for the _rows and one number each for the
+ * _plane functions:
+ *
+ *     affine:  y = (x - shift) * scale + offset + addend, no less than 0 if rectified; addend may be NULL for zero
+ *     affine_grad:  y = (x - shift) * scale + offset + g * gy_scale
+ *     graded:  sums of g, and of g * (x - shift)
+ *
+ * g is gy, or if rectified 0 where (x - shift) * mask_scale + mask_offset <= 0. The sums are [FCV_MOMENTS]
+ * doubles of a plane, and [FCV_MOMENTS][FCV_STRIP] of T of rows, at FCV_G and FCV_GD. pitch, of graded_rows: from row
+ * to row, which have at most FCV_STRIP columns. */
 struct fcv_affine {
-  int64_t rows, columns;
-  const void *x, *gy, *shift, *scale, *offset, *gy_scale;
+  int64_t rows, columns, pitch;
+  int rectified;
+  const void *x, *gy, *addend, *shift, *scale, *offset, *gy_scale, *mask_scale, *mask_offset;
   void *y;
 };
 typedef void fcv_affine_fn(const struct fcv_affine *affine);
+typedef void fcv_graded_fn(const struct fcv_affine *affine, void *sums);
 /* A row with numbers of its own, v[j] = (x[j] - shift) * scale + offset:
  *
  *     normalize_row:          y[j] = v[j] * weight[j] + bias[j]

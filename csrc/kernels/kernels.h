@@ -69,7 +69,8 @@ struct fcv_kernels {
   fcv_softmax_columns_grad_fn *softmax_columns_grad;
   fcv_moments_row_fn *moments_row;
   fcv_moments_columns_fn *moments_columns;
-  fcv_affine_fn *affine_rows, *affine_plane;
+  fcv_affine_fn *affine_rows, *affine_plane, *affine_grad_rows, *affine_grad_plane;
+  fcv_graded_fn *graded_rows, *graded_plane;
   fcv_normalize_row_fn *normalize_row;
   fcv_normalize_row_grad_fn *normalize_row_grad;
   fcv_normalize_row_weights_fn *normalize_row_weights;

@@ -84,36 +84,134 @@ static void NAME(moments_columns)(int64_t rows, int64_t columns, const void *x, 
     sum_columns(0, rows, columns, x, NULL, pitch, sums);
 }
 
+#define CONSTANT(c) (single ? splat(((const real *)a->c)[0]) : load_or(a->c, j, columns, 0))
+
+/* The element of gy at `at` and beyond, or what a ReLU behind the forward pass leaves of it; j: its column. */
+#define masked NAME(masked)
+INLINE vec masked(const int single, const int rectified, const struct fcv_affine *a, int64_t j, int64_t columns,
+                  int64_t at, vec d) {
+  const vec g = load_or((const real *)a->gy + at, j, columns, 0);
+  return rectified ? select(d * CONSTANT(mask_scale) + CONSTANT(mask_offset) <= 0, (vec){0}, g) : g;
+}
+
 /* One row; constants are arrays, or one number each. */
 #define affine NAME(affine)
-INLINE void affine(const int single, const int graded, int64_t columns, const struct fcv_affine *a, int64_t row) {
-  const real *x = (const real *)a->x + row, *gy = graded ? (const real *)a->gy + row : NULL;
-  const real *shift = a->shift, *scale = a->scale, *offset = a->offset, *gy_scale = a->gy_scale;
+INLINE void affine(const int single, const int added, const int rectified, int64_t columns, const struct fcv_affine *a,
+                   int64_t row) {
+  const real *x = (const real *)a->x + row, *addend = added ? (const real *)a->addend + row : NULL;
   real *y = (real *)a->y + row;
   for (int64_t j = 0; j < columns; j += VL) {
-#define CONSTANT(c) (single ? splat(c[0]) : load_or(c, j, columns, 0))
     vec v = (load_or(x, j, columns, 0) - CONSTANT(shift)) * CONSTANT(scale) + CONSTANT(offset);
-    if (graded)
-      v += load_or(gy, j, columns, 0) * CONSTANT(gy_scale);
-#undef CONSTANT
-    store_upto(y, j, columns, v);
+    if (added)
+      v += load_or(addend, j, columns, 0);
+    store_upto(y, j, columns, rectified ? relu(v) : v);
   }
 }
 
-static void NAME(affine_rows)(const struct fcv_affine *a) {
-  for (int64_t r = 0; r < a->rows; r++)
-    if (a->gy)
-      affine(0, 1, a->columns, a, r * a->columns);
-    else
-      affine(0, 0, a->columns, a, r * a->columns);
+#define affine_grad NAME(affine_grad)
+INLINE void affine_grad(const int single, const int rectified, int64_t columns, const struct fcv_affine *a,
+                        int64_t row) {
+  const real *x = (const real *)a->x + row;
+  real *y = (real *)a->y + row;
+  for (int64_t j = 0; j < columns; j += VL) {
+    const vec d = load_or(x, j, columns, 0) - CONSTANT(shift);
+    const vec g = masked(single, rectified, a, j, columns, row, d);
+    store_upto(y, j, columns, d * CONSTANT(scale) + CONSTANT(offset) + g * CONSTANT(gy_scale));
+  }
 }
 
-static void NAME(affine_plane)(const struct fcv_affine *a) {
-  const int64_t count = a->rows * a->columns;
-  if (a->gy)
-    affine(1, 1, count, a, 0);
+#define add_graded NAME(add_graded)
+INLINE void add_graded(const int single, const int rectified, const struct fcv_affine *a, int64_t j, int64_t columns,
+                       int64_t at, vec shift, vec *g_sum, vec *gd_sum) {
+  const vec d = load_or((const real *)a->x + at, j, columns, 0) - shift;
+  const vec g = masked(single, rectified, a, j, columns, at, d);
+  *g_sum += g;
+  *gd_sum += g * d;
+}
+
+/* Some vectors of columns side by side: their chains of additions hide each other's latency. */
+#define graded_strip NAME(graded_strip)
+INLINE void graded_strip(const int rectified, const int vectors, const struct fcv_affine *a, int64_t first,
+                         int64_t columns, real *sums) {
+  vec g[4] = {{0}}, gd[4] = {{0}}, shift[4] = {{0}};
+  UNROLL(4)
+  for (int v = 0; v < vectors; v++) shift[v] = load_or(a->shift, first + v * VL, columns, 0);
+  for (int64_t r = 0; r < a->rows; r++) UNROLL(4)
+  for (int v = 0; v < vectors; v++)
+    add_graded(0, rectified, a, first + v * VL, columns, r * a->pitch, shift[v], &g[v], &gd[v]);
+  UNROLL(4)
+  for (int v = 0; v < vectors; v++) {
+    store_upto(sums + FCV_G * FCV_STRIP, first + v * VL, columns, g[v]);
+    store_upto(sums + FCV_GD * FCV_STRIP, first + v * VL, columns, gd[v]);
+  }
+}
+
+#define graded_columns NAME(graded_columns)
+INLINE void graded_columns(const int rectified, const struct fcv_affine *a, real *sums) {
+  int64_t j = 0;
+  for (; j + 4 * VL <= a->columns; j += 4 * VL) graded_strip(rectified, 4, a, j, j + 4 * VL, sums);
+  for (; j + 2 * VL <= a->columns; j += 2 * VL) graded_strip(rectified, 2, a, j, j + 2 * VL, sums);
+  for (; j < a->columns; j += VL) graded_strip(rectified, 1, a, j, a->columns, sums);
+}
+
+#define graded_row NAME(graded_row)
+INLINE void graded_row(const int rectified, const struct fcv_affine *a, double *sums) {
+  const vec shift = splat(*(const real *)a->shift);
+  vec g[4] = {{0}}, gd[4] = {{0}};
+  int64_t j = 0;
+  for (; j + 4 * VL <= a->columns; j += 4 * VL) UNROLL(4)
+  for (int v = 0; v < 4; v++) add_graded(1, rectified, a, j + v * VL, j + 4 * VL, 0, shift, &g[v], &gd[v]);
+  for (; j < a->columns; j += VL) add_graded(1, rectified, a, j, a->columns, 0, shift, &g[0], &gd[0]);
+  sums[FCV_G] = (double)vsum(g[0] + g[1] + (g[2] + g[3]));
+  sums[FCV_GD] = (double)vsum(gd[0] + gd[1] + (gd[2] + gd[3]));
+}
+#undef CONSTANT
+
+#define affine_any NAME(affine_any)
+INLINE void affine_any(const int single, int64_t columns, const struct fcv_affine *a, int64_t row) {
+  if (a->addend && a->rectified)
+    affine(single, 1, 1, columns, a, row);
+  else if (a->addend)
+    affine(single, 1, 0, columns, a, row);
+  else if (a->rectified)
+    affine(single, 0, 1, columns, a, row);
   else
-    affine(1, 0, count, a, 0);
+    affine(single, 0, 0, columns, a, row);
+}
+
+static void NAME(affine_rows)(const struct fcv_affine *a) {
+  for (int64_t r = 0; r < a->rows; r++) affine_any(0, a->columns, a, r * a->columns);
+}
+
+static void NAME(affine_plane)(const struct fcv_affine *a) { affine_any(1, a->rows * a->columns, a, 0); }
+
+static void NAME(affine_grad_rows)(const struct fcv_affine *a) {
+  for (int64_t r = 0; r < a->rows; r++)
+    if (a->rectified)
+      affine_grad(0, 1, a->columns, a, r * a->columns);
+    else
+      affine_grad(0, 0, a->columns, a, r * a->columns);
+}
+
+static void NAME(affine_grad_plane)(const struct fcv_affine *a) {
+  if (a->rectified)
+    affine_grad(1, 1, a->rows * a->columns, a, 0);
+  else
+    affine_grad(1, 0, a->rows * a->columns, a, 0);
+}
+
+static void NAME(graded_rows)(const struct fcv_affine *a, void *sums) {
+  if (a->rectified)
+    graded_columns(1, a, sums);
+  else
+    graded_columns(0, a, sums);
+}
+
+static void NAME(graded_plane)(const struct fcv_affine *a, void *sums) {
+  if (a->rectified)
+    graded_row(1, a, sums);
+  else
+    graded_row(0, a, sums);
 }
 
 static void NAME(normalize_row)(int64_t columns, const struct fcv_line *line, const void *from, const void *weights,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, flag, number, to_array
 from fastconv._memory import empty_like
+from fastconv.functional._batch_norm import given_statistics
 from fastconv.functional._reduction import operands
 
 Gradients = tuple[Array, Array | None, Array | None]
@@ -105,8 +106,8 @@ def batch_norm(
     running = {"running_mean": running_mean, "running_var": running_var}
     y = empty_like(call.x)
     if not training:
-        mean, variance = _given_statistics("batch_norm", running, call.channels)
-        _core.norm_forward(*call.leading, call.x, call.weight, call.bias, y, mean, variance, True)
+        mean, variance = given_statistics("batch_norm", running, call.channels)
+        _core.norm_forward(*call.leading, call.x, call.weight, call.bias, y, mean, variance, _core.CONSTANT)
         return deliver(y, None, call.dtype)
     for name, array in running.items():
         _check_running("batch_norm", name, array, call.channels)
@@ -179,7 +180,7 @@ def batch_norm_backward(
     if training:
         return _gradients(name, call)
     running = {"running_mean": running_mean, "running_var": running_var}
-    return _gradients(name, call, *_given_statistics(name, running, call.channels), True)
+    return _gradients(name, call, *given_statistics(name, running, call.channels), _core.CONSTANT)
 
 
 def layer_norm(
@@ -418,7 +419,7 @@ def _gradients(name: str, call: _Call, *statistics: Any) -> Gradients:
     gy = to_array(name, "grad_output", call.grad_output)
     gx = empty_like(call.x)
     gw, gb = (np.empty(call.channels, gx.dtype) for _ in range(2))
-    _core.norm_backward(*call.leading, call.x, gy, call.weight, gx, gw, gb, *statistics)
+    _core.norm_backward(*call.leading, call.x, gy, call.weight, call.bias, gx, gw, gb, *statistics)
     return (
         deliver(gx, None, call.dtype),
         None if call.weight is None else deliver(gw.reshape(call.weight.shape), None, call.dtype),
@@ -490,17 +491,6 @@ def _check_parameters(name: str, shape: tuple[int, ...], reason: str, weight: Ar
 def _check_grad(name: str, grad_output: Array | None, x: Array) -> None:
     if grad_output is not None:
         check_shape(name, "grad_output", grad_output, x.shape, ", that of input")
-
-
-def _given_statistics(name: str, running: dict[str, Any], channels: int) -> list[Array]:
-    found = []
-    for argument, value in running.items():
-        if value is None:
-            raise ValueError(f"{name}: {argument} must be given without training, got None")
-        array = to_array(name, argument, value)
-        check_shape(name, argument, array, (channels,), ", one number for each channel")
-        found.append(np.require(array, np.float64, ("C", "A")))
-    return found
 
 
 def _check_running(name: str, argument: str, array: Any, channels: int) -> None:

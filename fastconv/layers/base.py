@@ -309,17 +309,7 @@ class Layer(Configurable):
 
     def run(self, x: Any, training: bool) -> tuple[Any, Call | None]:
         """Return the output, and in training what `run_backward` needs of this call; the layer itself keeps nothing."""
-        inputs: Any
-        shape: Any
-        if self.several_inputs:
-            inputs, shape = self._list_of_inputs(x)
-        else:
-            inputs = self._convert("input", x)
-            shape = inputs.shape
-        if self._specs is None:
-            self.build(shape)
-        self._check_axes(shape)
-        y, saved = self._forward(inputs, training)
+        y, saved = self._forward(self._ready(x), training)
         return y, Call(y.shape, saved) if training else None
 
     def run_backward(self, call: Call, grad_y: Any, needs_input: bool) -> Any:
@@ -400,6 +390,20 @@ class Layer(Configurable):
     def _needs(self, needs_input: bool) -> tuple[str, ...]:
         """Return what `needs` is for a function whose gradients are those of (input, weight, bias)."""
         return (*(("input",) if needs_input else ()), *(("weight", "bias") if self.trainable else ()))
+
+    def _ready(self, x: Any) -> Any:
+        """Return what `_forward` takes, of the layer's dtype and of axes that it can have; the layer is built then."""
+        inputs: Any
+        shape: Any
+        if self.several_inputs:
+            inputs, shape = self._list_of_inputs(x)
+        else:
+            inputs = self._convert("input", x)
+            shape = inputs.shape
+        if self._specs is None:
+            self.build(shape)
+        self._check_axes(shape)
+        return inputs
 
     def _list_of_inputs(self, x: Any) -> tuple[list[Array], list[Shape]]:
         """Return several inputs and their shapes as `_forward` and `build` take them."""

@@ -10,9 +10,10 @@ import numpy as np
 import fastconv.functional as F
 from fastconv import initializers
 from fastconv._numbers import not_negative, unit
+from fastconv.functional._batch_norm import Statistics, given_statistics, normalize, normalize_backward
 from fastconv.layers._arguments import integer
 from fastconv.layers._windows import Window, own_place, whole
-from fastconv.layers.base import Array, Layer, LayerOptions, Shape, WeightSpec
+from fastconv.layers.base import Array, Call, Layer, LayerOptions, Shape, WeightSpec
 
 
 class _Normalization(Layer):
@@ -86,12 +87,12 @@ class _ChannelNormalization(_Normalization):
     def _parameter_shape(self, input_shape: Shape) -> tuple[int, ...]:
         return (self._size_of(self.axis, input_shape),)
 
-    def _arranged(self, x: Array) -> tuple[Array, str]:
-        """Return an array whose channels are first or last, and which of the two."""
+    def _arranged(self, x: Array) -> tuple[Array, bool]:
+        """Return an array whose channels are first or last, and whether they are last."""
         axis = self._axis_of(self.axis, x.shape)
         if axis == 1 and x.ndim > 2:
-            return x, "channels_first"
-        return np.moveaxis(x, axis, -1), "channels_last"
+            return x, False
+        return np.moveaxis(x, axis, -1), True
 
     def _restored(self, y: Array) -> Array:
         """Return an output or gradient with its axes as the input has them."""
@@ -101,7 +102,7 @@ class _ChannelNormalization(_Normalization):
 
 class _Saved(NamedTuple):
     x: Array
-    statistics: tuple[Array, Array] | None  # those that were constants; None: those of the batch
+    statistics: Statistics
 
 
 class BatchNormalization(_ChannelNormalization):
@@ -176,51 +177,64 @@ class BatchNormalization(_ChannelNormalization):
     def window(self, input_shape: Shape) -> Window:
         return own_place(max(len(input_shape) - 2, 0))
 
+    def run_rectified(self, x: Array, addend: Array | None, training: bool) -> tuple[Array, Call | None]:
+        """Return ``relu(y + addend)``, where `addend` has the input's shape, and what `run_rectified_backward` needs.
+
+        It is what `run`, a sum and a ReLU return, in one pass over memory less for each of the two.
+        """
+        x = self._ready(x)
+        y, saved = self._normalized(x, training, None if addend is None else self._convert("addend", addend), True)
+        # Without an addend the sign of the ReLU's input can be found again from what the layer keeps anyway.
+        kept = y if addend is not None or saved.statistics.constant else None
+        return y, Call(y.shape, (saved, kept)) if training else None
+
+    def run_rectified_backward(self, call: Call, grad_y: Array, plain: bool) -> tuple[Array, Array]:
+        """Fill `grads`, and return the gradients of the input and of the addend of one call of `run_rectified`.
+
+        Parameters
+        ----------
+        call, grad_y
+        plain : bool
+            Whether `grad_y` is the gradient of the ReLU's input already.
+        """
+        saved, y = call.saved
+        grad = self._convert("grad_y", grad_y)
+        if not plain and y is not None:
+            grad = F.relu_backward(grad, y)
+        grad_x = self._gradients(saved, grad, rectified=not plain and y is None)
+        if not self.trainable:
+            self.grads.clear()
+        return grad_x, grad
+
     def _forward(self, x: Array, training: bool) -> tuple[Array, _Saved]:
-        gamma, beta = self._parameters()
-        arranged, data_format = self._arranged(x)
-        if not (training and self.trainable):
-            moving = self.state["moving_mean"], self.state["moving_variance"]
-            y = F.batch_norm(arranged, *moving, gamma, beta, eps=self.epsilon, data_format=data_format)
-            return self._restored(y), _Saved(x, moving)
-        channels = x.shape[self._axis_of(self.axis, x.shape)]
-        values = x.size // max(channels, 1)
-        # The first update with momentum 1 leaves the statistics of the batch itself.
-        mean, variance = np.zeros((2, channels))
-        if values == 1:
-            y = F.group_norm(arranged, channels, gamma, beta, self.epsilon, data_format=data_format)
-            mean[:] = x.ravel()
-        else:
-            y = F.batch_norm(arranged, mean, variance, gamma, beta, True, 1.0, self.epsilon, data_format=data_format)
-            variance *= (values - 1) / max(values, 1)
-        if values > 0:
-            self._move("moving_mean", mean)
-            self._move("moving_variance", variance)
-        return self._restored(y), _Saved(x, None)
+        return self._normalized(x, training)
 
     def _backward(self, saved: _Saved, grad_y: Array, needs_input: bool) -> Array:
-        gamma, beta = self._parameters()
-        arranged, data_format = self._arranged(saved.x)
+        return self._gradients(saved, grad_y)
+
+    def _normalized(
+        self, x: Array, training: bool, addend: Array | None = None, rectified: bool = False
+    ) -> tuple[Array, _Saved]:
+        constants = None
+        if not (training and self.trainable):
+            moving = {name: self.state[name] for name in ("moving_mean", "moving_variance")}
+            constants = given_statistics(self.name, moving, self._size_of(self.axis, x.shape))
+        arranged, last = self._arranged(x)
+        added = None if addend is None else self._arranged(addend)[0]
+        y, statistics = normalize(arranged, *self._parameters(), constants, self.epsilon, last, added, rectified)
+        if constants is None and x.size > 0:
+            self._move("moving_mean", statistics.mean)
+            self._move("moving_variance", statistics.variance)
+        return self._restored(y), _Saved(x, statistics)
+
+    def _gradients(self, saved: _Saved, grad_y: Array, rectified: bool = False) -> Array:
+        arranged, last = self._arranged(saved.x)
         grad, _ = self._arranged(grad_y)
-        channels = saved.x.shape[self._axis_of(self.axis, saved.x.shape)]
-        if saved.statistics is None and saved.x.size == channels:
-            gradients = F.group_norm_backward(
-                grad, arranged, channels, gamma, beta, self.epsilon, data_format=data_format
-            )
-        else:
-            mean, variance = (None, None) if saved.statistics is None else saved.statistics
-            gradients = F.batch_norm_backward(
-                grad,
-                arranged,
-                mean,
-                variance,
-                gamma,
-                beta,
-                training=saved.statistics is None,
-                eps=self.epsilon,
-                data_format=data_format,
-            )
-        return self._restored(self._keep(gradients))
+        weights = self._parameters()
+        found = normalize_backward(grad, arranged, *weights, saved.statistics, self.epsilon, last, rectified)
+        grad_x, *grads = found
+        gamma, beta = (grad if weight is not None else None for grad, weight in zip(grads, weights, strict=True))
+        return self._restored(self._keep((grad_x, gamma, beta)))
 
     def _move(self, name: str, statistic: Array) -> None:
         """Replace a moving statistic: what a user assigned, and may share, is not written to."""
@@ -356,22 +370,22 @@ class GroupNormalization(_ChannelNormalization):
         axis = self._axis_of(self.axis, input_shape)
         return whole([size for position, size in enumerate(input_shape) if position not in (0, axis)])
 
-    def _arguments(self, shape: Shape, data_format: str) -> dict[str, Any]:
+    def _arguments(self, shape: Shape, last: bool) -> dict[str, Any]:
         gamma, beta = self._parameters()
         return {
             "num_groups": self._size_of(self.axis, shape) if self.groups == -1 else self.groups,
             "weight": gamma,
             "bias": beta,
             "eps": self.epsilon,
-            "data_format": data_format,
+            "data_format": "channels_last" if last else "channels_first",
         }
 
     def _forward(self, x: Array, training: bool) -> tuple[Array, Array]:
-        arranged, data_format = self._arranged(x)
-        return self._restored(F.group_norm(arranged, **self._arguments(x.shape, data_format))), x
+        arranged, last = self._arranged(x)
+        return self._restored(F.group_norm(arranged, **self._arguments(x.shape, last))), x
 
     def _backward(self, saved: Array, grad_y: Array, needs_input: bool) -> Array:
-        arranged, data_format = self._arranged(saved)
+        arranged, last = self._arranged(saved)
         grad, _ = self._arranged(grad_y)
-        gradients = F.group_norm_backward(grad, arranged, **self._arguments(saved.shape, data_format))
+        gradients = F.group_norm_backward(grad, arranged, **self._arguments(saved.shape, last))
         return self._restored(self._keep(gradients))

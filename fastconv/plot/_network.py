@@ -147,7 +147,7 @@ def _with_activations_apart(model: BaseModel) -> tuple[Program, list[str]]:
             name = f"{name}: {layer.activation.name}"
             layer = Activation(layer.activation, name=layer.name, dtype=layer.dtype)
         slots.append(add(layer, inputs, name))
-    return Program(1, tuple(steps), tuple(slots[slot] for slot in model.program.outputs)), names
+    return Program(1, tuple(steps), tuple(slots[slot] for slot in model.program.outputs), tuple(steps)), names
 
 
 def _step_names(model: BaseModel) -> list[str]:

@@ -17,7 +17,7 @@ static const int64_t shapes[][4] = {
 };
 
 struct arrays {
-  double *x, *gy, *weight, *bias, *mean, *variance;
+  double *x, *gy, *weight, *bias, *addend, *mean, *variance;
 };
 
 static int64_t position(const struct fcv_norm *norm, int64_t n, int64_t c, int64_t p) {
@@ -42,6 +42,9 @@ static struct set set_of(const struct fcv_norm *norm, int64_t index) {
     for (int64_t c = (set).c0; c < (set).c1; c++)                                                                      \
       for (int64_t p_ = 0, i = 0; p_ < (norm)->pixels && ((i = position(norm, n_, c, p_)), 1); p_++)
 
+/* Whether the backward pass has a ReLU behind it. */
+static int masked(const struct fcv_norm *norm, const struct arrays *a) { return norm->rectified && !a->addend; }
+
 static void naive(const struct fcv_norm *norm, const struct arrays *a, double *y, double *gx, double *gw, double *gb,
                   double *mean_found, double *variance_found) {
   const int64_t sets = norm->groups ? norm->n * norm->groups : norm->channels;
@@ -51,20 +54,25 @@ static void naive(const struct fcv_norm *norm, const struct arrays *a, double *y
     FOR_EACH(norm, set, i, c) count++, mean += a->x[i];
     mean /= count;
     FOR_EACH(norm, set, i, c) variance += (a->x[i] - mean) * (a->x[i] - mean) / count;
-    if (norm->given)
+    if (norm->statistics == FCV_CONSTANT)
       mean = a->mean[index], variance = a->variance[index];
     else if (norm->groups == 0)
       mean_found[index] = mean, variance_found[index] = variance;
     const double scale = 1 / sqrt(variance + norm->epsilon);
     FOR_EACH(norm, set, i, c) {
-      const double hat = (a->x[i] - mean) * scale;
-      y[i] = hat * a->weight[c] + a->bias[c];
-      gw[c] += a->gy[i] * hat, gb[c] += a->gy[i];
-      g += a->gy[i] * a->weight[c], gd += a->gy[i] * a->weight[c] * hat;
+      const double hat = (a->x[i] - mean) * scale, line = hat * a->weight[c] + a->bias[c];
+      const double total = line + (a->addend ? a->addend[i] : 0);
+      y[i] = norm->rectified && total < 0 ? 0 : total;
+      if (masked(norm, a) && fabs(line) < 1e-4) /* rounding may move it across */
+        a->gy[i] = 0;
+      const double gy = masked(norm, a) && line < 0 ? 0 : a->gy[i];
+      gw[c] += gy * hat, gb[c] += gy;
+      g += gy * a->weight[c], gd += gy * a->weight[c] * hat;
     }
     FOR_EACH(norm, set, i, c) {
-      const double hat = (a->x[i] - mean) * scale;
-      gx[i] = scale * (a->gy[i] * a->weight[c] - (norm->given ? 0 : g / count + hat * gd / count));
+      const double hat = (a->x[i] - mean) * scale, line = hat * a->weight[c] + a->bias[c];
+      const double gy = masked(norm, a) && line < 0 ? 0 : a->gy[i];
+      gx[i] = scale * (gy * a->weight[c] - (norm->statistics == FCV_CONSTANT ? 0 : g / count + hat * gd / count));
     }
   }
 }
@@ -84,10 +92,16 @@ static void expect(const char *what, fcv_dtype dtype, int64_t count, const void 
   free(bound);
 }
 
-static void check(const struct fcv_norm *norm) {
+/* norm: of the backward pass, but for what is added. */
+static void check(const struct fcv_norm *norm, int added) {
   const int64_t channels = norm->channels, count = norm->n * channels * norm->pixels;
-  struct arrays a = {random_values(count),    random_values(count),    random_values(channels),
-                     random_values(channels), random_values(channels), random_values(channels)};
+  struct arrays a = {random_values(count),
+                     random_values(count),
+                     random_values(channels),
+                     random_values(channels),
+                     added ? random_values(count) : NULL,
+                     random_values(channels),
+                     random_values(channels)};
   for (int64_t i = 0; i < count; i++) a.x[i] = (float)(3 + a.x[i]);
   for (int64_t c = 0; c < channels; c++) a.variance[c] = 1 + fabs(a.variance[c]);
   double *y_want = allocated((size_t)count * sizeof(double)), *gx_want = allocated((size_t)count * sizeof(double));
@@ -97,6 +111,12 @@ static void check(const struct fcv_norm *norm) {
   const fcv_dtype dtype = norm->dtype;
   const void *x = array_of(dtype, count, a.x), *gy = array_of(dtype, count, a.gy);
   const void *weight = array_of(dtype, channels, a.weight), *bias = array_of(dtype, channels, a.bias);
+  const void *addend = added ? array_of(dtype, count, a.addend) : NULL;
+  struct fcv_norm forward = *norm, backward = *norm;
+  if (norm->statistics == FCV_KNOWN)
+    forward.statistics = FCV_FOUND;
+  if (added)
+    backward.rectified = 0;
   void *first[4] = {NULL};
   for (int threads = 1; threads <= THREADS; threads++) {
     fcv_set_threads(threads);
@@ -105,13 +125,13 @@ static void check(const struct fcv_norm *norm) {
     memcpy(variance, a.variance, (size_t)channels * sizeof(double));
     void *result[4] = {array_for(dtype, count), array_for(dtype, count), array_for(dtype, channels),
                        array_for(dtype, channels)};
-    EXPECT_OK(
-        fcv_norm_forward(norm, x, weight, bias, norm->groups ? NULL : mean, norm->groups ? NULL : variance, result[0]));
-    if (norm->groups == 0 && !norm->given && norm->n * norm->pixels > 0) {
+    EXPECT_OK(fcv_norm_forward(&forward, x, weight, bias, addend, norm->groups ? NULL : mean,
+                               norm->groups ? NULL : variance, result[0]));
+    if (norm->groups == 0 && norm->statistics != FCV_CONSTANT && norm->n * norm->pixels > 0) {
       expect("mean", FCV_F64, channels, mean, want[2], dtype == FCV_F32 ? 0x1p30 : 16);
       expect("variance", FCV_F64, channels, variance, want[3], dtype == FCV_F32 ? 0x1p33 : 64);
     }
-    EXPECT_OK(fcv_norm_backward(norm, x, gy, weight, mean, variance, result[1], result[2], result[3]));
+    EXPECT_OK(fcv_norm_backward(&backward, x, gy, weight, bias, mean, variance, result[1], result[2], result[3]));
     expect("y", dtype, count, result[0], y_want, 64);
     expect("gx", dtype, count, result[1], gx_want, 256);
     expect("gw", dtype, channels, result[2], want[0], 512);
@@ -123,42 +143,71 @@ static void check(const struct fcv_norm *norm) {
       first[k] = result[k];
     }
   }
-  free(a.x), free(a.gy), free(a.weight), free(a.bias), free(a.mean), free(a.variance), free(y_want), free(gx_want);
+  free(a.x), free(a.gy), free(a.weight), free(a.bias), free(a.addend), free(a.mean), free(a.variance), free(y_want),
+      free(gx_want);
   for (int k = 0; k < 4; k++) free(want[k]);
 }
 
 static void check_refusals(void) {
   double one[1] = {1};
-  const struct fcv_norm norms[] = {{.n = -1, .channels = 1, .pixels = 1},
-                                   {.n = 1, .channels = 3, .pixels = 1, .groups = 2},
-                                   {.n = 1, .channels = 2, .pixels = 1, .groups = 2, .given = 1},
-                                   {.n = INT64_MAX / 2, .channels = 2, .pixels = 2}};
-  for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) {
+  const struct {
+    struct fcv_norm norm;
+    int forward, backward, added;
+  } cases[] = {
+      {{.n = -1, .channels = 1, .pixels = 1}, 1, 1, 0},
+      {{.n = 1, .channels = 3, .pixels = 1, .groups = 2}, 1, 1, 0},
+      {{.n = 1, .channels = 2, .pixels = 1, .groups = 2, .statistics = FCV_CONSTANT}, 1, 1, 0},
+      {{.n = 1, .channels = 2, .pixels = 1, .groups = 2, .statistics = FCV_KNOWN}, 1, 1, 0},
+      {{.n = 1, .channels = 2, .pixels = 1, .groups = 2, .rectified = 1}, 1, 1, 0},
+      {{.n = 1, .channels = 2, .pixels = 1, .groups = 2}, 1, 0, 1},
+      {{.n = 1, .channels = 1, .pixels = 1, .statistics = FCV_KNOWN}, 1, 0, 0},
+      {{.n = 1, .channels = 1, .pixels = 1, .rectified = 1}, 0, 1, 0},
+      {{.n = 1, .channels = 1, .pixels = 1, .rectified = 1, .statistics = FCV_CONSTANT}, 0, 1, 0},
+      {{.n = INT64_MAX / 2, .channels = 2, .pixels = 2}, 1, 1, 0},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     case_begin("refusal %zu", i);
-    EXPECT(FCV_INVALID, fcv_norm_forward(&norms[i], one, NULL, NULL, one, one, one));
-    EXPECT(FCV_INVALID, fcv_norm_backward(&norms[i], one, one, NULL, one, one, one, one, one));
+    if (cases[i].forward)
+      EXPECT(FCV_INVALID,
+             fcv_norm_forward(&cases[i].norm, one, NULL, NULL, cases[i].added ? one : NULL, one, one, one));
+    if (cases[i].backward)
+      EXPECT(FCV_INVALID, fcv_norm_backward(&cases[i].norm, one, one, NULL, NULL, one, one, one, one, one));
   }
 }
 
+static const struct {
+  fcv_statistics statistics; /* of the backward pass */
+  int rectified, added;
+  const char *name;
+} modes[] = {{FCV_FOUND, 0, 0, "found"},
+             {FCV_CONSTANT, 0, 0, "constant"},
+             {FCV_KNOWN, 0, 0, "known"},
+             {FCV_KNOWN, 1, 0, "known, rectified"},
+             {FCV_KNOWN, 0, 1, "known, added"},
+             {FCV_KNOWN, 1, 1, "known, added, rectified"},
+             {FCV_CONSTANT, 1, 1, "constant, added, rectified"}};
+
 static void run(void) {
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-    for (int variant = 0; variant < 8; variant++) {
-      const struct fcv_norm norm = {.n = shapes[s][0],
-                                    .channels = shapes[s][1],
-                                    .pixels = shapes[s][2],
-                                    .groups = shapes[s][3],
-                                    .dtype = variant & 1 ? FCV_F64 : FCV_F32,
-                                    .layout = variant & 2 ? FCV_CHANNELS_LAST : FCV_CHANNELS_FIRST,
-                                    .epsilon = 0.125,
-                                    .given = variant >= 4};
-      if (norm.given && norm.groups)
-        continue;
-      case_begin("f%d, %s, n %lld, channels %lld, pixels %lld, groups %lld, given %d", variant & 1 ? 64 : 32,
-                 variant & 2 ? "last" : "first", (long long)norm.n, (long long)norm.channels, (long long)norm.pixels,
-                 (long long)norm.groups, norm.given);
-      check(&norm);
-      arrays_free();
-    }
+    for (size_t m = 0; m < sizeof modes / sizeof *modes; m++)
+      for (int variant = 0; variant < 4; variant++) {
+        const struct fcv_norm norm = {.n = shapes[s][0],
+                                      .channels = shapes[s][1],
+                                      .pixels = shapes[s][2],
+                                      .groups = shapes[s][3],
+                                      .dtype = variant & 1 ? FCV_F64 : FCV_F32,
+                                      .layout = variant & 2 ? FCV_CHANNELS_LAST : FCV_CHANNELS_FIRST,
+                                      .epsilon = 0.125,
+                                      .statistics = modes[m].statistics,
+                                      .rectified = modes[m].rectified};
+        if (m > 0 && norm.groups)
+          continue;
+        case_begin("f%d, %s, n %lld, channels %lld, pixels %lld, groups %lld, %s", variant & 1 ? 64 : 32,
+                   variant & 2 ? "last" : "first", (long long)norm.n, (long long)norm.channels, (long long)norm.pixels,
+                   (long long)norm.groups, modes[m].name);
+        check(&norm, modes[m].added);
+        arrays_free();
+      }
   check_refusals();
 }
 
