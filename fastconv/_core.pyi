@@ -207,25 +207,11 @@ class Pooling:
         """Return the maxima, or these and their positions in the images."""
 
     def means(self, x: Any) -> Any: ...
+    def maxima_gradients(self, gy: Any, x: Any, indices: Array | None) -> Any:
+        """Return the gradient of x, at the positions that `maxima` has found or, without them, those of the maxima."""
 
-def max_pool_backward(
-    geometry: Geometry,
-    channels_last: bool,
-    adaptive: bool,
-    x: Array | None,
-    gy: Array,
-    indices: Array | None,
-    gx: Array,
-) -> None: ...
-def avg_pool_backward(
-    geometry: Geometry,
-    channels_last: bool,
-    adaptive: bool,
-    gy: Array,
-    gx: Array,
-    count_include_pad: bool = False,
-    divisor_override: int = 0,
-) -> None: ...
+    def mean_gradients(self, gy: Any, x: Any) -> Any: ...
+
 def resample(
     batch: int,
     channels: int,

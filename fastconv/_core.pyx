@@ -758,36 +758,39 @@ cdef class Pooling:
         check(status)
         return y
 
+    def maxima_gradients(self, gy, x, indices):
+        cdef fcv_pool pool = self.pool
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef const void *pgy
+        cdef void *pgx
+        cdef const int64_t *pi
+        cdef fcv_status status
+        if not (arrays.take(gy, self.y_elements, &pgy) and arrays.take(x, self.x_elements, &px)):
+            return None
+        pi = arrays.positions(indices, self.y_elements, False)
+        gx = arrays.result(x.shape, self.x_elements, &pgx)
+        pool.dtype = arrays.dtype
+        with nogil:
+            status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
+        check(status)
+        return gx
 
-def max_pool_backward(geometry, bint channels_last, bint adaptive, x, gy, indices, gx):
-    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
-    cdef Arrays arrays = Arrays()
-    cdef fcv_status status
-    if x is None and indices is None:
-        raise ValueError("_core: max_pool_backward needs x or indices")
-    cdef const void *px = arrays.numbers(x, x_elements(&pool.geometry))
-    cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
-    cdef const int64_t *pi = arrays.positions(indices, y_elements(&pool.geometry), False)
-    cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
-    pool.dtype = arrays.dtype
-    with nogil:
-        status = fcv_max_pool_backward(&pool, px, pgy, pi, pgx)
-    check(status)
-
-
-def avg_pool_backward(
-    geometry, bint channels_last, bint adaptive, gy, gx, bint count_include_pad=False, int64_t divisor_override=0
-):
-    cdef fcv_pool pool = pool_of(geometry, channels_last, adaptive)
-    cdef Arrays arrays = Arrays()
-    cdef fcv_status status
-    cdef const void *pgy = arrays.numbers(gy, y_elements(&pool.geometry))
-    cdef void *pgx = arrays.numbers(gx, x_elements(&pool.geometry), True)
-    pool.dtype = arrays.dtype
-    pool.count_include_pad, pool.divisor_override = count_include_pad, divisor_override
-    with nogil:
-        status = fcv_avg_pool_backward(&pool, pgy, pgx)
-    check(status)
+    def mean_gradients(self, gy, x):
+        cdef fcv_pool pool = self.pool
+        cdef Arrays arrays = Arrays()
+        cdef const void *px
+        cdef const void *pgy
+        cdef void *pgx
+        cdef fcv_status status
+        if not (arrays.take(gy, self.y_elements, &pgy) and arrays.take(x, self.x_elements, &px)):
+            return None
+        gx = arrays.result(x.shape, self.x_elements, &pgx)
+        pool.dtype = arrays.dtype
+        with nogil:
+            status = fcv_avg_pool_backward(&pool, pgy, pgx)
+        check(status)
+        return gx
 
 
 cdef int read_map(object source, Arrays tables, fcv_axis_map *axis) except -1:

@@ -108,7 +108,7 @@ class Program(NamedTuple):
         """Return the program with other layers in some steps, by the slots of their outputs."""
 
         def change(steps: Sequence[Step]) -> tuple[Step, ...]:
-            return tuple(step._replace(layer=layers.get(step.output, step.layer)) for step in steps)
+            return tuple(step._replace(layer=layers[step.output]) if step.output in layers else step for step in steps)
 
         return self._replace(steps=change(self.steps), joined=change(self.joined))
 

@@ -149,20 +149,22 @@ class Means:
         losses: Sequence[float | None],
         penalty: float,
         y_true: Sequence[Array | None],
-        y_pred: Sequence[Array],
+        values: Sequence[Array],
+        heads: Sequence[Head],
     ) -> None:
-        """Take in a batch: the mean loss of each output, what the regularizers add, targets and outputs."""
-        samples = len(y_pred[0])
+        """Take in a batch: the mean loss of each output, what the regularizers add, targets and what heads take."""
+        samples = len(values[0])
         self._samples += samples
         self._penalties += penalty * samples
-        for (name, target), loss, true, pred in zip(
-            self.objective.targets.items(), losses, y_true, y_pred, strict=True
+        for (name, target), loss, true, value, head in zip(
+            self.objective.targets.items(), losses, y_true, values, heads, strict=True
         ):
             if loss is not None:
                 self._sums[name] += loss * samples
-            if true is not None:
+            if true is not None and target.metrics:
+                output = head.output(value)
                 for metric in target.metrics:
-                    metric.update_state(true, pred)
+                    metric.update_state(true, output)
 
     def results(self) -> dict[str, float]:
         """Return the means by Keras' names: with several outputs, those of each begin with its name."""

@@ -35,7 +35,7 @@ from fastconv.executor import Executor, Inspect, Program
 from fastconv.layers.base import Array, Layer
 from fastconv.losses import Loss
 from fastconv.metrics import Metric
-from fastconv.objective import Head, Means, Objective, Target
+from fastconv.objective import Means, Objective, Target
 from fastconv.optimizers import Optimizer
 
 Verbose = Literal["auto", 0, 1, 2]
@@ -480,22 +480,20 @@ class Trainer(ABC):
         values = executor.forward(inputs, training=True)
         losses, grads = objective.gradients(heads, y_true, values, weights)
         executor.backward(grads)
-        penalty = self._penalty()
+        leaves = self.leaves()
+        penalty = _penalty(leaves.values())
         trained = {id(layer.params) for layer in executor.trained}
-        by_path = {path: layer for path, layer in self.leaves().items() if id(layer.params) in trained}
+        by_path = {path: layer for path, layer in leaves.items() if id(layer.params) in trained}
         for layer in by_path.values():
             layer.add_penalty_gradients()
         with interrupts_delayed():
             optimizer.update(_by_key(by_path, "params"), _by_key(by_path, "grads"))
-        means.add(losses, penalty, y_true, _outputs(heads, values))
-
-    def _penalty(self) -> float:
-        return sum(layer.penalty() for layer in self.leaves().values())
+        means.add(losses, penalty, y_true, values, heads)
 
     def _evaluate(self, function: str, data: Data, shown: bool) -> dict[str, float]:
         objective, _ = self._compiled(function)
         means = Means(objective)
-        penalty = self._penalty()
+        penalty = _penalty(self.leaves().values())
         batches = data.batches()
         for batch in track(batches, "Evaluate", data.samples, _size) if shown else batches:
             inputs = self._accept(function, batch.x)
@@ -503,7 +501,7 @@ class Trainer(ABC):
             values = run_in_parts(program, inputs)
             y_true = self._by_target(batch.y)
             losses = objective.values(heads, y_true, values, self._by_target(batch.sample_weight))
-            means.add(losses, penalty, y_true, _outputs(heads, values))
+            means.add(losses, penalty, y_true, values, heads)
         return means.results()
 
 
@@ -535,8 +533,8 @@ def _predict_bar(parts: Sequence[slice]) -> Iterator[slice]:
     return track(parts, "Predict", parts[-1].stop, lambda part: part.stop - part.start)
 
 
-def _outputs(heads: Sequence[Head], values: Sequence[Array]) -> list[Array]:
-    return [head.output(value) for head, value in zip(heads, values, strict=True)]
+def _penalty(layers: Iterable[Layer]) -> float:
+    return sum(layer.penalty() for layer in layers)
 
 
 def _by_key(layers: Mapping[str, Layer], attribute: Literal["params", "grads"]) -> dict[str, Array]:

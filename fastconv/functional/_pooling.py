@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike
 
 from fastconv import _core
 from fastconv._checks import Array, channels_last, check_shape, deliver, flag, to_array, to_arrays
-from fastconv._memory import empty_like
 from fastconv.geometry import Geometry, adaptive_pool_geometry, pool_geometry
 
 _INT64 = np.dtype(np.int64)
@@ -72,14 +71,21 @@ def max_pool_backward(
     data_format: str,
 ) -> Array:
     """Gradient of `max_pool`, along `indices` where they are given."""
+    arguments = (function, data_format, *windows)
+    plan = _plans.find(arguments, grad_output, input) if indices is None else None
+    if plan is not None:
+        done: Array | None = plan.maxima_gradients(grad_output, input, None)
+        if done is not None:
+            return done
     last = channels_last(function, data_format)
     (gy, x), dtype = to_arrays(function, ("grad_output", "input"), (grad_output, input))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
     check_shape(function, "grad_output", gy, shape, ", that of the output")
     positions = None if indices is None else to_positions(function, indices, shape, "output")
-    gx = empty_like(x)
+    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive))
+    _plans.keep(plan, arguments, grad_output, input)
     try:
-        _core.max_pool_backward(geometry, last, isinstance(windows, Adaptive), x, gy, positions, gx)
+        gx = plan.maxima_gradients(gy, x, positions)
     except ValueError:
         if positions is None:
             raise
@@ -123,14 +129,20 @@ def avg_pool_backward(
     divisor_override: int | None = None,
 ) -> Array:
     """Gradient of `avg_pool`."""
+    arguments = (function, data_format, *windows, count_include_pad, divisor_override)
+    plan = _plans.find(arguments, grad_output, input)
+    if plan is not None:
+        done: Array | None = plan.mean_gradients(grad_output, input)
+        if done is not None:
+            return done
     last = channels_last(function, data_format)
     (gy, x), dtype = to_arrays(function, ("grad_output", "input"), (grad_output, input))
     geometry, shape = windows.geometry(function, x.shape, axes, last)
     check_shape(function, "grad_output", gy, shape, ", that of the output")
     padded, divisor = flag(function, "count_include_pad", count_include_pad), _divisor(function, divisor_override)
-    gx = empty_like(x)
-    _core.avg_pool_backward(geometry, last, isinstance(windows, Adaptive), gy, gx, padded, divisor)
-    return deliver(gx, None, dtype)
+    plan = _core.Pooling(geometry, shape, last, isinstance(windows, Adaptive), padded, divisor)
+    _plans.keep(plan, arguments, grad_output, input)
+    return deliver(plan.mean_gradients(gy, x), None, dtype)
 
 
 def to_positions(function: str, indices: ArrayLike, shape: tuple[int, ...], of: str) -> Array:

@@ -141,8 +141,9 @@ class ConvolutionLayer(ImageLayer):
         """Fill `grads` with gradients of kernels as functions return them, in the layer's own shape."""
         for name, gradient in gradients.items():
             if gradient is not None:
-                kept = gradient if self._channels_last else np.moveaxis(gradient, (0, 1), (-1, -2))
-                self.grads[name] = np.ascontiguousarray(kept).reshape(self.weight(name).shape)
+                if not self._channels_last:
+                    gradient = np.ascontiguousarray(np.moveaxis(gradient, (0, 1), (-1, -2)))
+                self.grads[name] = gradient.reshape(self.weight(name).shape)
 
     def _keep_bias(self, gradient: Array | None) -> None:
         if gradient is not None:

@@ -1,6 +1,5 @@
 """What every layer does: its name, its weights, when they are made, and what it keeps for the gradient."""
 
-import copy
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -331,7 +330,7 @@ class Layer(Configurable):
 
     def penalty(self) -> float:
         """Return the sum of what the regularizers take for the weights; 0 where they are not trained."""
-        if not self.trains:
+        if not (self.regularizers and self.trains):
             return 0.0
         return sum(
             regularizer(self.params[name]) for name, regularizer in self.regularizers.items() if name in self.params
@@ -362,8 +361,8 @@ class Layer(Configurable):
 
         A loss that includes the softmax or sigmoid reads its logits from it.
         """
-        twin = copy.copy(self)
-        twin.activation = None
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _saved=None, activation=None)
         return twin
 
     def get_config(self) -> dict[str, Any]:

@@ -139,8 +139,11 @@ class SparseCategoricalCrossentropy(SoftmaxCrossentropy):
         if not self.from_logits:
             return super()._values_and_gradient(targets, y_pred)
         log_p = self._log_probabilities(y_pred)
-        gradient = F.log_softmax_backward(_minus_one_at(targets, y_pred), None, -1, output=log_p)
-        return _minus_at(log_p, targets), gradient
+        with np.errstate(under="ignore"):
+            gradient = np.exp(log_p)
+        places = _places(targets, y_pred)
+        gradient.reshape(-1)[places] -= 1
+        return -log_p.reshape(-1)[places].reshape(targets.shape), gradient
 
 
 class BinaryCrossentropy(Crossentropy):
@@ -221,15 +224,21 @@ def smoothed(targets: Array, label_smoothing: float, classes: int) -> Array:
 
 def _minus_at(log_p: Array, labels: Array) -> Array:
     """Return ``-log_p[..., label]``."""
-    values: Array = -np.take_along_axis(log_p, labels[..., np.newaxis], -1)[..., 0]
+    values: Array = -log_p.reshape(-1)[_places(labels, log_p)].reshape(labels.shape)
     return values
 
 
 def _minus_one_at(labels: Array, y_pred: Array) -> Array:
     """Return the gradient of `_minus_at`."""
-    gradient = np.zeros_like(y_pred)
-    np.put_along_axis(gradient, labels[..., np.newaxis], -1, -1)
+    gradient = np.zeros(y_pred.shape, y_pred.dtype)
+    gradient.reshape(-1)[_places(labels, y_pred)] = -1
     return gradient
+
+
+def _places(labels: Array, y_pred: Array) -> Array:
+    """Return where each row's label is among all elements."""
+    places: Array = labels.reshape(-1) + np.arange(0, y_pred.size, y_pred.shape[-1])
+    return places
 
 
 def _normalize(y_pred: Array) -> Array:
