@@ -159,7 +159,10 @@ class Executor:
         for step in self._steps:
             layer, output = step.layer, step.output
             try:
-                values[output], call = _run(step, [values[slot] for slot in step.inputs], training)
+                if step.joined or layer.several_inputs:
+                    values[output], call = _run_on_several(step, [values[slot] for slot in step.inputs], training)
+                else:
+                    values[output], call = layer.run(values[step.inputs[0]], training)
             except (TypeError, ValueError) as error:
                 error.add_note(f"in layer {layer.name!r} ({type(layer).__name__})")
                 raise
@@ -243,13 +246,13 @@ class Executor:
         return wanted
 
 
-def _run(step: Step, values: list[Any], training: bool) -> tuple[Array, Call | None]:
+def _run_on_several(step: Step, values: list[Any], training: bool) -> tuple[Array, Call | None]:
     layer = step.layer
-    if step.joined:
-        assert isinstance(layer, BatchNormalization)
-        x, addend = values if len(values) == 2 else (*values, None)
-        return layer.run_rectified(x, addend, training)
-    return layer.run(values if layer.several_inputs else values[0], training)
+    if not step.joined:
+        return layer.run(values, training)
+    assert isinstance(layer, BatchNormalization)
+    x, addend = values if len(values) == 2 else (*values, None)
+    return layer.run_rectified(x, addend, training)
 
 
 def _with_joined(steps: Sequence[Step], outputs: Sequence[int], shapes: Mapping[int, Shape]) -> list[Step]:
