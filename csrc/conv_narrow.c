@@ -6,7 +6,7 @@
  * in place, or where rows are padded from a stage, box by box. */
 #include "internal.h"
 
-enum { STAGE_BYTES = 128 << 10 };
+enum { STAGE_BYTES = 128 << 10, FEW_CHANNELS = 4 };
 
 struct direct {
   const struct fcv_conv *conv;
@@ -17,7 +17,7 @@ struct direct {
   int staged, past_caches;
   int64_t rows, tiles; /* kernel rows; tiles of a row */
   int64_t thread_bytes;
-  const char *x, *w, *bias; /* w: [kernel row][input channel][tap][VL]; bias: [VL], or NULL */
+  const char *x, *w, *bias; /* w: [panel][kernel row][input channel][tap][VL]; bias: [panel][VL], or NULL */
   char *y, *thread_memory;
 };
 
@@ -31,8 +31,9 @@ int fcv_use_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis, *x = &axis[2];
   const int64_t vl = fcv_kernels(conv->dtype)->vl;
   return conv->algorithm == FCV_DIRECT && conv->layout == FCV_CHANNELS_LAST && walk->groups == 1 && walk->kc > 0 &&
-         walk->nc <= vl && !fcv_leaves_lanes_empty(vl, walk->nc) && (x->taps == 3 || x->taps == 5) &&
-         x->shift_step == 1 && x->in_step == 1 && axis[0].taps * axis[1].taps > 0 && !fcv_small_groups(conv);
+         (walk->nc <= vl || walk->kc <= FEW_CHANNELS) && !fcv_leaves_lanes_empty(vl, walk->nc) &&
+         (x->taps == 3 || x->taps == 5) && x->shift_step == 1 && x->in_step == 1 && axis[0].taps * axis[1].taps > 0 &&
+         !fcv_small_groups(conv);
 }
 
 static int64_t lay_out(const struct direct *d, char *base, struct unit_memory *memory) {
@@ -59,19 +60,18 @@ static void find_rows(const struct direct *d, const struct fcv_source *source, i
   }
 }
 
-/* A row of outputs, tile by tile. */
+static int64_t panel_terms(const struct fcv_walk *walk) { return fcv_walk_taps(walk) * walk->kc; }
+
+/* A row of outputs: panel by panel of each tile, whose x stays in L1. */
 static void run_row(const struct direct *d, const void **x, char *y) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = &d->walk->axis[2];
-  const int64_t size = k->size, nc = d->walk->nc, y_step = axis->out_step * nc;
+  const int64_t size = k->size, nc = d->walk->nc, y_step = axis->out_step * nc, panel = k->vl * size;
   struct fcv_narrow tile = {
       .taps = d->rows,
       .columns = axis->taps,
       .kc = d->walk->kc,
-      .n = nc,
       .x = x,
-      .w = d->w,
-      .bias = d->bias,
       .y_step = y_step,
       .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
@@ -81,8 +81,13 @@ static void run_row(const struct direct *d, const void **x, char *y) {
     const int64_t first = axis->count * t / d->tiles, next = axis->count * (t + 1) / d->tiles;
     tile.m = next - first;
     tile.x_offset = first * d->walk->kc;
-    tile.y = y + first * y_step * size;
-    k->narrow(&tile);
+    for (int64_t j = 0, p = 0; j < nc; j += k->vl, p++) {
+      tile.n = fcv_min(k->vl, nc - j);
+      tile.w = d->w + p * panel_terms(d->walk) * panel;
+      tile.bias = d->bias ? d->bias + p * panel : NULL;
+      tile.y = y + (first * y_step + j) * size;
+      k->narrow(&tile);
+    }
   }
   for (int64_t q = 0; q < axis->count; q++) fcv_activate(k, d->conv, nc, y + q * y_step * size);
 }
@@ -118,8 +123,9 @@ struct layout {
 
 static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv_walk *walk) {
   struct layout layout = {0};
-  layout.weights = fcv_reserve(&layout.bytes, fcv_walk_taps(walk) * walk->kc * k->vl * k->size);
-  layout.bias = fcv_reserve(&layout.bytes, k->vl * k->size);
+  const int64_t channels = fcv_round_up(walk->nc, k->vl);
+  layout.weights = fcv_reserve(&layout.bytes, panel_terms(walk) * channels * k->size);
+  layout.bias = fcv_reserve(&layout.bytes, channels * k->size);
   return layout;
 }
 
@@ -134,15 +140,18 @@ void fcv_narrow_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
   const int64_t size = k->size, columns = walk->axis[2].taps, rows = fcv_walk_taps(walk) / columns;
   char *to = packed + layout.weights;
   memset(packed, 0, (size_t)layout.bytes);
-  for (int64_t t = 0; t < rows; t++)
-    for (int64_t c = 0; c < walk->kc; c++)
-      for (int64_t u = 0; u < columns; u++, to += k->vl * size) {
-        const char *from = (const char *)w + (fcv_tap_offset(walk, view, t * columns + u) + c * view->k) * size;
-        if (view->j == 1)
-          memcpy(to, from, (size_t)(walk->nc * size));
-        else
-          for (int64_t j = 0; j < walk->nc; j++) memcpy(to + j * size, from + j * view->j * size, (size_t)size);
-      }
+  for (int64_t first = 0; first < walk->nc; first += k->vl)
+    for (int64_t t = 0; t < rows; t++)
+      for (int64_t c = 0; c < walk->kc; c++)
+        for (int64_t u = 0; u < columns; u++, to += k->vl * size) {
+          const int64_t offset = fcv_tap_offset(walk, view, t * columns + u) + c * view->k + first * view->j;
+          const int64_t channels = fcv_min(k->vl, walk->nc - first);
+          const char *from = (const char *)w + offset * size;
+          if (view->j == 1)
+            memcpy(to, from, (size_t)(channels * size));
+          else
+            for (int64_t j = 0; j < channels; j++) memcpy(to + j * size, from + j * view->j * size, (size_t)size);
+        }
   if (bias)
     memcpy(packed + layout.bias, bias, (size_t)(walk->nc * size));
 }
@@ -161,7 +170,7 @@ fcv_status fcv_conv_narrow(const struct fcv_conv *conv, const struct fcv_walk *w
   d.staged = fcv_pads_rows(walk) || axis[2].count % d.tiles != 0 || axis[2].count / d.tiles % 2 != 0;
   const int64_t budget = fcv_min(STAGE_BYTES, outputs * pixel / (4 * threads));
   fcv_stage_plan(k, walk, pixel, threads > 1 ? budget : STAGE_BYTES, 1, &d.stage);
-  d.past_caches = fcv_leaves_caches(outputs * walk->nc * k->size) && walk->nc == k->vl &&
+  d.past_caches = fcv_leaves_caches(outputs * walk->nc * k->size) && walk->nc % k->vl == 0 &&
                   (uintptr_t)y % (size_t)(k->vl * k->size) == 0;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 

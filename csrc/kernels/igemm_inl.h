@@ -46,6 +46,15 @@ INLINE void tile_finish(const struct fcv_igemm_tile *tile, vec acc[MR][NV], cons
       for (int v = 0; v < nv; v++) acc[i][v] = leaky_relu(acc[i][v], slope);
     }
   }
+  if (m == rows && n == nv * VL && !adds && !tile->past_caches) { /* as nearly always: a store for each vector */
+    UNROLL(16)
+    for (int i = 0; i < rows; i++) {
+      real *row = (real *)((char *)c[i] + c_bytes);
+      UNROLL(4)
+      for (int v = 0; v < nv; v++) store(row + v * VL, acc[i][v]);
+    }
+    return;
+  }
   UNROLL(16)
   for (int i = 0; i < rows; i++) {
     if (i >= m)
