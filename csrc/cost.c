@@ -79,7 +79,7 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
                 [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
                 [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
-                [NARROW_ROWS] = {{1.3, 0, 600, 0, 0, 0, 0, 0}},
+                [NARROW_ROWS] = {{1.3, 0, 200, 0, 0, 0, 0, 0}},
             },
 };
 
@@ -329,8 +329,9 @@ static void count_winograd(const struct shape *s, struct work *work) {
 }
 
 static void count_narrow(const struct shape *s, struct work *work) {
-  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * s->kernels->vl;
-  work->of[STORES] = s->outputs;
+  const int64_t panels = fcv_ceil_div(s->walk->nc, s->kernels->vl);
+  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * (double)(panels * s->kernels->vl);
+  work->of[STORES] = s->outputs * (double)panels;
 }
 
 /* How the work of a way is counted, and which prices it has. */

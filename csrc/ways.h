@@ -116,7 +116,8 @@ fcv_status fcv_conv_interleaved(const struct fcv_conv *conv, const struct fcv_wa
 /* Whether so few channels are to fill a vector with others, of other images. */
 static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 4 * channels <= 3 * vl; }
 
-/* conv_narrow.c: direct convolution to at most a vector of output channels, channels last, where it applies. */
+/* conv_narrow.c: direct convolution to at most a vector of output channels, or of few input channels, channels last,
+ * where it applies. */
 int fcv_use_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk);
 int64_t fcv_narrow_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_narrow_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,

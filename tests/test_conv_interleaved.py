@@ -32,6 +32,18 @@ NARROW = [
     Case(1, 1, 1, 2, 16, 3, 3, padding=1),
     Case(1, 100, 61, 16, 16, padding=1),  # several boxes
 ]
+# Few input channels, several vectors of output channels, the last one whole or not; rows of whole tiles and not.
+PANELS = [
+    Case(1 + width % 2, 4, width + columns - 1 - 2 * padding, 1 + width % 8, co, 3, columns, padding=padding)
+    for columns, padding in ((3, 0), (3, 1), (5, 2))
+    for width, co in zip((3, 7, 8, 13, 14, 15, 28, 29), (17, 33, 20, 64, 31, 24, 48, 70), strict=True)
+] + [
+    Case(2, 30, 33, 3, 64, padding=1),
+    Case(1, 90, 70, 1, 40, padding=1),  # several boxes
+    Case(2, 9, 16, 3, 36, 2, 5, padding=2, dilation=(3, 1)),
+    Case(2, 12, 9, 40, 5, padding=1),  # the input gradient
+    Case(2, 13, 9, 5, 41, 5, 3, stride=(2, 1), padding=((3, 0), (0, 2))),
+]
 GEOMETRIES = [
     # Less images than fill lanes by themselves, more than a set: these stand side by side.
     Case(9, 28, 28, 1, 8, 7, 7, stride=2),
@@ -56,24 +68,24 @@ GEOMETRIES = [
 ]
 
 
-@pytest.mark.parametrize("case", [*CHANNELS, *ROWS, *NARROW, *GEOMETRIES], ids=str)
+@pytest.mark.parametrize("case", [*CHANNELS, *ROWS, *NARROW, *PANELS, *GEOMETRIES], ids=str)
 def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
     assert_small_is_exact(case, dtype)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3]], ids=str)
+@pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3], *PANELS[:6]], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
     assert_small_is_activated_once(case, activation, dtype)
 
 
-@pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW], ids=str)
+@pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW, *PANELS], ids=str)
 def test_threads_do_not_change_bits(case, isa, dtype, rng):
     assert_threads_do_not_change_small(case, dtype, rng)
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("channels", [2, 4, 6, 8, 16])
+@pytest.mark.parametrize("channels", [2, 4, 6, 8, 16, 36])
 def test_an_image_does_not_depend_on_its_neighbours(channels, dilation, isa, dtype, rng):
     x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, channels)).astype(dtype)
     direct = {"algorithm": "direct", "padding": 1, "dilation": dilation, **LAST}

@@ -36,6 +36,8 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(33, 1, 1, 1, 1, 8, 1, 11, 1, 4, 1, 1, 0, 1, 0, 2),   /* the same, of one output, a set before the last image */
     FLAT(2, 3, 16, 1, 6, 21, 3, 5, 2, 1, 1, 1, 1, 2, 0, 1),   /* a vector of output channels, in tiles of a row */
     FLAT(1, 2, 8, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* the same in place */
+    FLAT(2, 3, 70, 1, 6, 31, 3, 5, 1, 1, 1, 1, 1, 2, 0, 1),   /* several vectors, the last one a part, */
+    FLAT(1, 1, 40, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),   /* the same in place */
     FLAT(2, 4, 34, 2, 6, 33, 3, 2, 1, 3, 2, 1, 0, 2, 3, 4),   /* nearly whole, in groups */
     FLAT(1, 6, 4, 2, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* two groups */
     FLAT(1, 6, 6, 3, 7, 7, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),     /* groups, strided */
