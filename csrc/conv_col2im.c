@@ -301,6 +301,8 @@ fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_
     return FCV_OK;
   if (fcv_use_col2im_planes(conv))
     FCV_TRY(fcv_conv_col2im_planes(conv, gy, w, gx));
+  else if (fcv_use_col2im_few(conv))
+    FCV_TRY(fcv_conv_col2im_few(conv, gy, w, gx));
   else
     FCV_TRY(add_pixel_by_pixel(conv, view, gy, w, gx));
   if ((bias || conv->activation != FCV_LINEAR) && !conv->workspace)

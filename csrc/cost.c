@@ -232,6 +232,12 @@ static void count_interleaved(const struct shape *s, struct work *work) {
 
 /* By the walk of the forward pass: from gy to patches of x. */
 static void count_col2im(const struct shape *s, struct work *work) {
+  if (fcv_use_col2im_few(s->conv)) {
+    const double lanes = (double)fcv_round_up((int64_t)s->outputs, s->kernels->vl);
+    work->of[PRODUCTS] = lanes * s->taps * s->kc * (double)s->walk->nc;
+    work->of[VALUES] = s->outputs * s->taps * s->kc + s->inputs * s->kc;
+    return;
+  }
   const double together = fcv_col2im_shares_panels(s->conv) ? s->taps : 1; /* taps */
   const struct width w = width_of(s->kernels, (int64_t)together * s->walk->kc);
   count_products(work, s->outputs, s->taps / together * (double)s->walk->nc, &w);

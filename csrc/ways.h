@@ -134,6 +134,9 @@ void fcv_im2col(const struct fcv_kernels *kernels, const struct fcv_walk *walk, 
 fcv_status fcv_conv_col2im(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                            const void *w, const void *bias, void *gx);
 int fcv_col2im_shares_panels(const struct fcv_conv *conv);
+/* conv_col2im_few.c: without bias and activation, for few pixels of gy and many weights. */
+int fcv_use_col2im_few(const struct fcv_conv *conv);
+fcv_status fcv_conv_col2im_few(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
 /* conv_col2im_planes.c: without bias and activation, for few input channels, channels first. */
 int fcv_use_col2im_planes(const struct fcv_conv *conv);
 fcv_status fcv_conv_col2im_planes(const struct fcv_conv *conv, const void *gy, const void *w, void *gx);
