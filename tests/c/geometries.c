@@ -60,6 +60,8 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(9, 130, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a linear layer */
     FLAT(3, 130, 80, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* weights where they lie, panels of several widths, */
     FLAT(1, 70, 71, 1, 2, 3, 3, 2, 1, 1, 1, 1, 1, 0, 1, 1),   /* and a panel that is packed, taps apart */
+    FLAT(2, 35, 66, 1, 6, 5, 4, 4, 2, 2, 1, 1, 1, 1, 1, 2),   /* few pixels and many weights, strided, */
+    FLAT(1, 70, 64, 1, 3, 5, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),   /* a unit of some channels and a rest */
     FLAT(1, 12, 48, 1, 5, 5, 3, 3, 1, 1, 1, 1, 0, 0, 0, 0),   /* all taps at once */
     FLAT(1, 600, 40, 1, 3, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0),  /* a long reduction */
     FLAT(1, 520, 3, 1, 4, 4, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* a longer one over taps */
