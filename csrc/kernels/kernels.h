@@ -62,7 +62,7 @@ struct fcv_kernels {
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;
   fcv_prelu_fn *prelu;
-  fcv_adam_fn *adam;
+  fcv_step_fn *step[FCV_OPTIMIZERS];
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
   fcv_softmax_columns_fn *softmax_columns;

@@ -148,6 +148,24 @@ INLINE vec spread(vec v, const int n, const int k) {
 #undef SPREAD
 #undef IN_RUN
 
+/* x[i..] with the lanes past the end set to rest. */
+#define load_or NAME(load_or)
+INLINE vec load_or(const real *x, int64_t i, int64_t count, real rest) {
+  if (count - i >= VL)
+    return load(x + i);
+  ivec number;
+  for (int l = 0; l < VL; l++) number[l] = l;
+  return select(number < (lane)(count - i), load_part(x + i, count - i), splat(rest));
+}
+
+#define store_upto NAME(store_upto)
+INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
+  if (count - i >= VL)
+    store(y + i, v);
+  else
+    store_part(y + i, v, count - i);
+}
+
 #define vmax NAME(vmax) /* the larger; NaN where either is NaN */
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }
 
