@@ -26,7 +26,7 @@ struct unit_memory {
   char *stage;
 };
 
-/* With less channels images stand side by side; an image must have the same bits by itself. */
+/* With less channels images are lanes; an image must have the same bits by itself. */
 int fcv_use_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis, *x = &axis[2];
   const int64_t vl = fcv_kernels(conv->dtype)->vl;

@@ -33,9 +33,6 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-#define half NAME(half) /* of a vector, anywhere in memory */
-typedef real half __attribute__((vector_size(VECTOR_BYTES / 2), aligned(sizeof(real)), may_alias));
-
 #define load NAME(load)
 INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
 
