@@ -182,8 +182,8 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   return grad_input(conv, &s, gy, w, bias, gx);
 }
 
-static fcv_status sum_runs(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
-                           void *gw) {
+static fcv_status run_wgrad_runs(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
+                                 void *gw) {
   return fcv_conv_wgrad_runs(c, walk, x, gy, gw, NULL, NULL);
 }
 
@@ -192,7 +192,7 @@ static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct f
     [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_wgrad_winograd,
     [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
     [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,
-    [FCV_WGRAD_BY_RUNS] = sum_runs,
+    [FCV_WGRAD_BY_RUNS] = run_wgrad_runs,
     [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,
     [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,
     [FCV_WGRAD_BY_DIRECT] = fcv_conv_wgrad,

@@ -195,7 +195,7 @@ static void multiply(const struct direct *d, const struct part *part, const stru
       .offset = part->offset + column * part->terms,
       .run = run,
       .y_plane = d->y.channel * vl,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t g = 0; g < walk->groups; g++)
@@ -215,7 +215,6 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   const int64_t set = unit / d->bands;
   const struct band *band = &d->band[unit % d->bands];
   const struct rows *rows = d->rows + unit % d->bands * d->parts;
-  const int activation = (int)d->conv->activation;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_lanes_fill(&d->x, d->from, set, band->x_first, band->x_rows, memory.rest, memory.x);
@@ -227,8 +226,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
         run += rows->row[r].count * part->column[c].count;
       }
   }
-  if (!fcv_fused(d->conv->activation))
-    d->kernels->activation(activation, d->conv->slope, INFINITY, d->y.vectors * d->kernels->vl, memory.y, memory.y);
+  fcv_activate(d->kernels, d->conv, d->y.vectors * d->kernels->vl, memory.y);
   fcv_lanes_write(&d->y, memory.y, set, band->y_first, band->y_rows, memory.rest, d->to);
 }
 
