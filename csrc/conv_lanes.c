@@ -259,7 +259,8 @@ int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   if (!fcv_fits_lanes(conv) || 3 * walk->n < 2 * fcv_round_up(walk->n, vl))
     return 0;
   if (conv->layout == FCV_CHANNELS_LAST)
-    return walk->nc <= vl && (fcv_product(conv->geometry.stride) > 1 || !fcv_use_narrow(conv, walk));
+    return walk->nc <= vl && (fcv_product(conv->geometry.stride) > 1 || fcv_leaves_lanes_empty(vl, walk->nc) ||
+                              !fcv_use_narrow(conv, walk));
   const int is_short = 8 * width < 7 * fcv_round_up(width, vl);
   return (is_short || x->out_step > 1) && walk->kc <= 2 * vl && walk->nc <= 2 * vl;
 }
