@@ -164,7 +164,6 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
          : conv->algorithm == FCV_TOEPLITZ_FULL ? FCV_BY_MATRIX
          : fcv_small_groups(conv)               ? FCV_BY_DEPTHWISE
          : fcv_use_lanes(conv, walk)            ? FCV_BY_LANES
-         : fcv_use_interleaved(conv, walk)      ? FCV_BY_INTERLEAVED
          : fcv_use_narrow(conv, walk)           ? FCV_BY_NARROW
          : fcv_use_planes(conv, walk, view)     ? FCV_BY_PLANES
                                                 : FCV_BY_DIRECT;
@@ -177,6 +176,5 @@ enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_w
          : fcv_use_wgrad_lanes(conv, walk) ? FCV_WGRAD_BY_LANES
          : fcv_use_wgrad_planes(conv)      ? FCV_WGRAD_BY_PLANES
          : fcv_use_wgrad_pointwise(conv)   ? FCV_WGRAD_BY_POINTWISE
-         : fcv_use_interleaved(conv, walk) ? FCV_WGRAD_BY_INTERLEAVED
                                            : FCV_WGRAD_BY_DIRECT;
 }

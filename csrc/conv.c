@@ -39,7 +39,7 @@ static fcv_status settle(const struct fcv_conv *conv, fcv_pass pass, struct sett
   return FCV_OK;
 }
 
-/* Toeplitz matrices depend on the size of the input, weights that are repeated for images take no time: what is packed
+/* Toeplitz matrices depend on the size of the input, packing weights of few channels takes no time: what is packed
  * for them is a copy of the weights as they are, and behind it of the bias. */
 static int64_t plain_bias(const struct fcv_conv *c) {
   return fcv_round_up(fcv_weights(&c->geometry) * fcv_kernels(c->dtype)->size, 64);
@@ -94,7 +94,6 @@ static const struct way {
     [FCV_BY_MATRIX] = {plain_bytes, pack_plain, .pass = fcv_conv_toeplitz_full},
     [FCV_BY_DEPTHWISE] = {depthwise_bytes, pack_depthwise, .pass = fcv_conv_depthwise},
     [FCV_BY_LANES] = {plain_bytes, pack_plain, .pass = fcv_conv_lanes},
-    [FCV_BY_INTERLEAVED] = {plain_bytes, pack_plain, .walk = fcv_conv_interleaved},
     [FCV_BY_NARROW] = {fcv_narrow_packed_bytes, fcv_narrow_pack, .walk = fcv_conv_narrow},
     [FCV_BY_PLANES] = {fcv_planes_packed_bytes, fcv_planes_pack, .walk = fcv_conv_planes},
     [FCV_BY_DIRECT] = {fcv_direct_packed_bytes, fcv_direct_pack, .walk = fcv_conv_direct},
@@ -183,8 +182,8 @@ fcv_status fcv_conv_grad_input(const struct fcv_conv *conv, const void *gy, cons
   return grad_input(conv, &s, gy, w, bias, gx);
 }
 
-static fcv_status sum_runs(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
-                           void *gw) {
+static fcv_status run_wgrad_runs(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
+                                 void *gw) {
   return fcv_conv_wgrad_runs(c, walk, x, gy, gw, NULL, NULL);
 }
 
@@ -193,10 +192,9 @@ static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct f
     [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_wgrad_winograd,
     [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
     [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,
-    [FCV_WGRAD_BY_RUNS] = sum_runs,
+    [FCV_WGRAD_BY_RUNS] = run_wgrad_runs,
     [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,
     [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,
-    [FCV_WGRAD_BY_INTERLEAVED] = fcv_conv_wgrad_interleaved,
     [FCV_WGRAD_BY_DIRECT] = fcv_conv_wgrad,
 };
 

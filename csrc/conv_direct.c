@@ -124,7 +124,7 @@ static struct job job_of(const struct direct *d, int64_t p, int64_t pixels) {
                .c_bytes = d->conv->layout == FCV_CHANNELS_FIRST ? 0 : channel * size,
                .n = (int)fcv_min(width, nc - j0),
                .bias = d->bias ? d->bias + padded * size : NULL,
-               .activation = (int)d->conv->activation,
+               .activation = fcv_kernel_activation(d->conv),
                .slope = d->conv->slope,
                .past_caches = d->past_caches},
   };
@@ -161,10 +161,7 @@ static void run_tiles(const struct direct *d, struct job *job, const struct unit
     tile->m = (int)fcv_min(k->mr, last - q);
     fetch(d, job, memory, q + job->ahead, pixels);
     job->kernel(tile);
-    for (int i = 0; ends && !fcv_fused(d->conv->activation) && i < tile->m; i++) {
-      char *c = (char *)tile->c[i] + tile->c_bytes;
-      k->activation((int)d->conv->activation, tile->slope, INFINITY, tile->n, c, c);
-    }
+    fcv_activate_rows(k, d->conv, ends ? tile->m : 0, tile->n, tile->c, tile->c_bytes);
   }
 }
 

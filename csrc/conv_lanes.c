@@ -8,7 +8,8 @@
 #include "lanes.h"
 
 enum {
-  LEAST_ROWS = 4, /* of a band that is cut for the sake of threads */
+  BAND_BYTES = 1 << 20, /* of the rows of a set that are computed together, both arrays: they stay in L2 */
+  LEAST_ROWS = 4,       /* of a band that is cut for the sake of threads */
   MOST_WALKS = 16,
 };
 
@@ -194,7 +195,7 @@ static void multiply(const struct direct *d, const struct part *part, const stru
       .offset = part->offset + column * part->terms,
       .run = run,
       .y_plane = d->y.channel * vl,
-      .activation = fcv_fused(d->conv->activation) ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t g = 0; g < walk->groups; g++)
@@ -214,7 +215,6 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
   const int64_t set = unit / d->bands;
   const struct band *band = &d->band[unit % d->bands];
   const struct rows *rows = d->rows + unit % d->bands * d->parts;
-  const int activation = (int)d->conv->activation;
   struct unit_memory memory = {0};
   lay_out(d, d->thread_memory + thread * d->thread_bytes, &memory);
   fcv_lanes_fill(&d->x, d->from, set, band->x_first, band->x_rows, memory.rest, memory.x);
@@ -226,8 +226,7 @@ static void direct_unit(const void *context, int64_t unit, int thread) {
         run += rows->row[r].count * part->column[c].count;
       }
   }
-  if (!fcv_fused(d->conv->activation))
-    d->kernels->activation(activation, d->conv->slope, INFINITY, d->y.vectors * d->kernels->vl, memory.y, memory.y);
+  fcv_activate(d->kernels, d->conv, d->y.vectors * d->kernels->vl, memory.y);
   fcv_lanes_write(&d->y, memory.y, set, band->y_first, band->y_rows, memory.rest, d->to);
 }
 
@@ -241,26 +240,27 @@ static int64_t band_bytes(const struct fcv_conv *conv, int64_t rows) {
   return (met * g->in[2] * g->ci + rows * g->out[2] * g->co) * k->vl * k->size;
 }
 
-/* Two thirds of the lanes at least have an image, and bands are so high that few rows are staged for two of them: input
- * gradients of 16x224x224 3->64 3x3 took 1.3 times as long. */
+/* Bands are so high that few rows are staged for two of them: input gradients of 16x224x224 3->64 3x3 took 1.3 times as
+ * long. */
 int fcv_fits_lanes(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
   const int64_t least = fcv_min(g->out[1], 2 * fcv_ceil_div(reach(g), g->stride[1]));
-  return conv->algorithm == FCV_DIRECT && 3 * g->n >= 2 * fcv_round_up(g->n, fcv_kernels(conv->dtype)->vl) &&
-         g->in[0] == 1 && g->kernel[0] == 1 && g->out[0] == 1 && fcv_product(g->kernel) > 1 &&
-         fcv_small_groups(conv) == 0 && fcv_product(g->stride) <= MOST_WALKS &&
-         g->n * fcv_weights(g) * fcv_product(g->out) > 0 && band_bytes(conv, least) <= FCV_BAND_BYTES;
+  return conv->algorithm == FCV_DIRECT && g->in[0] == 1 && g->kernel[0] == 1 && g->out[0] == 1 &&
+         fcv_product(g->kernel) > 1 && fcv_small_groups(conv) == 0 && fcv_product(g->stride) <= MOST_WALKS &&
+         g->n * fcv_weights(g) * fcv_product(g->out) > 0 && band_bytes(conv, least) <= BAND_BYTES;
 }
 
-/* For all walks of a pass alike. Channels last: where output channels fill one vector at most. Channels first: where
- * vectors of pixels would not be full, or would be written element by element, and channels are few. */
+/* For all walks of a pass alike. Two thirds of the lanes at least have an image. Channels last: where output channels
+ * fill one vector at most. Channels first: where vectors of pixels would not be full, or would be written element by
+ * element, and channels are few. */
 int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *x = &walk->axis[2];
   const int64_t vl = fcv_kernels(conv->dtype)->vl, width = fcv_ceil_div(x->out, x->out_step);
-  if (!fcv_fits_lanes(conv))
+  if (!fcv_fits_lanes(conv) || 3 * walk->n < 2 * fcv_round_up(walk->n, vl))
     return 0;
   if (conv->layout == FCV_CHANNELS_LAST)
-    return walk->nc <= vl && (fcv_product(conv->geometry.stride) > 1 || !fcv_use_narrow(conv, walk));
+    return walk->nc <= vl && (fcv_product(conv->geometry.stride) > 1 || fcv_leaves_lanes_empty(vl, walk->nc) ||
+                              !fcv_use_narrow(conv, walk));
   const int is_short = 8 * width < 7 * fcv_round_up(width, vl);
   return (is_short || x->out_step > 1) && walk->kc <= 2 * vl && walk->nc <= 2 * vl;
 }
@@ -283,7 +283,7 @@ static int64_t count_bands(const struct fcv_conv *conv, int64_t result_rows, int
   const struct fcv_geometry *g = &conv->geometry;
   const int64_t sets = fcv_ceil_div(g->n, fcv_kernels(conv->dtype)->vl);
   int64_t bands = 1;
-  while (bands < fcv_min(g->out[1], result_rows) && band_bytes(conv, fcv_ceil_div(g->out[1], bands)) > FCV_BAND_BYTES)
+  while (bands < fcv_min(g->out[1], result_rows) && band_bytes(conv, fcv_ceil_div(g->out[1], bands)) > BAND_BYTES)
     bands++;
   const int64_t wanted = threads > 1 ? fcv_min(fcv_ceil_div(4 * threads, sets), result_rows / LEAST_ROWS) : 1;
   return fcv_max(bands, wanted);

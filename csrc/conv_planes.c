@@ -98,14 +98,14 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
   const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
   const int64_t tiles = fcv_ceil_div(last - first, k->mr);
-  const int ends = channel + channels == d->patcher.walk.kc, fused = fcv_fused(d->conv->activation);
+  const int ends = channel + channels == d->patcher.walk.kc;
   const void *a[16];
   void *c[16], *own[16];
   struct fcv_igemm_tile tile = {
       .taps = 1,
       .kc = channels * d->patcher.taps,
       .a = a,
-      .activation = ends && fused ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = ends ? fcv_kernel_activation(d->conv) : FCV_LINEAR,
       .slope = d->conv->slope,
       .into = channel > 0 ? FCV_CONTINUE : FCV_REPLACE,
   };
@@ -129,10 +129,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       if (!in_place && channel > 0)
         move_tile(d, &panel[p], j0, tile.m, 0, memory);
       k->igemm[fcv_ceil_div(panel[p].count, k->vl) - 1](&tile);
-      for (int i = 0; ends && !fused && i < tile.m; i++) {
-        char *y = (char *)tile.c[i] + tile.c_bytes;
-        k->activation((int)d->conv->activation, tile.slope, INFINITY, panel[p].count, y, y);
-      }
+      fcv_activate_rows(k, d->conv, ends ? tile.m : 0, tile.n, tile.c, tile.c_bytes);
       if (!in_place)
         move_tile(d, &panel[p], j0, tile.m, 1, memory);
     }

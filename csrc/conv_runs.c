@@ -52,7 +52,7 @@ static void multiply(const struct direct *d, int64_t group, const struct fcv_pat
       .run = run,
       .x = view->x,
       .y_plane = plane,
-      .activation = fused ? (int)d->conv->activation : FCV_LINEAR,
+      .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
   for (int64_t t = 0; t < d->tiles; t++) {
@@ -65,7 +65,7 @@ static void multiply(const struct direct *d, int64_t group, const struct fcv_pat
     for (int64_t j = 0; j < j1 - j0 && !fused; j++)
       for (int64_t r = 0; r < count; r += d->row_runs) {
         char *y = (char *)runs.y + (j * plane + run[r].to) * k->size;
-        k->activation((int)d->conv->activation, d->conv->slope, INFINITY, axis[2].count, y, y);
+        fcv_activate(k, d->conv, axis[2].count, y);
       }
   }
 }

@@ -175,7 +175,7 @@ static void toeplitz_unit(const void *context, int64_t unit, int thread) {
       tile.c = memory.c + q;
       tile.m = (int)fcv_min(k->mr, pixels - q);
       k->igemm[width / k->vl - 1](&tile);
-      for (int i = 0; i < tile.m; i++) fcv_activate(k, d->conv, valid, tile.c[i]);
+      fcv_activate_rows(k, d->conv, tile.m, valid, tile.c, 0);
     }
     for (int64_t q = 0; q < pixels && !in_place; q++) store_block(d, memory.c[q], memory.offset[q], j0, j0 + valid);
   }

@@ -135,7 +135,7 @@ static void transform_output(const struct winograd *d, const struct block *b) {
       .from = (const void *const *)m,
       .to = pixel,
       .bias = d->bias ? d->bias + b->channel * k->size : NULL,
-      .activation = conv->activation,
+      .activation = fcv_kernel_activation(conv),
       .slope = conv->slope,
       .past_caches = d->past_caches,
   };
@@ -156,9 +156,7 @@ static void transform_output(const struct winograd *d, const struct block *b) {
       }
       tile.from_bytes = (t + r) * b->m.pitch;
       k->winograd_output[d->w.which](&tile);
-      for (int64_t i = 0; !fcv_fused(conv->activation) && i < mm; i++)
-        if (pixel[i])
-          k->activation(conv->activation, conv->slope, INFINITY, channels, pixel[i], pixel[i]);
+      fcv_activate_rows(k, conv, mm, channels, pixel, 0);
     }
     if (channels_first)
       store_run(d, b, at, run);

@@ -37,8 +37,6 @@ enum method {
   SUM_WINOGRAD,
   LANES,
   SUM_LANES,
-  INTERLEAVED,
-  SUM_INTERLEAVED,
   NARROW_ROWS,
   METHODS
 };
@@ -77,8 +75,6 @@ static const struct work price_avx512[2][METHODS] =
                 [SUM_WINOGRAD] = {{1.03, 0.508, 433, 0, 40, 15.1, 548, 0}},
                 [LANES] = {{1.35, 2.1, 0, 0, 170, 28, 0, 0}},
                 [SUM_LANES] = {{1.7, 0, 0, 0, 400, 28, 0, 0}},
-                [INTERLEAVED] = {{2.2, 0, 110, 0, 0, 110, 0, 0}},
-                [SUM_INTERLEAVED] = {{2.4, 0, 110, 0, 0, 110, 0, 0}},
                 [NARROW_ROWS] = {{1.3, 0, 200, 0, 0, 0, 0, 0}},
             },
 };
@@ -116,8 +112,6 @@ static const struct work price[2][METHODS] =
                 [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
                 [LANES] = {{1.3, 2.3, 0, 0, 90, 20, 0, 0}},
                 [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
-                [INTERLEAVED] = {{1.9, 0, 60, 0, 0, 60, 0, 0}},
-                [SUM_INTERLEAVED] = {{2, 0, 60, 0, 0, 60, 0, 0}},
                 [NARROW_ROWS] = {{1.2, 0, 300, 0, 0, 0, 0, 0}},
             },
 };
@@ -223,13 +217,6 @@ static void count_lanes(const struct shape *s, struct work *work) {
   work->of[WEIGHTS] = s->taps * s->kc * (double)s->walk->nc;
 }
 
-static void count_interleaved(const struct shape *s, struct work *work) {
-  const double halves = 2 * s->walk->nc <= s->kernels->vl ? 1 : 2; /* of a vector, for a piece of a pixel */
-  work->of[PRODUCTS] = s->outputs * s->taps * s->kc * (double)s->walk->nc;
-  work->of[STORES] = s->outputs * halves;
-  work->of[VALUES] = s->inputs * s->kc * halves;
-}
-
 /* By the walk of the forward pass: from gy to patches of x. */
 static void count_col2im(const struct shape *s, struct work *work) {
   if (fcv_use_col2im_few(s->conv)) {
@@ -295,12 +282,18 @@ static void count_sum_direct(const struct shape *s, struct work *work) {
 static void count_sum_planes(const struct shape *s, struct work *work) {
   const struct fcv_kernels *k = s->kernels;
   const int64_t run = fcv_max(1, fcv_min(k->vl, s->walk->axis[2].count));
-  const double terms = s->taps * s->kc, tile_rows = (double)fcv_round_up((int64_t)terms, k->db);
+  const double terms = s->taps * s->kc, nc = (double)s->walk->nc;
+  work->of[WEIGHTS] = terms * nc;
+  if (fcv_fills_runs(k, s->walk)) { /* planes where they lie, in tiles of all sizes: a third of the price, by hand */
+    work->of[PRODUCTS] = s->outputs * terms * nc;
+    work->of[VALUES] = s->inputs * s->kc / 3;
+    return;
+  }
+  const double tile_rows = (double)fcv_round_up((int64_t)terms, k->db);
   const double tiles = tile_rows / k->db * (double)fcv_ceil_div(s->walk->nc, k->da);
   work->of[PRODUCTS] = s->outputs * tiles * k->da * k->db;
-  work->of[WEIGHTS] = terms * (double)s->walk->nc;
   work->of[STORES] = tiles * (1 + s->outputs * (double)k->size / FCV_DOTS_ROW_BYTES);
-  work->of[POINTERS] = fcv_fills_runs(k, s->walk) ? 0 : s->outputs / (double)run * terms;
+  work->of[POINTERS] = s->outputs / (double)run * terms;
   work->of[VALUES] = s->inputs * s->kc;
 }
 
@@ -342,19 +335,13 @@ static void count_narrow(const struct shape *s, struct work *work) {
 
 /* How the work of a way is counted, and which prices it has. */
 static const enum method methods[] = {
-    [FCV_BY_WINOGRAD] = WINOGRAD,  [FCV_BY_TOEPLITZ] = TOEPLITZ, [FCV_BY_MATRIX] = DIRECT,
-    [FCV_BY_DEPTHWISE] = DIRECT,   [FCV_BY_LANES] = LANES,       [FCV_BY_INTERLEAVED] = INTERLEAVED,
-    [FCV_BY_NARROW] = NARROW_ROWS, [FCV_BY_PLANES] = PLANES,     [FCV_BY_DIRECT] = DIRECT,
+    [FCV_BY_WINOGRAD] = WINOGRAD, [FCV_BY_TOEPLITZ] = TOEPLITZ,  [FCV_BY_MATRIX] = DIRECT, [FCV_BY_DEPTHWISE] = DIRECT,
+    [FCV_BY_LANES] = LANES,       [FCV_BY_NARROW] = NARROW_ROWS, [FCV_BY_PLANES] = PLANES, [FCV_BY_DIRECT] = DIRECT,
 };
 
 static const enum method wgrad_methods[] = {
-    [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD,
-    [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT,
-    [FCV_WGRAD_BY_RUNS] = SUM_PLANES,
-    [FCV_WGRAD_BY_PLANES] = SUM_PLANES,
-    [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT,
-    [FCV_WGRAD_BY_LANES] = SUM_LANES,
-    [FCV_WGRAD_BY_INTERLEAVED] = SUM_INTERLEAVED,
+    [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD, [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT, [FCV_WGRAD_BY_RUNS] = SUM_PLANES,
+    [FCV_WGRAD_BY_PLANES] = SUM_PLANES,     [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT, [FCV_WGRAD_BY_LANES] = SUM_LANES,
     [FCV_WGRAD_BY_DIRECT] = SUM_DIRECT,
 };
 
@@ -382,8 +369,6 @@ static void (*const count[METHODS])(const struct shape *s, struct work *work) = 
     [SUM_WINOGRAD] = count_winograd,
     [LANES] = count_lanes,
     [SUM_LANES] = count_lanes,
-    [INTERLEAVED] = count_interleaved,
-    [SUM_INTERLEAVED] = count_interleaved,
     [NARROW_ROWS] = count_narrow,
 };
 

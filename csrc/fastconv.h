@@ -186,16 +186,27 @@ fcv_status fcv_softmax_forward(fcv_dtype dtype, int logarithm, int64_t outer, in
 fcv_status fcv_softmax_backward(fcv_dtype dtype, int logarithm, int64_t outer, int64_t columns, int64_t inner,
                                 const void *y, const void *gy, void *gx);
 
-/* One step of Adam for count weights w of gradient g:
+/* One step of an optimizer for count weights w of gradient g, and arrays m, v and a of what it remembers of each
+ * weight: running means of gradients, sums of squares, and one more. m and a are NULL where their lines are left out:
  *
- *     m = beta_1 * m + (1 - beta_1) * g;  v = beta_2 * v + (1 - beta_2) * g * g;  w -= rate * m / (sqrt(v) + epsilon)
- *
- * largest: or NULL; takes the maximum of itself and v, and the place of v in the last formula (AMSGrad). */
-struct fcv_adam {
-  double beta_1, beta_2, epsilon, rate;
+ *     SGD        m = beta_1 * m - rate * g
+ *                w += m                  (nesterov: beta_1 * m - rate * g; without m: -rate * g)
+ *     RMSprop    v = beta_2 * v + (1 - beta_2) * g * g
+ *                a = beta_2 * a + (1 - beta_2) * g
+ *                m = beta_1 * m + rate * g / sqrt(max(v - a * a, 0) + epsilon);  w -= m
+ *     Adagrad    v += g * g
+ *                w -= rate * g / sqrt(v + epsilon)
+ *     Adam       m = beta_1 * m + (1 - beta_1) * g;  v = beta_2 * v + (1 - beta_2) * g * g
+ *                a = max(a, v), and stands for v below (AMSGrad)
+ *                w -= rate * m / (sqrt(v) + epsilon) */
+typedef enum { FCV_SGD, FCV_RMSPROP, FCV_ADAGRAD, FCV_ADAM, FCV_OPTIMIZERS } fcv_optimizer;
+struct fcv_step {
+  fcv_optimizer optimizer;
+  double rate, beta_1, beta_2, epsilon;
+  int nesterov;
 };
-fcv_status fcv_adam_step(fcv_dtype dtype, const struct fcv_adam *adam, int64_t count, const void *g, void *w, void *m,
-                         void *v, void *largest);
+fcv_status fcv_optimizer_step(fcv_dtype dtype, const struct fcv_step *step, int64_t count, const void *g, void *w,
+                              void *m, void *v, void *a);
 
 /* Normalization of x[n][channels][pixels] or x[n][pixels][channels]:
  *

@@ -41,6 +41,13 @@ static inline void fcv_activate(const struct fcv_kernels *k, const struct fcv_co
   if (!fcv_fused(conv->activation))
     k->activation((int)conv->activation, conv->slope, INFINITY, count, y, y);
 }
+/* The same of rows, bytes behind each y[i]; those that are NULL are left out. */
+static inline void fcv_activate_rows(const struct fcv_kernels *k, const struct fcv_conv *conv, int64_t rows,
+                                     int64_t count, void *const *y, int64_t bytes) {
+  for (int64_t i = 0; !fcv_fused(conv->activation) && i < rows; i++)
+    if (y[i])
+      fcv_activate(k, conv, count, (char *)y[i] + bytes);
+}
 
 /* threads.c: the only parallel region. body(context, unit, thread) for every unit < units, thread < threads; which
  * thread takes a unit is left to chance, so a unit's result must not depend on it. Subnormals are flushed inside. */

@@ -18,7 +18,6 @@ enum fcv_way {
   FCV_BY_MATRIX, /* FCV_TOEPLITZ_FULL */
   FCV_BY_DEPTHWISE,
   FCV_BY_LANES,
-  FCV_BY_INTERLEAVED,
   FCV_BY_NARROW,
   FCV_BY_PLANES,
   FCV_BY_DIRECT, /* im2col too */
@@ -32,7 +31,6 @@ enum fcv_wgrad_way {
   FCV_WGRAD_BY_RUNS,
   FCV_WGRAD_BY_PLANES,
   FCV_WGRAD_BY_POINTWISE,
-  FCV_WGRAD_BY_INTERLEAVED,
   FCV_WGRAD_BY_DIRECT, /* im2col too */
 };
 enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_walk *walk);
@@ -104,17 +102,11 @@ void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void 
 /* conv_lanes.c: direct convolution, or where transposed from gy to gx, of few channels of many images. */
 int fcv_fits_lanes(const struct fcv_conv *conv);
 int fcv_use_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk);
+/* Whether so few channels are to leave the lanes of a vector to images. */
+static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 4 * channels <= 3 * vl; }
 double fcv_lanes_products(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_lanes(const struct fcv_conv *conv, int transposed, const void *x, const void *w, const void *bias,
                           void *y);
-
-/* conv_interleaved.c: direct convolution to few output channels, channels last, where it applies. */
-int fcv_use_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk);
-fcv_status fcv_conv_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                                const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
-                                void *y);
-/* Whether so few channels are to fill a vector with others, of other images. */
-static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 4 * channels <= 3 * vl; }
 
 /* conv_narrow.c: direct convolution to at most a vector of output channels, or of few input channels, channels last,
  * where it applies. */

@@ -46,13 +46,10 @@ fcv_status fcv_conv_wgrad_runs(const struct fcv_conv *conv, const struct fcv_wal
 /* conv_wgrad_depthwise.c: where conv_depthwise.c applies to the forward pass, */
 fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                     const void *gy, void *gw);
-/* conv_wgrad_lanes.c: or conv_lanes.c fits, */
+/* conv_wgrad_lanes.c: or channels and weights are few, */
 int fcv_use_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
                                 void *gw);
-/* conv_wgrad_interleaved.c: or conv_interleaved.c, */
-fcv_status fcv_conv_wgrad_interleaved(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
-                                      const void *gy, void *gw);
 /* conv_wgrad_winograd.c: or conv_winograd.c. */
 fcv_status fcv_conv_wgrad_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, void *gw);

@@ -31,6 +31,10 @@ SOFTPLUS: Final[int]
 FOUND: Final[int]
 KNOWN: Final[int]
 CONSTANT: Final[int]
+SGD: Final[int]
+RMSPROP: Final[int]
+ADAGRAD: Final[int]
+ADAM: Final[int]
 # The names of algorithms by number: "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd",
 # "winograd_2x2", "winograd_4x4". To the number of "toeplitz" 256 times the outputs of a block may be added, which
 # otherwise the geometry chooses. Passes are numbered forward, input gradient, weight gradient.
@@ -238,16 +242,18 @@ def activation_backward(
 def prelu(
     channels_last: bool, n: int, channels: int, pixels: int, weight: Array, saved: Array, x: Array, y: Array
 ) -> None: ...
-def adam_step(
+def optimizer_step(
+    optimizer: int,
+    rate: float,
     beta_1: float,
     beta_2: float,
     epsilon: float,
-    rate: float,
+    nesterov: bool,
     g: Array,
     w: Array,
-    m: Array,
-    v: Array,
-    largest: Array | None,
+    m: Array | None,
+    v: Array | None,
+    a: Array | None,
 ) -> None: ...
 def softmaxed(logarithm: bool, x: Any) -> Any:
     """Along the last axis, as `activated`; also None where there is nothing to sum over."""

@@ -107,9 +107,16 @@ cdef extern from "fastconv.h" nogil:
                                        void *)
     fcv_status fcv_prelu(fcv_dtype, fcv_layout, int64_t, int64_t, int64_t, const void *, const void *, const void *,
                          void *)
-    struct fcv_adam:
-        double beta_1, beta_2, epsilon, rate
-    fcv_status fcv_adam_step(fcv_dtype, const fcv_adam *, int64_t, const void *, void *, void *, void *, void *)
+    ctypedef enum fcv_optimizer:
+        FCV_SGD
+        FCV_RMSPROP
+        FCV_ADAGRAD
+        FCV_ADAM
+    struct fcv_step:
+        fcv_optimizer optimizer
+        double rate, beta_1, beta_2, epsilon
+        int nesterov
+    fcv_status fcv_optimizer_step(fcv_dtype, const fcv_step *, int64_t, const void *, void *, void *, void *, void *)
     fcv_status fcv_softmax_forward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, void *)
     fcv_status fcv_softmax_backward(fcv_dtype, int, int64_t, int64_t, int64_t, const void *, const void *, void *)
     ctypedef enum fcv_statistics:
@@ -168,6 +175,10 @@ SOFTPLUS = <int>FCV_SOFTPLUS
 FOUND = <int>FCV_FOUND
 KNOWN = <int>FCV_KNOWN
 CONSTANT = <int>FCV_CONSTANT
+SGD = <int>FCV_SGD
+RMSPROP = <int>FCV_RMSPROP
+ADAGRAD = <int>FCV_ADAGRAD
+ADAM = <int>FCV_ADAM
 MATRIX_LIMIT = FCV_MATRIX_LIMIT
 ALGORITHMS = (
     "auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd", "winograd_2x2", "winograd_4x4"
@@ -916,18 +927,20 @@ def prelu(bint channels_last, int64_t n, int64_t channels, int64_t pixels, weigh
     check(status)
 
 
-def adam_step(double beta_1, double beta_2, double epsilon, double rate, g, w, m, v, largest):
+def optimizer_step(
+    int optimizer, double rate, double beta_1, double beta_2, double epsilon, bint nesterov, g, w, m, v, a
+):
     cdef Arrays arrays = Arrays()
     cdef fcv_status status
-    cdef fcv_adam adam = fcv_adam(beta_1, beta_2, epsilon, rate)
+    cdef fcv_step step = fcv_step(<fcv_optimizer>optimizer, rate, beta_1, beta_2, epsilon, nesterov)
     cdef const void *pg = arrays.numbers(g, -1)
     cdef int64_t count = arrays.elements()
     cdef void *pw = arrays.numbers(w, count, True)
     cdef void *pm = arrays.numbers(m, count, True)
     cdef void *pv = arrays.numbers(v, count, True)
-    cdef void *pl = arrays.numbers(largest, count, True)
+    cdef void *pa = arrays.numbers(a, count, True)
     with nogil:
-        status = fcv_adam_step(arrays.dtype, &adam, count, pg, pw, pm, pv, pl)
+        status = fcv_optimizer_step(arrays.dtype, &step, count, pg, pw, pm, pv, pa)
     check(status)
 
 

@@ -20,9 +20,8 @@ typedef void fcv_activation_grad_fn(int activation, double slope, double thresho
                                     const void *gy, void *gx);
 /* y[i][j] = x[i][j] where saved[i][j] > 0, else weight[j] * x[i][j], i < rows, j < columns. y may be x or saved. */
 typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, const void *saved, const void *x, void *y);
-/* A step as fastconv.h has it; largest may be NULL. */
-typedef void fcv_adam_fn(const struct fcv_adam *adam, int64_t count, const void *g, void *w, void *m, void *v,
-                         void *largest);
+/* A step as fastconv.h has it, of one optimizer. */
+typedef void fcv_step_fn(const struct fcv_step *step, int64_t count, const void *g, void *w, void *m, void *v, void *a);
 /* One row of softmax or its logarithm, and their gradients from y. */
 typedef void fcv_softmax_fn(int logarithm, int64_t columns, const void *x, void *y);
 typedef void fcv_softmax_grad_fn(int logarithm, int64_t columns, const void *y, const void *gy, void *gx);

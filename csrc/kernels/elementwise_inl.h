@@ -143,24 +143,6 @@ static void NAME(activation_grad)(int activation, double slope, double threshold
 }
 #undef EACH_ACTIVATION
 
-/* x[i..] with the lanes past the end set to rest. */
-#define load_or NAME(load_or)
-INLINE vec load_or(const real *x, int64_t i, int64_t count, real rest) {
-  if (count - i >= VL)
-    return load(x + i);
-  ivec number;
-  for (int l = 0; l < VL; l++) number[l] = l;
-  return select(number < (lane)(count - i), load_part(x + i, count - i), splat(rest));
-}
-
-#define store_upto NAME(store_upto)
-INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
-  if (count - i >= VL)
-    store(y + i, v);
-  else
-    store_part(y + i, v, count - i);
-}
-
 /* y = x where saved > 0, else w[j] * x, over rows of columns. */
 static void NAME(prelu)(int64_t rows, int64_t columns, const void *weight, const void *saved_from, const void *from,
                         void *to) {
@@ -172,37 +154,5 @@ static void NAME(prelu)(int64_t rows, int64_t columns, const void *weight, const
       const vec v = load_or(x, j, columns, 0);
       store_upto(y, j, columns, select(load_or(saved, j, columns, 0) > (vec){0}, v, load_or(w, j, columns, 0) * v));
     }
-  }
-}
-
-/* Element by element, for which compilers have an instruction where vectors have no operator. */
-#define square_root NAME(square_root)
-INLINE vec square_root(vec x) {
-  real part[VL];
-  store(part, x);
-  for (int l = 0; l < VL; l++)
-    part[l] = sizeof(real) == 4 ? (real)__builtin_sqrtf((float)part[l]) : (real)__builtin_sqrt((double)part[l]);
-  return load(part);
-}
-
-static void NAME(adam)(const struct fcv_adam *adam, int64_t count, const void *grad, void *weights, void *first,
-                       void *second, void *maxima) {
-  const real *g = grad, beta_1 = (real)adam->beta_1, beta_2 = (real)adam->beta_2;
-  const real rest_1 = (real)(1 - adam->beta_1), rest_2 = (real)(1 - adam->beta_2);
-  const real epsilon = (real)adam->epsilon, rate = (real)adam->rate;
-  real *w = weights, *m = first, *v = second, *largest = maxima;
-  for (int64_t i = 0; i < count; i += VL) {
-    const vec gradient = load_or(g, i, count, 0);
-    const vec mean = beta_1 * load_or(m, i, count, 0) + rest_1 * gradient;
-    const vec square = beta_2 * load_or(v, i, count, 0) + rest_2 * (gradient * gradient);
-    vec divisor = square;
-    store_upto(m, i, count, mean);
-    store_upto(v, i, count, square);
-    if (largest) {
-      const vec before = load_or(largest, i, count, 0);
-      divisor = select(before > square, before, square); /* NaN where square is */
-      store_upto(largest, i, count, divisor);
-    }
-    store_upto(w, i, count, load_or(w, i, count, 0) - rate * mean / (square_root(divisor) + epsilon));
   }
 }

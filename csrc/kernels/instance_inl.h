@@ -15,6 +15,7 @@
 #include "dots_inl.h"
 #include "narrow_inl.h"
 #include "normalize_inl.h"
+#include "optimizers_inl.h"
 #include "peak_inl.h"
 #include "pool_2x2_inl.h"
 #include "pool_inl.h"
@@ -81,9 +82,6 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .copy_past_caches = NAME(copy_past_caches),
     .copy_runs = NAME(copy_runs),
     .split = NAME(split),
-    .interleave = NAME(interleave),
-    .repeat = NAME(repeat),
-    .deinterleave = NAME(deinterleave),
     .sum_rows = NAME(sum_rows),
     .sum = NAME(sum),
     .pool_max = NAME(pool_max),
@@ -107,7 +105,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .activation = NAME(activation),
     .activation_grad = NAME(activation_grad),
     .prelu = NAME(prelu),
-    .adam = NAME(adam),
+    .step = {NAME(sgd), NAME(rmsprop), NAME(adagrad), NAME(adam)}, /* as fcv_optimizer */
     .softmax = NAME(softmax),
     .softmax_grad = NAME(softmax_grad),
     .softmax_columns = NAME(softmax_columns),

@@ -50,7 +50,6 @@ struct fcv_kernels {
   fcv_copy_fn *copy_past_caches;
   fcv_copy_runs_fn *copy_runs;
   fcv_split_fn *split;
-  fcv_interleave_fn *interleave, *repeat, *deinterleave;
   fcv_sum_rows_fn *sum_rows;
   fcv_sum_fn *sum;
   fcv_pool_windows_fn *pool_max, *pool_avg, *pool_max_grad, *pool_avg_grad;
@@ -62,7 +61,7 @@ struct fcv_kernels {
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;
   fcv_prelu_fn *prelu;
-  fcv_adam_fn *adam;
+  fcv_step_fn *step[FCV_OPTIMIZERS];
   fcv_softmax_fn *softmax;
   fcv_softmax_grad_fn *softmax_grad;
   fcv_softmax_columns_fn *softmax_columns;

@@ -400,63 +400,6 @@ static void NAME(split)(const struct fcv_split *split) {
     }
 }
 
-/* Pieces of up to VL elements, or VL / 2: a store of half a vector meets fewer lines. */
-#define to_lanes NAME(to_lanes)
-INLINE void to_lanes(const struct fcv_interleave *s, const int repeats, const int halves) {
-  const int64_t images = s->images, count = s->count, step = s->step;
-  const int exact = s->exact;
-  real *to = s->lanes;
-  for (int64_t q = 0; q < s->pixels; q++)
-    for (int64_t k = 0; k < images; k++, to += count) { /* what lies behind is written over by the next ones */
-      const real *from = (const real *)s->image[k] + q * step;
-      if (!repeats && exact)
-        copy_part(to, from, count);
-      else if (halves)
-        *(half *)to = repeats ? (half)(*from - (half){0}) : *(const half *)from;
-      else
-        store(to, repeats ? splat(*from) : load(from));
-    }
-}
-
-static void NAME(repeat)(const struct fcv_interleave *s) {
-  if (2 * s->count <= VL)
-    to_lanes(s, 1, 1);
-  else
-    to_lanes(s, 1, 0);
-}
-
-static void NAME(interleave)(const struct fcv_interleave *s) {
-  if (2 * s->count <= VL)
-    to_lanes(s, 0, 1);
-  else
-    to_lanes(s, 0, 0);
-}
-
-#define from_lanes NAME(from_lanes)
-INLINE void from_lanes(const struct fcv_interleave *s, const int halves) {
-  const int64_t count = s->count, pixels = s->pixels, step = s->step, width = s->width;
-  const int64_t whole = step == count ? pixels - (VL - 1) / count : 0; /* pixels with others behind them */
-  for (int64_t k = 0; k < s->images; k++) {
-    const real *from = (const real *)s->lanes + k * count;
-    real *to = (real *)s->image[k];
-    int64_t q = 0;
-    for (; q < whole; q++, from += width, to += step) {
-      if (halves)
-        *(half *)to = *(const half *)from;
-      else
-        store(to, load(from));
-    }
-    for (; q < pixels; q++, from += width, to += step) copy_part(to, from, count);
-  }
-}
-
-static void NAME(deinterleave)(const struct fcv_interleave *s) {
-  if (2 * s->count <= VL)
-    from_lanes(s, 1);
-  else
-    from_lanes(s, 0);
-}
-
 static void NAME(sum_rows)(int64_t rows, int64_t columns, const void *from, int64_t pitch, void *to) {
   const real *x = from;
   real *sum = to;

@@ -103,22 +103,6 @@ struct fcv_split {
 };
 typedef void fcv_split_fn(const struct fcv_split *split);
 
-/* Images side by side, as the channels of one: for q < pixels, k < images, j < count < VL
- *
- *     interleave:    lanes[q * width + k * count + j] = image[k][q * step + j]
- *     repeat:        lanes[q * width + k * count + j] = image[k][q * step]
- *     deinterleave:  image[k][q * step + j] = lanes[q * width + k * count + j]
- *
- * The first two, of width images * count, move whole vectors in the order of lanes: up to VL - 1 elements behind lanes
- * are written, and behind an image's last pixel, unless exact is set, read. The last one reads as many behind lanes. */
-struct fcv_interleave {
-  int64_t pixels, images, count, step, width;
-  const void *const *image; /* [images]; written by deinterleave */
-  void *lanes;
-  int exact;
-};
-typedef void fcv_interleave_fn(const struct fcv_interleave *interleave);
-
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
 /* The sum of x[i], i < count: VL * 4 running sums, added up in a fixed order. */

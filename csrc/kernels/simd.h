@@ -33,9 +33,6 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-#define half NAME(half) /* of a vector, anywhere in memory */
-typedef real half __attribute__((vector_size(VECTOR_BYTES / 2), aligned(sizeof(real)), may_alias));
-
 #define load NAME(load)
 INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
 
@@ -147,6 +144,24 @@ INLINE vec spread(vec v, const int n, const int k) {
 }
 #undef SPREAD
 #undef IN_RUN
+
+/* x[i..] with the lanes past the end set to rest. */
+#define load_or NAME(load_or)
+INLINE vec load_or(const real *x, int64_t i, int64_t count, real rest) {
+  if (count - i >= VL)
+    return load(x + i);
+  ivec number;
+  for (int l = 0; l < VL; l++) number[l] = l;
+  return select(number < (lane)(count - i), load_part(x + i, count - i), splat(rest));
+}
+
+#define store_upto NAME(store_upto)
+INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
+  if (count - i >= VL)
+    store(y + i, v);
+  else
+    store_part(y + i, v, count - i);
+}
 
 #define vmax NAME(vmax) /* the larger; NaN where either is NaN */
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }

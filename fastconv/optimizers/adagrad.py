@@ -2,9 +2,8 @@
 
 from typing import Unpack
 
-import numpy as np
-
 from fastconv._numbers import not_negative
+from fastconv.functional._optimizer_step import optimizer_step
 from fastconv.optimizers.base import Array, Optimizer, OptimizerOptions, Rate
 
 
@@ -50,11 +49,5 @@ class Adagrad(Optimizer):
     def _first(self, slot: str) -> float:
         return self.initial_accumulator_value
 
-    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        accumulator = slots["accumulator"]
-        accumulator += np.multiply(grad, grad, out=scratch)
-        np.add(accumulator, self.epsilon, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        np.divide(grad, scratch, out=scratch)
-        scratch *= rate
-        param -= scratch
+    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float) -> None:
+        optimizer_step("adagrad", param, grad, squares=slots["accumulator"], rate=rate, epsilon=self.epsilon)

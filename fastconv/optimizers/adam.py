@@ -4,7 +4,7 @@ import math
 from typing import Unpack
 
 from fastconv._numbers import not_negative, unit
-from fastconv.functional._adam import adam_step
+from fastconv.functional._optimizer_step import optimizer_step
 from fastconv.optimizers.base import Array, ClippingOptions, Optimizer, OptimizerOptions, Rate
 
 
@@ -56,17 +56,18 @@ class Adam(Optimizer):
     def _used_slots(self) -> tuple[str, ...]:
         return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
 
-    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        adam_step(
+    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float) -> None:
+        optimizer_step(
+            "adam",
             param,
             grad,
             slots["momentum"],
             slots["velocity"],
-            slots.get("velocity_hat"),
+            slots["velocity_hat"] if self.amsgrad else None,
+            rate=self._corrected(rate),
             beta_1=self.beta_1,
             beta_2=self.beta_2,
             epsilon=self.epsilon,
-            rate=self._corrected(rate),
         )
 
     def _corrected(self, rate: float) -> float:

@@ -88,7 +88,7 @@ class Optimizer(Configurable, ABC):
             )
         self.iterations = 0
         self.slots: dict[str, dict[str, Array]] = {name: {} for name in self._used_slots()}
-        self._scratch: dict[tuple[str, np.dtype[Any]], Array] = {}
+        self._scratch: dict[np.dtype[Any], Array] = {}
 
     @property
     def learning_rate(self) -> float:
@@ -138,15 +138,12 @@ class Optimizer(Configurable, ABC):
             if self.weight_decay:
                 param *= 1 - rate * self.weight_decay
             slots = {name: self._slot(name, key, param) for name in self.slots}
-            self._step(param, grad, slots, rate, self._scratch_like(param))
+            self._step(param, grad, slots, rate)
         self.iterations += 1
 
     @abstractmethod
-    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        """Change `param` and its `slots` in place, by the learning rate `rate`.
-
-        `scratch` has their shape and dtype and holds anything.
-        """
+    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float) -> None:
+        """Change `param` and its `slots` in place, by the learning rate `rate`."""
 
     @abstractmethod
     def _used_slots(self) -> tuple[str, ...]:
@@ -167,22 +164,22 @@ class Optimizer(Configurable, ABC):
     def _clipped(self, grad: Array, scale: float | None) -> Array:
         """Return `grad`, or a clipped copy of it that holds until the next call."""
         if self.clipvalue is not None:
-            return np.clip(grad, -self.clipvalue, self.clipvalue, out=self._scratch_like(grad, "clipped"))
+            return np.clip(grad, -self.clipvalue, self.clipvalue, out=self._scratch_like(grad))
         if self.clipnorm is not None:
             scale = _shrinking(self._norm([grad]), self.clipnorm)
         if scale is None or scale == 1:
             return grad
-        return np.multiply(grad, scale, out=self._scratch_like(grad, "clipped"))
+        return np.multiply(grad, scale, out=self._scratch_like(grad))
 
     def _norm(self, grads: Iterable[Array]) -> float:
         squares = (np.multiply(grad, grad, out=self._scratch_like(grad)).sum(dtype=np.float64) for grad in grads)
         return math.sqrt(sum(squares))
 
-    def _scratch_like(self, array: Array, use: str = "step") -> Array:
-        """Return an array like `array`, the same memory for every array of a dtype and `use`."""
-        scratch = self._scratch.get((use, array.dtype))
+    def _scratch_like(self, array: Array) -> Array:
+        """Return an array like `array`, the same memory for every array of a dtype."""
+        scratch = self._scratch.get(array.dtype)
         if scratch is None or scratch.size < array.size:
-            scratch = self._scratch[use, array.dtype] = np.empty(array.size, array.dtype)
+            scratch = self._scratch[array.dtype] = np.empty(array.size, array.dtype)
         return scratch[: array.size].reshape(array.shape)
 
 

@@ -2,9 +2,8 @@
 
 from typing import Unpack
 
-import numpy as np
-
 from fastconv._numbers import not_negative, unit
+from fastconv.functional._optimizer_step import optimizer_step
 from fastconv.optimizers.base import Array, Optimizer, OptimizerOptions, Rate
 
 
@@ -56,30 +55,16 @@ class RMSprop(Optimizer):
         average = ("average_gradient",) if self.centered else ()
         return ("velocity", *average, *(("momentum",) if self.momentum else ()))
 
-    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        velocity = slots["velocity"]
-        velocity *= self.rho
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1 - self.rho
-        velocity += scratch
-        if self.centered:
-            average = slots["average_gradient"]
-            average *= self.rho
-            average += np.multiply(grad, 1 - self.rho, out=scratch)
-            np.multiply(average, average, out=scratch)
-            np.subtract(velocity, scratch, out=scratch)
-            # A variance; rounding may leave it below 0, where large gradients hardly differ.
-            np.maximum(scratch, 0, out=scratch)
-            scratch += self.epsilon
-        else:
-            np.add(velocity, self.epsilon, out=scratch)
-        np.sqrt(scratch, out=scratch)
-        np.divide(grad, scratch, out=scratch)
-        scratch *= rate
-        if self.momentum:
-            momentum = slots["momentum"]
-            momentum *= self.momentum
-            momentum += scratch
-            param -= momentum
-        else:
-            param -= scratch
+    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float) -> None:
+        optimizer_step(
+            "rmsprop",
+            param,
+            grad,
+            slots["momentum"] if self.momentum else None,
+            slots["velocity"],
+            slots["average_gradient"] if self.centered else None,
+            rate=rate,
+            beta_1=self.momentum,
+            beta_2=self.rho,
+            epsilon=self.epsilon,
+        )

@@ -2,9 +2,8 @@
 
 from typing import Unpack
 
-import numpy as np
-
 from fastconv._numbers import unit
+from fastconv.functional._optimizer_step import optimizer_step
 from fastconv.optimizers.base import Array, Optimizer, OptimizerOptions, Rate
 
 
@@ -49,16 +48,6 @@ class SGD(Optimizer):
     def _used_slots(self) -> tuple[str, ...]:
         return ("momentum",) if self.momentum else ()
 
-    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float, scratch: Array) -> None:
-        np.multiply(grad, rate, out=scratch)
-        if not self.momentum:
-            param -= scratch
-            return
-        velocity = slots["momentum"]
-        velocity *= self.momentum
-        velocity -= scratch
-        if self.nesterov:
-            param -= scratch
-            param += np.multiply(velocity, self.momentum, out=scratch)
-        else:
-            param += velocity
+    def _step(self, param: Array, grad: Array, slots: dict[str, Array], rate: float) -> None:
+        momentum = slots["momentum"] if self.momentum else None
+        optimizer_step("sgd", param, grad, momentum, rate=rate, beta_1=self.momentum, nesterov=self.nesterov)

@@ -124,30 +124,53 @@ static void check_prelu(fcv_dtype dtype, fcv_layout layout, int64_t n, int64_t c
   free(x), free(gy), free(w), free(want), free(want_gx), free(bound);
 }
 
-/* One step, its largest squares too, in arrays that end where memory does. */
-static void check_adam(fcv_dtype dtype, int64_t count, bool largest) {
-  const struct fcv_adam adam = {.beta_1 = 0.75, .beta_2 = 0.875, .epsilon = 0.25, .rate = 0.5};
+/* One step with the arrays that the bits of kept name (1: m, 2: v, 4: a), in arrays that end where memory does. */
+static void check_step(fcv_dtype dtype, fcv_optimizer optimizer, int kept, int nesterov, int64_t count) {
+  const struct fcv_step step = {optimizer, .rate = 0.5, .beta_1 = 0.75, .beta_2 = 0.875, .epsilon = 0.25, nesterov};
   double *g = random_values(count), *start = random_values(4 * count), *want = allocated((size_t)count * 32);
   double *bound = allocated((size_t)count * sizeof(double));
-  double *w = want, *m = want + count, *v = want + 2 * count, *l = want + 3 * count;
-  for (int64_t i = 0; i < 4 * count; i++) start[i] = i < 2 * count ? start[i] : fabs(start[i]);
+  double *w = want, *m = want + count, *v = want + 2 * count, *a = want + 3 * count;
+  /* Squares are larger than that of the mean, as sums of them are. */
+  for (int64_t i = 2 * count; i < 4 * count; i++) start[i] = (float)(i < 3 * count ? 2 + start[i] : fabs(start[i]));
+  memcpy(want, start, (size_t)count * 32);
   for (int64_t i = 0; i < count; i++) {
-    m[i] = 0.75 * start[count + i] + 0.25 * g[i];
-    v[i] = 0.875 * start[2 * count + i] + 0.125 * g[i] * g[i];
-    l[i] = fmax(v[i], start[3 * count + i]);
-    w[i] = start[i] - 0.5 * m[i] / (sqrt(largest ? l[i] : v[i]) + 0.25);
-    bound[i] = 32 * epsilon(dtype); /* values are at most 1, the divisor 0.25 at least */
+    const double moment = kept & 1 ? m[i] : 0;
+    bound[i] = 64 * epsilon(dtype); /* values are at most 4, divisors 0.25 at least */
+    switch (optimizer) {
+    case FCV_SGD:
+      m[i] = 0.75 * moment - 0.5 * g[i];
+      w[i] += nesterov ? 0.75 * m[i] - 0.5 * g[i] : m[i];
+      break;
+    case FCV_RMSPROP:
+      v[i] = 0.875 * v[i] + 0.125 * g[i] * g[i];
+      a[i] = 0.875 * a[i] + 0.125 * g[i];
+      m[i] = 0.75 * moment + 0.5 * g[i] / sqrt((kept & 4 ? v[i] - a[i] * a[i] : v[i]) + 0.25);
+      w[i] -= m[i];
+      break;
+    case FCV_ADAGRAD:
+      v[i] += g[i] * g[i];
+      w[i] -= 0.5 * g[i] / sqrt(v[i] + 0.25);
+      break;
+    default:
+      m[i] = 0.75 * m[i] + 0.25 * g[i];
+      v[i] = 0.875 * v[i] + 0.125 * g[i] * g[i];
+      a[i] = fmax(v[i], a[i]);
+      w[i] -= 0.5 * m[i] / (sqrt(kept & 4 ? a[i] : v[i]) + 0.25);
+    }
   }
   const void *gs = array_of(dtype, count, g);
   for (int threads = 1; threads <= THREADS; threads++) {
     void *at[4];
     fcv_set_threads(threads);
     for (int k = 0; k < 4; k++) {
-      at[k] = array_for(dtype, count);
-      memcpy(at[k], array_of(dtype, count, start + k * count), (size_t)count * (dtype == FCV_F32 ? 4 : 8));
+      at[k] = k == 0 || kept & 1 << (k - 1) ? array_for(dtype, count) : NULL;
+      if (at[k])
+        memcpy(at[k], array_of(dtype, count, start + k * count), (size_t)count * (dtype == FCV_F32 ? 4 : 8));
     }
-    EXPECT_OK(fcv_adam_step(dtype, &adam, count, gs, at[0], at[1], at[2], largest ? at[3] : NULL));
-    for (int k = 0; k < 3 + largest; k++) expect_near("adam", dtype, count, at[k], NULL, want + k * count, bound);
+    EXPECT_OK(fcv_optimizer_step(dtype, &step, count, gs, at[0], at[1], at[2], at[3]));
+    for (int k = 0; k < 4; k++)
+      if (at[k])
+        expect_near("step", dtype, count, at[k], NULL, want + k * count, bound);
   }
   free(g), free(start), free(want), free(bound);
 }
@@ -224,10 +247,16 @@ static void run(void) {
           check_prelu(dtype, (fcv_layout)layout, 2, pixels, counts[c]);
           arrays_free();
         }
-    for (int largest = 0; largest < 2; largest++)
+    static const struct {
+      fcv_optimizer optimizer;
+      int kept, nesterov;
+    } steps[] = {{FCV_SGD, 0, 0},     {FCV_SGD, 1, 0},     {FCV_SGD, 1, 1},  {FCV_RMSPROP, 2, 0},
+                 {FCV_RMSPROP, 7, 0}, {FCV_ADAGRAD, 2, 0}, {FCV_ADAM, 3, 0}, {FCV_ADAM, 7, 0}};
+    for (size_t o = 0; o < sizeof steps / sizeof *steps; o++)
       for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-        case_begin("adam, f%d, %lld weights, largest %d", type ? 64 : 32, (long long)counts[c], largest);
-        check_adam(dtype, counts[c], largest);
+        case_begin("step of optimizer %d, f%d, %lld weights, arrays %d, nesterov %d", (int)steps[o].optimizer,
+                   type ? 64 : 32, (long long)counts[c], steps[o].kept, steps[o].nesterov);
+        check_step(dtype, steps[o].optimizer, steps[o].kept, steps[o].nesterov, counts[c]);
         arrays_free();
       }
     for (int logarithm = 0; logarithm < 2; logarithm++)

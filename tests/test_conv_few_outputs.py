@@ -1,4 +1,4 @@
-"""Few output channels, channels last: images side by side as the channels of one, or pixels of a row in a tile."""
+"""Few output channels, channels last: images, or pieces of them, as lanes, or pixels of a row in a tile."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from fastconv import reference
 
 LAST = {"data_format": "channels_last"}
 
-# More than a set of 16 images, and its pair, and less; every number of channels that leaves lanes empty.
+# More than a set of 16 images, or two of them, and less; every number of channels that leaves lanes empty.
 CHANNELS = [Case(n, 4, 6, 1 + co % 3, co) for co in range(1, 13) for n in (3, 8, 17, 33)]
 # A vector of channels, or nearly: rows of outputs around the length of tiles, in place and padded.
 ROWS = [
@@ -45,7 +45,12 @@ PANELS = [
     Case(2, 13, 9, 5, 41, 5, 3, stride=(2, 1), padding=((3, 0), (0, 2))),
 ]
 GEOMETRIES = [
-    # Less images than fill lanes by themselves, more than a set: these stand side by side.
+    # Less images than fill lanes by themselves, in pieces of as many rows or one less.
+    Case(1, 29, 17, 1, 6, 5, 5, padding=2),
+    Case(3, 23, 9, 3, 4, padding=((2, 0), (1, 1))),
+    Case(2, 40, 30, 3, 7, 5, 3, stride=2, padding=1, dilation=(2, 1)),
+    Case(5, 13, 8, 1, 5, 3, 3, stride=(3, 1)),
+    Case(1, 400, 90, 3, 6, 7, 7, padding=3),  # several bands of a piece
     Case(9, 28, 28, 1, 8, 7, 7, stride=2),
     Case(10, 9, 7, 2, 4, stride=(1, 2), padding=((0, 2), (1, 0))),
     Case(9, 11, 14, 2, 12, stride=(3, 1), padding=2, dilation=2),
@@ -85,14 +90,15 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("channels", [2, 4, 6, 8, 16, 36])
-def test_an_image_does_not_depend_on_its_neighbours(channels, dilation, isa, dtype, rng):
-    x, w = rng.standard_normal((37, 9, 10, 2)).astype(dtype), rng.standard_normal((3, 3, 2, channels)).astype(dtype)
+@pytest.mark.parametrize(("inputs", "channels"), [(1, 3), (1, 6), (1, 12), (2, 2), (2, 4), (2, 6), (2, 8), (2, 16), (2, 36)])
+def test_an_image_does_not_depend_on_its_neighbours(inputs, channels, dilation, isa, dtype, rng):
+    x = rng.standard_normal((37, 9, 10, inputs)).astype(dtype)
+    w = rng.standard_normal((3, 3, inputs, channels)).astype(dtype)
     direct = {"algorithm": "direct", "padding": 1, "dilation": dilation, **LAST}
     y = F.conv2d(x, w, **direct)
     assert_same_bits(F.conv2d(x[:1], w, **direct), y[:1])  # also where it has none
     assert_same_bits(F.conv2d(x[::-1].copy(), w, **direct)[::-1].copy(), y)
-    x[5, 4, 4, 1] = np.nan
+    x[5, 4, 4, -1] = np.nan
     changed = F.conv2d(x, w, **direct)
     others = np.ones(37, bool)
     others[5] = False
@@ -100,10 +106,12 @@ def test_an_image_does_not_depend_on_its_neighbours(channels, dilation, isa, dty
     np.testing.assert_array_equal(np.isnan(changed[5]), np.isnan(F.conv2d(x[5:6], w, **direct)[0]))
 
 
-def test_gradients_meet_what_is_not_finite_where_the_formula_does(isa, dtype):
-    x, w = np.zeros((17, 6, 8, 1), dtype), np.ones((3, 3, 1, 6), dtype)
-    gy = np.zeros((17, 4, 6, 6), dtype)
-    x[16, 3, 7, 0], gy[16, 1, 5, 2] = np.inf, 1
+@pytest.mark.parametrize("row", range(7))
+@pytest.mark.parametrize("n", [1, 3, 17])
+def test_gradients_meet_what_is_not_finite_where_the_formula_does(n, row, isa, dtype):
+    x, w = np.zeros((n, 7, 8, 1), dtype), np.ones((3, 3, 1, 6), dtype)
+    gy = np.zeros((n, 5, 6, 6), dtype)
+    x[n - 1, row, 7, 0], gy[n - 1, row // 2, 5, 2] = np.inf, 1
     _, gw, _ = F.conv2d_backward(gy, x, w, algorithm="direct", **LAST)
     with np.errstate(invalid="ignore"):
         _, expected, _ = reference.conv2d_backward(gy, x, w, **LAST)
