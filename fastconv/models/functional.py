@@ -64,7 +64,7 @@ class Model(BaseModel):
         if not first or not last:
             raise ValueError(f"Model: inputs and outputs must not be empty, got {len(first)} and {len(last)}")
         graph = Graph(first, last)
-        layers = list({id(node.layer): node.layer for node in graph.nodes}.values())
+        layers = list(graph.layers)
         counts = Counter(layer.name for layer in layers)
         for layer in layers:
             if counts[layer.name] > 1:
