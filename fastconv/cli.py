@@ -21,8 +21,6 @@ WRONG_RESULT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 BEST_GUESSES = 5
-# What a network by name is shown for by `summary`, which has no data to take the shape from.
-SUMMARY_SHAPE, SUMMARY_CLASSES = (28, 28, 1), 10
 # How a model from a .json file is trained, which brings no settings of its own.
 FILE_EPOCHS, FILE_BATCH_SIZE, FILE_LEARNING_RATE = 10, 64, 1e-3
 
@@ -251,7 +249,8 @@ def _summary(arguments: argparse.Namespace) -> None:
     if name.endswith(".json"):
         model = _read_json(Path(name))
     elif name in zoo.RECIPES:
-        model = zoo.build(name, SUMMARY_SHAPE, SUMMARY_CLASSES)
+        # There are no data to take the shape from.
+        model = zoo.build(name, zoo.RECIPES[name].image, zoo.RECIPES[name].classes)
     elif Path(name).exists():
         model = load_model(name)
     else:

@@ -127,6 +127,7 @@ class TestTrain:
             ({"--model": "resnet"}, "must be one of linear, mlp, .*got 'resnet'"),
             ({"--model": "missing.json"}, "missing.json"),
             ({"--model": "textbook"}, "output height"),
+            ({"--model": "alexnet"}, "alexnet: images must be at least 67x67, got 8x8"),
             ({"--epochs": "0"}, "argument --epochs: must be a whole number from 1 on, got '0'"),
             ({"--batch-size": "many"}, "--batch-size: must be a whole number from 1 on, got 'many'"),
             ({"--seed": "-1"}, "--seed: (must be a whole number from 0 on|expected one argument)"),
@@ -381,6 +382,11 @@ class TestSummary:
         assert "61,706" in capsys.readouterr().out
         assert main(["summary", str(trained / "mlp.npz")]) == 0
         assert "9,610" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(("name", "count"), [("textbook-separable", "1,427"), ("alexnet", "60,965,224")])
+    def test_by_name_with_the_images_that_a_network_is_meant_for(self, capsys, name, count):
+        assert main(["summary", name]) == 0
+        assert count in capsys.readouterr().out
 
     def test_unknown_model(self, capsys):
         message = error_of(capsys, "summary", "resnet")
