@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -136,7 +137,7 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", type=_names, default=[], metavar="A,B", help=f"other libraries, out of {peers}")
     command.add_argument("--threads", type=_at_least(1), metavar="N", help="default: all that this process may use")
     command.add_argument(
-        "--seconds", type=float, default=bench.SECONDS, metavar="S", help="for all timing; default: %(default)g"
+        "--seconds", type=_from_zero, default=bench.SECONDS, metavar="S", help="for all timing; default: %(default)g"
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write every number")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png or .svg")
@@ -178,6 +179,16 @@ def _at_least(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _from_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on, got {text!r}")
+    return number
 
 
 def _train(arguments: argparse.Namespace) -> None:
