@@ -125,12 +125,16 @@ class Graph:
         Those of the inputs included, in the order of `keras_order`: each after those that it needs.
     layers : tuple of Layer
         What the nodes call, each once, in the order that Keras has for the layers and the weights of a model.
+    by_branch : tuple of Layer
+        The same, each branch to its end before the next, as modules are defined in PyTorch.
     """
 
     def __init__(self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        self.nodes, self.layers = keras_order([tensor.node for tensor in outputs])
+        ends = [tensor.node for tensor in outputs]
+        self.nodes, self.layers = keras_order(ends)
+        self.by_branch = tuple({id(node.layer): node.layer for node in _topological(ends)[0]}.values())
         self._check_inputs()
         self._position = {node: index for index, node in enumerate(self.nodes)}
 

@@ -74,6 +74,9 @@ class Model(BaseModel):
         self.several_inputs = len(first) > 1
         self._layers = layers
 
+    def _by_branch(self) -> Sequence[Layer]:
+        return self.graph.by_branch
+
     def build(self, input_shape: Any, weights: WeightSource | None = None) -> None:
         """Refuse inputs that do not fit; the weights exist from the start."""
         self._check_shapes(self.name, input_shape if self.several_inputs else [input_shape])
