@@ -36,6 +36,10 @@ class Named:
 
 
 NUMERALS = tuple("0123456789")
+# The place of a camera's orientation in EXIF data; 1 is upright.
+ORIENTATION = 0x0112
+# There is a name and an output for each class up to the largest label; ImageNet in full has 21,841.
+MOST_CLASSES = 100_000
 NAMED = {
     "digits": Named(datasets.load_digits, 16, NUMERALS),
     "mnist": Named(datasets.load_mnist, 255, NUMERALS),
@@ -63,7 +67,7 @@ def load(source: str) -> ImageData:
     Raises
     ------
     ValueError
-        `source` is neither, or the file does not hold images and class numbers.
+        `source` is neither, or the file does not hold images and class numbers, or none to test with.
     FileNotFoundError
         The data are not there.
 
@@ -82,6 +86,8 @@ def load(source: str) -> ImageData:
         brightest, classes = 255, _numbered_classes(source, y_train, y_test)
     else:
         raise ValueError(f"data must be one of {', '.join(NAMED)}, or a .npz file, got {source!r}")
+    if not len(x_test):
+        raise ValueError(f"{source} must hold at least one example to test with, got none")
     return ImageData(
         x_train=as_input(x_train, brightest),
         y_train=y_train.astype(np.int64),
@@ -107,6 +113,9 @@ def as_input(images: Array, brightest: int = 255) -> Array:
 def read_picture(path: str | os.PathLike[str], shape: Shape, *, invert: bool = False) -> tuple[Array, str]:
     """Read a picture file as one input of a network.
 
+    It is turned upright as its EXIF data say, grey of 16 bits is scaled, not cut, to 8, and what is transparent is
+    white, as on paper.
+
     Parameters
     ----------
     path
@@ -131,7 +140,7 @@ def read_picture(path: str | os.PathLike[str], shape: Shape, *, invert: bool = F
         The file is no picture, or `shape` is not that of a grey or RGB image.
     """
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise ImportError('reading pictures needs pillow: pip install "fastconv[demo]"') from error
     sizes = [size for size in shape if size is not None]
@@ -142,7 +151,17 @@ def read_picture(path: str | os.PathLike[str], shape: Shape, *, invert: bool = F
     changes = []
     try:
         with Image.open(Path(path)) as original:
-            picture = original.convert(mode)
+            picture = ImageOps.exif_transpose(original)
+            if original.getexif().get(ORIENTATION, 1) != 1:
+                changes.append("turned upright")
+            if picture.mode.startswith("I"):
+                # Pillow would cut these off at 255.
+                picture = Image.fromarray(((np.asarray(picture, np.int64) + 128) // 257).clip(0, 255).astype(np.uint8))
+            elif picture.has_transparency_data:
+                picture = picture.convert("RGBA")
+                picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+                changes.append("on white")
+            picture = picture.convert(mode)
             if original.mode != mode:
                 changes.append(f"{original.mode} to {'grey' if mode == 'L' else mode}")
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
@@ -167,4 +186,7 @@ def _numbered_classes(source: str, *labels: Array) -> tuple[str, ...]:
                 f"{source} must hold labels of shape (n,), whole numbers from 0, got {part.dtype} of shape {part.shape}"
                 + (f" with {part.min()}" if part.dtype.kind == "i" and part.size else "")
             )
-    return tuple(str(label) for label in range(1 + max(int(part.max(initial=0)) for part in labels)))
+    largest = max(int(part.max(initial=0)) for part in labels)
+    if largest >= MOST_CLASSES:
+        raise ValueError(f"{source} must hold labels below {MOST_CLASSES:,}, one for each class from 0, got {largest}")
+    return tuple(map(str, range(1 + largest)))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,8 +22,6 @@ WRONG_RESULT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 BEST_GUESSES = 5
-# What a network by name is shown for by `summary`, which has no data to take the shape from.
-SUMMARY_SHAPE, SUMMARY_CLASSES = (28, 28, 1), 10
 # How a model from a .json file is trained, which brings no settings of its own.
 FILE_EPOCHS, FILE_BATCH_SIZE, FILE_LEARNING_RATE = 10, 64, 1e-3
 
@@ -138,7 +137,7 @@ def _add_bench(command: argparse.ArgumentParser) -> None:
     command.add_argument("--against", type=_names, default=[], metavar="A,B", help=f"other libraries, out of {peers}")
     command.add_argument("--threads", type=_at_least(1), metavar="N", help="default: all that this process may use")
     command.add_argument(
-        "--seconds", type=float, default=bench.SECONDS, metavar="S", help="for all timing; default: %(default)g"
+        "--seconds", type=_from_zero, default=bench.SECONDS, metavar="S", help="for all timing; default: %(default)g"
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write every number")
     command.add_argument("--plot", type=Path, metavar="FILE", help="draw them: .png or .svg")
@@ -180,6 +179,16 @@ def _at_least(minimum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _from_zero(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on, got {text!r}")
+    return number
 
 
 def _train(arguments: argparse.Namespace) -> None:
@@ -251,7 +260,8 @@ def _summary(arguments: argparse.Namespace) -> None:
     if name.endswith(".json"):
         model = _read_json(Path(name))
     elif name in zoo.RECIPES:
-        model = zoo.build(name, SUMMARY_SHAPE, SUMMARY_CLASSES)
+        # There are no data to take the shape from.
+        model = zoo.build(name, zoo.RECIPES[name].image, zoo.RECIPES[name].classes)
     elif Path(name).exists():
         model = load_model(name)
     else:

@@ -68,7 +68,8 @@ def from_torch_state_dict(
     state_dict : mapping of str to array_like
         What ``module.state_dict()`` returns: tensors on the CPU, or arrays. ``num_batches_tracked`` is left out.
     modules : sequence of str, optional
-        For each layer that has weights, in the order of ``model.layers``, the name of its module, such as
+        For each layer that has weights, in the order of ``model.layers`` but each branch of a graph to its end before
+        the next, as modules are defined in PyTorch, the name of its module, such as
         ``"features.0"``; for separable layers two. By default all modules in the order of `state_dict`.
 
     Raises
@@ -321,8 +322,8 @@ class _Block(NamedTuple):
 
 
 def _blocks(function: str, model: BaseModel) -> list[_Block]:
-    """Return what has a module of its own in PyTorch, in the order of the layers."""
-    layers = _layers_with_weights(function, model)
+    """Return what has a module of its own in PyTorch, in the order that modules have there."""
+    layers = _layers_with_weights(function, model, by_branch=True)
     orders = _FeatureOrders(function, model).of_input
     return [block for path, layer in layers.items() for block in _layer_blocks(function, path, layer, orders)]
 
@@ -391,12 +392,12 @@ def _from_torch(function: str, key: str, value: Any, weight: _Weight) -> Array:
     return array
 
 
-def _layers_with_weights(function: str, model: object) -> dict[str, Layer]:
+def _layers_with_weights(function: str, model: object, by_branch: bool = False) -> dict[str, Layer]:
     if not isinstance(model, BaseModel):
         raise TypeError(f"{function}: model must be a Sequential or a Model, got {type(model).__name__}")
     if not model.built:
         raise RuntimeError(f"{function}: model must be built; give its first layer an input_shape, or call build")
-    return {path: layer for path, layer in model.leaves().items() if layer.params or layer.state}
+    return {path: layer for path, layer in model.leaves(by_branch).items() if layer.params or layer.state}
 
 
 def _places(layer: Layer) -> list[tuple[dict[str, Array], str]]:

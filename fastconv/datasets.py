@@ -12,7 +12,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -371,16 +371,23 @@ def _cifar10_split(name: str, content: bytes) -> Split:
 
 
 def _npz_arrays(path: Path, names: tuple[str, ...]) -> list[Array]:
+    # NumPy leaves a file of its own open where zipfile refuses the directory.
     with path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise ValueError(f"load_npz: {path} must be a whole .npz file, got another format or a truncated one")
+        file.seek(0)
+        return _arrays_of(path, file, names)
+
+
+def _arrays_of(path: Path, file: IO[bytes], names: tuple[str, ...]) -> list[Array]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(file, allow_pickle=False) as arrays:
             missing = [name for name in names if name not in arrays]
             if missing:
                 raise ValueError(f"it holds {', '.join(arrays.files) or 'nothing'} and lacks {', '.join(missing)}")
             return [arrays[name] for name in names]
-    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+    # zipfile raises OSError where it is sent beyond the file, RuntimeError for what it cannot decode.
+    except (ValueError, zipfile.BadZipFile, EOFError, zlib.error, OSError, RuntimeError) as error:
         raise ValueError(
             f"load_npz: {path} must hold the arrays {', '.join(names)}, got a file with: {error}"
         ) from error

@@ -99,10 +99,13 @@ def run(folder: Path) -> None:
     ------
     ImportError
         scikit-learn or matplotlib is missing; they come with ``pip install "fastconv[demo]"``.
+    OSError
+        `folder` cannot be made; nothing has been trained then.
     """
     plot.check_installed()
     start = time.perf_counter()
     data = _image_data.load("digits")
+    folder.mkdir(parents=True, exist_ok=True)
     print(f"{len(data.x_train)} real digits of 8x8 pixels to learn from, {len(data.x_test)} others to be tested on.\n")
     utils.set_random_seed(SEED)
     model = build()

@@ -258,15 +258,18 @@ def _run_on_several(step: Step, values: list[Any], training: bool) -> tuple[Arra
 def _with_joined(steps: Sequence[Step], outputs: Sequence[int], shapes: Mapping[int, Shape]) -> list[Step]:
     """Return the steps with each batch normalization, the sum with one other tensor and the ReLU behind it in one.
 
-    Nothing else reads what lies between them; the sum is of two tensors of the same known shape.
+    Nothing else reads what lies between them; the sum is of two tensors of the same known shape. A normalization that
+    several steps call stays where it is: its moving averages depend on the order.
     """
     made = {step.output: step for step in steps}
     reads = _reads(steps, outputs)
+    calls = Counter(id(step.layer) for step in steps)
 
     def inner(slot: int, kind: type[Layer], dtype: np.dtype[Any]) -> Step | None:
         step = made.get(slot)
-        fits = step is not None and type(step.layer) is kind and step.layer.dtype == dtype and reads[slot] == 1
-        return step if fits else None
+        if step is None or type(step.layer) is not kind or step.layer.dtype != dtype or reads[slot] > 1:
+            return None
+        return step if kind is Add or calls[id(step.layer)] == 1 else None
 
     replaced: dict[int, Step] = {}
     dropped: set[int] = set()

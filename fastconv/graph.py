@@ -122,13 +122,19 @@ class Graph:
     Attributes
     ----------
     nodes : tuple of Node
-        In topological order, those of the inputs included.
+        Those of the inputs included, in the order of `keras_order`: each after those that it needs.
+    layers : tuple of Layer
+        What the nodes call, each once, in the order that Keras has for the layers and the weights of a model.
+    by_branch : tuple of Layer
+        The same, each branch to its end before the next, as modules are defined in PyTorch.
     """
 
     def __init__(self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        self.nodes = _topological([tensor.node for tensor in outputs])
+        ends = [tensor.node for tensor in outputs]
+        self.nodes, self.layers = keras_order(ends)
+        self.by_branch = tuple({id(node.layer): node.layer for node in _topological(ends)[0]}.values())
         self._check_inputs()
         self._position = {node: index for index, node in enumerate(self.nodes)}
 
@@ -191,15 +197,40 @@ def _restore(
     return Graph(first, last)
 
 
-def _topological(ends: Sequence[Node]) -> tuple[Node, ...]:
-    """Return the nodes that `ends` need, each after its own, by a depth-first search without recursion."""
+def keras_order(ends: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Any, ...]]:
+    """Return the nodes that `ends` need, each after its own, and their layers, both in the order of Keras 3.
+
+    Both are sorted by depth, the largest first: the length of the longest way to an output, for a layer the largest of
+    its calls so far. Layers of one depth follow each other as a search from the outputs meets them, nodes of one depth
+    as they get theirs. So weights stand in the order of ``keras_model.get_weights()``, and a layer that several
+    branches share meets them in Keras' order: the moving averages of a `BatchNormalization` depend on it.
+    """
+    nodes, met = _topological(ends)
+    depths: dict[Node, int] = {}
+    layer_depths: dict[int, int] = {}
+    for node in reversed(nodes):
+        depth = max(depths.get(node, 0), layer_depths.get(id(node.layer), 0))
+        depths[node] = layer_depths[id(node.layer)] = depth
+        for tensor in node.inputs:
+            depths[tensor.node] = max(depths.get(tensor.node, 0), depth + 1)
+    layers = sorted(met, key=lambda layer: -layer_depths[id(layer)])
+    return tuple(sorted(depths, key=lambda node: -depths[node])), tuple(layers)
+
+
+def _topological(ends: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Any, ...]]:
+    """Return the nodes that `ends` need, each after its own, by a depth-first search without recursion.
+
+    Also return their layers, as the search meets them first.
+    """
     order: dict[Node, None] = {}
+    met: dict[int, Any] = {}
     stack = [(node, False) for node in reversed(ends)]
     while stack:
         node, finished = stack.pop()
         if finished:
             order[node] = None
         elif node not in order:
+            met.setdefault(id(node.layer), node.layer)
             stack.append((node, True))
             stack += [(tensor.node, False) for tensor in reversed(node.inputs)]
-    return tuple(order)
+    return tuple(order), tuple(met.values())

@@ -446,7 +446,9 @@ class TestErrors:
             ((*LAYER, "--plot", "no-such-folder/a.png"), "--plot must name a file in an existing folder"),
             ((*LAYER, "--json", "."), "--json must name a file, got the folder ."),
             ((*LAYER, "--plot", "a.bmp"), "--plot must name a .png or .svg file, got a.bmp"),
-            ((*LAYER, "--seconds", "soon"), "--seconds: invalid float value: 'soon'"),
+            ((*LAYER, "--seconds", "soon"), "--seconds: must be a number from 0 on, got 'soon'"),
+            ((*LAYER, "--seconds", "nan"), "--seconds: must be a number from 0 on, got 'nan'"),
+            ((*LAYER, "--seconds", "inf"), "--seconds: must be a number from 0 on, got 'inf'"),
         ],
     )
     def test_one_line(self, capsys, words, message):

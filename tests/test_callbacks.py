@@ -138,6 +138,11 @@ def test_early_stopping_counts_small_changes_and_misses_of_the_baseline_as_none(
     assert Script([1.0, 2.0, 3.0, 4.0]).run(EarlyStopping(start_from_epoch=2)) == 4
 
 
+def test_a_change_of_just_min_delta_is_no_improvement_though_it_rounds_up() -> None:
+    # 1.0 - 0.7 is 0.30000000000000004. Keras stops after the fourth epoch, too.
+    assert Script([0.7, 1.0, 0.2, 0.4, 0.9]).run(EarlyStopping(mode="max", min_delta=0.3, patience=3)) == 4
+
+
 def test_early_stopping_restores_the_best_weights() -> None:
     script = Script([1.0, 0.5, 0.6, 0.7])
     stopping = EarlyStopping(patience=2, restore_best_weights=True)

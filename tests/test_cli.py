@@ -10,9 +10,11 @@ import pytest
 
 import fastconv as fc
 from fastconv import cli, zoo
+from fastconv._image_data import read_picture
 from fastconv.cli import main
 
 pytest.importorskip("sklearn")
+Image = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +43,6 @@ def blobs(tmp_path):
 
 
 def picture(path, pixels):
-    from PIL import Image
-
     Image.fromarray(pixels).save(path)
     return str(path)
 
@@ -127,6 +127,7 @@ class TestTrain:
             ({"--model": "resnet"}, "must be one of linear, mlp, .*got 'resnet'"),
             ({"--model": "missing.json"}, "missing.json"),
             ({"--model": "textbook"}, "output height"),
+            ({"--model": "alexnet"}, "alexnet: images must be at least 67x67, got 8x8"),
             ({"--epochs": "0"}, "argument --epochs: must be a whole number from 1 on, got '0'"),
             ({"--batch-size": "many"}, "--batch-size: must be a whole number from 1 on, got 'many'"),
             ({"--seed": "-1"}, "--seed: (must be a whole number from 0 on|expected one argument)"),
@@ -164,6 +165,21 @@ class TestTrain:
             np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
             message = error_of(capsys, "train", "--data", tmp_path / "a.npz", "--model", "mlp")
             assert "a.npz must hold labels of shape (n,), whole numbers from 0, got" in message
+
+    @pytest.mark.parametrize("command", [["train", "--model", "linear"], ["evaluate", "mlp.npz"]])
+    def test_a_set_without_test_examples_is_refused_before_the_work(self, capsys, trained, tmp_path, command):
+        x, labels = np.zeros((3, 8, 8), np.uint8), np.arange(3)
+        np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x[:0], y_test=labels[:0])
+        command = [str(trained / word) if word == "mlp.npz" else word for word in command]
+        message = error_of(capsys, *command, "--data", tmp_path / "a.npz")
+        assert "a.npz must hold at least one example to test with, got none" in message
+        assert "Epoch" not in message
+
+    def test_own_labels_must_be_few_enough_to_be_classes(self, capsys, tmp_path):
+        x, labels = np.zeros((3, 8, 8), np.uint8), np.array([0, 1, 2**63], np.uint64)
+        np.savez(tmp_path / "a.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+        message = error_of(capsys, "train", "--data", tmp_path / "a.npz", "--model", "linear")
+        assert "a.npz must hold labels below 100,000, one for each class from 0, got 9223372036854775808" in message
 
     def test_interruption_keeps_the_last_whole_epoch(self, tmp_path, blobs, monkeypatch, capsys):
         from fastconv.callbacks import ModelCheckpoint
@@ -263,6 +279,33 @@ class TestPredict:
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].endswith("(inverted)")
         assert lines[1].split()[0] == str(y[0])
+
+    def test_grey_of_16_bits_is_scaled(self, tmp_path):
+        levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 257 * 4
+        found, changes = read_picture(picture(tmp_path / "deep.png", levels), (8, 8, 1))
+        np.testing.assert_allclose(found[..., 0], levels / 65535, rtol=1e-6)
+        assert changes == "I;16 to grey"
+
+    @pytest.mark.parametrize("palette", [False, True])
+    def test_what_is_transparent_is_white(self, tmp_path, palette):
+        black = np.zeros((8, 8, 4), np.uint8)
+        black[2:5, 3] = 0, 0, 0, 255
+        image = Image.fromarray(black)
+        (image.quantize(4) if palette else image).save(tmp_path / "clear.png")
+        found, changes = read_picture(tmp_path / "clear.png", (8, 8, 1))
+        np.testing.assert_array_equal(found[..., 0], 1 - black[..., 3] / 255)
+        assert changes == f"on white, {'P' if palette else 'RGBA'} to grey"
+
+    def test_a_photograph_is_turned_upright(self, tmp_path):
+        lying = np.zeros((8, 16), np.uint8)
+        lying[:, :8] = 255
+        turned = Image.Exif()
+        # Orientation, the camera held so that the first row is the right side.
+        turned[0x0112] = 6
+        Image.fromarray(lying).save(tmp_path / "phone.png", exif=turned)
+        found, changes = read_picture(tmp_path / "phone.png", (16, 8, 1))
+        np.testing.assert_array_equal(found[..., 0], np.rot90(lying, -1) / np.float32(255))
+        assert changes == "turned upright"
 
     def test_classes_by_name(self, trained, tmp_path, capsys):
         file = picture(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
@@ -381,6 +424,11 @@ class TestSummary:
         assert "61,706" in capsys.readouterr().out
         assert main(["summary", str(trained / "mlp.npz")]) == 0
         assert "9,610" in capsys.readouterr().out
+
+    @pytest.mark.parametrize(("name", "count"), [("textbook-separable", "1,427"), ("alexnet", "60,965,224")])
+    def test_by_name_with_the_images_that_a_network_is_meant_for(self, capsys, name, count):
+        assert main(["summary", name]) == 0
+        assert count in capsys.readouterr().out
 
     def test_unknown_model(self, capsys):
         message = error_of(capsys, "summary", "resnet")

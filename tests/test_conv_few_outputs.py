@@ -90,7 +90,9 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize(("inputs", "channels"), [(1, 3), (1, 6), (1, 12), (2, 2), (2, 4), (2, 6), (2, 8), (2, 16), (2, 36)])
+@pytest.mark.parametrize(
+    ("inputs", "channels"), [(1, 3), (1, 6), (1, 12), (2, 2), (2, 4), (2, 6), (2, 8), (2, 16), (2, 36)]
+)
 def test_an_image_does_not_depend_on_its_neighbours(inputs, channels, dilation, isa, dtype, rng):
     x = rng.standard_normal((37, 9, 10, inputs)).astype(dtype)
     w = rng.standard_normal((3, 3, inputs, channels)).astype(dtype)

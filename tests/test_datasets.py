@@ -356,6 +356,21 @@ class TestLoadNpz:
         with pytest.raises(ValueError, match=r"whole \.npz file"):
             datasets.load_npz(file)
 
+    @pytest.mark.parametrize(
+        ("place", "value"), [("version", 99), ("flags", 1 << 5), ("method", 77), ("offset", 2**31)]
+    )
+    def test_damage_in_the_directory_is_a_value_error(self, tmp_path, place, value):
+        file = tmp_path / "a.npz"
+        np.savez(file, **self.arrays())
+        content = bytearray(file.read_bytes())
+        # Fields of an entry of the zip directory, by their places and sizes in bytes.
+        at, size = {"version": (6, 2), "flags": (8, 2), "method": (10, 2), "offset": (42, 4)}[place]
+        entry = content.index(b"PK\x01\x02") + at
+        content[entry : entry + size] = value.to_bytes(size, "little")
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"load_npz: .*a\.npz must "):
+            datasets.load_npz(file)
+
     def test_missing_file_is_named(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"mine\.npz"):
             datasets.load_npz(tmp_path / "mine.npz")

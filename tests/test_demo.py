@@ -44,6 +44,14 @@ def test_pictures_and_model_are_saved(finished):
     assert min(sizes.values()) > 5000
 
 
+def test_a_file_in_place_of_the_folder_is_refused_before_the_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main(["demo", "--out", str(tmp_path / "file")]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("fastconv demo: ")
+
+
 def test_says_what_it_does_and_where_the_files_are(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo, "EPOCHS", 1)
     monkeypatch.chdir(tmp_path)

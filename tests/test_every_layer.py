@@ -42,6 +42,7 @@ CASES = {
     "BatchNormalization": ((), IMAGE),
     "LayerNormalization": ((), IMAGE),
     "GroupNormalization": ((2,), IMAGE),
+    "LocalResponseNormalization": ((3, 0.5, 0.75, 2.0), IMAGE),
     "Dropout": ((0.3,), IMAGE),
     "SpatialDropout1D": ((0.3,), SIGNAL),
     "SpatialDropout2D": ((0.3,), IMAGE),

@@ -202,12 +202,11 @@ JOINED = {
     identity: 2,
     before_a_maximum: 1,
     frozen: 2,
-    shared: 2,
     along_another_axis: 2,
     in_another_model: 1,
     overlapping: 1,
 }
-APART = [of_a_repeated_row, of_itself, of_three, seen_elsewhere, of_another_dtype, cut]
+APART = [shared, of_a_repeated_row, of_itself, of_three, seen_elsewhere, of_another_dtype, cut]
 
 
 @pytest.mark.parametrize("rest", [*JOINED, *APART], ids=lambda rest: rest.__name__)

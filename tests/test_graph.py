@@ -229,3 +229,55 @@ def test_a_nested_model_of_any_size_takes_the_shape_that_it_is_called_with() -> 
     assert fc.Model(x, Flatten()(y)).predict(np.zeros((2, 8, 7, 1))).shape == (2, 60)
     with pytest.raises(ValueError, match=r"inner: x must have shape \(n, any, any, 1\), got \(None, 8, 7, 3\)"):
         inner(Input((8, 7, 3)))
+
+
+def _residual(library: Any) -> Any:
+    """Two residual blocks, the first with a convolution on its shortcut; all kernels have one shape."""
+    layers = library.layers
+
+    def normalized(x: Any, name: str) -> Any:
+        x = layers.Conv2D(2, 3, padding="same", name=name)(x)
+        return layers.BatchNormalization(name=f"{name}_norm")(x)
+
+    x = library.Input((5, 5, 2), name="images")
+    shortcut = normalized(x, "short")
+    y = normalized(layers.ReLU(name="relu")(normalized(x, "first")), "second")
+    y = layers.Add(name="sum")([y, shortcut])
+    z = layers.Add(name="whole")([normalized(y, "third"), y])
+    return library.Model(x, z)
+
+
+def _shared(library: Any) -> Any:
+    """A normalization on two branches, one of which has a layer more behind it."""
+    layers = library.layers
+    norm = layers.BatchNormalization(momentum=0.5, name="norm")
+    x, y = library.Input((2,), name="x"), library.Input((2,), name="y")
+    first = layers.ReLU(name="relu_x")(norm(x))
+    second = layers.ReLU(name="relu_y")(norm(y))
+    return library.Model([x, y], layers.Add(name="sum")([first, second]))
+
+
+def test_layers_stand_in_the_order_of_keras() -> None:
+    # As Keras 3.15 has them: by depth, and of one depth as a search from the outputs meets them.
+    assert [layer.name for layer in _residual(fc).layers] == [
+        *("images", "first", "first_norm", "relu", "second", "short", "second_norm", "short_norm", "sum", "third"),
+        *("third_norm", "whole"),
+    ]
+    assert [layer.name for layer in _shared(fc).layers] == ["x", "y", "norm", "relu_x", "relu_y", "sum"]
+
+
+def test_a_normalization_that_branches_share_meets_them_in_the_order_of_keras() -> None:
+    model = _shared(fc)
+    x, y = np.full((4, 2), 8.0), np.full((4, 2), 32.0)
+    model.compile("sgd", "mse")
+    model.train_on_batch([x, y], np.zeros((4, 2)))
+    # Keras 3.15 calls it on y first: 0 -> (0 + 32) / 2 = 16 -> (16 + 8) / 2 = 12; the other way round it would be 18.
+    np.testing.assert_allclose(model.get_layer("norm").state["moving_mean"], 12, rtol=1e-6)
+
+
+def test_modules_of_torch_stand_branch_by_branch() -> None:
+    # A residual block of torchvision: the path, then what its shortcut has.
+    model = _residual(fc)
+    assert [key.split(".")[0] for key in fc.convert.to_torch_state_dict(model) if key.endswith("running_mean")] == [
+        *("first_norm", "second_norm", "short_norm", "third_norm")
+    ]

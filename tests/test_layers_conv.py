@@ -422,3 +422,10 @@ def test_automatic_names_are_those_of_keras(name: str, stem: str) -> None:
     cls = getattr(layers, name)
     layer = cls(3) if name == "DepthwiseConv2D" else cls(1, 3)
     assert re.fullmatch(rf"{stem}(_\d+)?", layer.name)
+
+
+def test_transposed_convolution_over_three_axes_takes_the_data_format_before_the_output_padding() -> None:
+    # The order of Keras, which has it the other way round for one and two axes.
+    layer = Conv3DTranspose(4, 2, 2, "valid", "channels_first", 1)
+    assert (layer.data_format, layer.output_padding) == ("channels_first", (1, 1, 1))
+    assert layer(np.zeros((1, 3, 2, 2, 2), np.float32)).shape == (1, 4, 5, 5, 5)

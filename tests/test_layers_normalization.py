@@ -16,6 +16,7 @@ from fastconv.layers import (
     GaussianNoise,
     GroupNormalization,
     LayerNormalization,
+    LocalResponseNormalization,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
@@ -156,6 +157,24 @@ def test_windows():
     assert LayerNormalization().window(shape).size == (1, 1)
     assert LayerNormalization(axis=(1, 2, 3)).window(shape) is None
     assert GroupNormalization(2).window(shape).size == (8, 9)
+
+
+class TestLocalResponseNormalization:
+    @pytest.mark.parametrize("shape", [(2, 3, 7), (2, 3, 4, 6)], ids=str)
+    @pytest.mark.parametrize("data_format", [None, "channels_last", "channels_first"])
+    def test_is_the_function_of_its_arguments(self, shape, data_format, rng):
+        x, arguments = rng.standard_normal(shape), (4, 0.7, 0.6, 1.5)
+        y = LocalResponseNormalization(*arguments, data_format=data_format, dtype="float64")(x)
+        expected = reference.local_response_norm(x, *arguments, data_format=data_format or "channels_last")
+        np.testing.assert_allclose(y, expected, rtol=1e-13)
+
+    def test_gradient_with_channels_first(self, rng):
+        layer = LocalResponseNormalization(3, 0.9, 0.7, 1.2, "channels_first", dtype="float64")
+        check_gradient(layer, rng.standard_normal((2, 5, 3, 2)))
+
+    def test_needs_a_place_beside_the_channels(self):
+        with pytest.raises(ValueError, match=r"local: input must have at least 3 axes, got shape \(None, 8\)"):
+            fc.Sequential([LocalResponseNormalization(3, name="local", input_shape=(8,))])
 
 
 class TestSpatialDropout:

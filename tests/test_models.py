@@ -102,6 +102,16 @@ def test_layers_added_to_a_built_model_are_built() -> None:
 
 
 @pytest.mark.parametrize("make", [Input, InputLayer])
+def test_the_input_that_a_chain_begins_with_names_its_data(make: Any) -> None:
+    model = fc.Sequential([make((4,), name="rows"), Dense(2)])
+    assert model.input_names == ["rows"]
+    assert fc.Sequential.from_json(model.to_json()).input_names == ["rows"]
+    later = fc.Sequential(name="chain")
+    later.add(make((4,), name="columns"))
+    assert later.input_names == ["columns"]
+
+
+@pytest.mark.parametrize("make", [Input, InputLayer])
 def test_a_chain_may_begin_with_an_input_that_leaves_data_as_they_are(make: Any) -> None:
     model = fc.Sequential([make((2,)), Dense(1, dtype="float64", use_bias=False)])
     weights = np.array([[1.0], [3.0]])

@@ -209,6 +209,39 @@ class TestSave:
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"a.png": b"old"}
 
 
+class TestOddInputs:
+    """What a user who looks for a mistake draws: networks that diverged, names of any kind."""
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+    def test_images_and_maps_that_are_not_finite_are_drawn(self, value, rng, tmp_path):
+        model = small_model()
+        images = rng.random((3, 8, 8, 2)).astype(np.float32)
+        images[0, 2, 3] = value
+        images[1] = value
+        for image in images[:2]:
+            plot.feature_maps(model, image, path=tmp_path / "maps.png")
+        plot.guesses(model, images, path=tmp_path / "guesses.png")
+
+    def test_one_infinite_weight_does_not_hide_the_others(self):
+        model = fc.Sequential([Conv2D(1, 2, input_shape=(4, 4, 1))])
+        model.layers[0].params["kernel"][...] = np.reshape([np.inf, -3, 2, 1], (2, 2, 1, 1))
+        assert plot.filters(model).axes[0].images[0].get_clim() == (-3, 3)
+
+    def test_names_of_classes_are_no_formulas(self, rng, tmp_path):
+        names = ["$1", "$2 to $3", "$$", "a_b^"]
+        shown = [name.replace("$", r"\$") for name in names]
+        figure = plot.confusion_matrix(np.eye(4, dtype=int), names, path=tmp_path / "matrix.png")
+        assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == shown
+        model = fc.Sequential([Flatten(input_shape=(2, 2, 1)), Dense(4), Softmax()])
+        images = rng.random((2, 2, 2, 1))
+        plot.guesses(model, images, [0, 2], names, path=tmp_path / "guesses.png")
+        plot.feature_maps(model, images[0], names, path=tmp_path / "maps.png")
+
+    def test_filters_of_a_model_that_is_not_built_are_refused(self):
+        with pytest.raises(RuntimeError, match="filters: layer 'conv' must be built, got one without kernels"):
+            plot.filters(fc.Sequential([Conv2D(2, 3, name="conv")]))
+
+
 def test_missing_matplotlib_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'pictures need matplotlib: pip install "fastconv\[demo\]"'):

@@ -56,13 +56,13 @@ class TestValues:
         both = np.concatenate([second, total], -1 if data_format == "channels_last" else 1)
         mean = both.mean(axis=(1, 2) if data_format == "channels_last" else (2, 3))
         dense = layer("dense")(mean)
-        expected = [x, second, linear, np.maximum(linear, 0), total, both, mean, dense, model.predict(x)]
+        expected = [x, linear, np.maximum(linear, 0), second, total, both, mean, dense, model.predict(x)]
         found = values(model, image)
         assert [(value.name, value.sources) for value in found] == [
             ("input", ()),
-            ("second", ()),
-            ("first", ("input",)),
+            ("first", ()),
             ("first: relu", ()),
+            ("second", ("input",)),
             ("sum", ("input", "first: relu")),
             ("both", ("second", "sum")),
             ("mean", ()),
@@ -106,7 +106,7 @@ class TestFeatureMaps:
         figure = plot.feature_maps(model, picture_of(model, rng), list("abcd"))
         labels = [axes.get_ylabel() for axes in figure.axes]
         size = "6x6x2" if data_format == "channels_last" else "2x6x6"
-        assert labels[2].startswith("first\nfrom input\n")
+        assert labels[3].startswith("second\nfrom input\n")
         assert labels[4].startswith(f"sum\nfrom input, first: relu\n{size}, ±")
         assert labels[-1] == "softmax\n4"
         assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == list("abcd")

@@ -9,7 +9,7 @@ import pytest
 import fastconv as fc
 from fastconv import regularizers
 from fastconv.initializers import Zeros
-from fastconv.layers import Conv2D, Dense, Flatten, Layer
+from fastconv.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, Layer
 from fastconv.layers.base import WeightSpec
 from fastconv.optimizers import SGD
 from fastconv.regularizers import L1, L1L2, L2
@@ -50,6 +50,15 @@ def test_names_have_the_defaults_of_keras() -> None:
 def test_what_is_no_regularizer_is_refused(make: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+def test_the_kernel_of_a_depthwise_convolution_has_a_regularizer_by_its_name_in_keras() -> None:
+    layer = DepthwiseConv2D(1, depthwise_initializer="ones", depthwise_regularizer=L1(0.5), bias_regularizer="l2")
+    layer.build((None, 2, 2, 3))
+    assert layer.penalty() == pytest.approx(1.5)
+    assert DepthwiseConv2D.from_config(layer.get_config()).regularizers.keys() == {"kernel", "bias"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'kernel_regularizer'"):
+        DepthwiseConv2D(1, kernel_regularizer="l2")
 
 
 def _model(**options: Any) -> fc.Sequential:

@@ -30,7 +30,8 @@ class Monitor(Callback):
         return -self._sign * math.inf
 
     def _improves(self, value: float, on: float) -> bool:
-        return self._sign * (value - on) > self.min_delta
+        # As Keras rounds it: 1.0 is no more than 0.3 better than 0.7, though 1.0 - 0.7 is more than 0.3.
+        return self._sign * value - self.min_delta > self._sign * on
 
     def _value(self, logs: Logs) -> float:
         if self.monitor not in logs:

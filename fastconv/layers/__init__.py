@@ -19,7 +19,12 @@ from fastconv.layers.global_pooling import (
 )
 from fastconv.layers.input import Input, InputLayer
 from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
-from fastconv.layers.normalization import BatchNormalization, GroupNormalization, LayerNormalization
+from fastconv.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    LocalResponseNormalization,
+)
 from fastconv.layers.padding import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from fastconv.layers.pooling import (
     AveragePooling1D,
@@ -71,6 +76,7 @@ __all__ = [
     "BatchNormalization",
     "LayerNormalization",
     "GroupNormalization",
+    "LocalResponseNormalization",
     "Dropout",
     "SpatialDropout1D",
     "SpatialDropout2D",

@@ -109,7 +109,7 @@ class Layer(Configurable):
     """Whether the layer takes a list of inputs; shapes, arrays and gradients of its input are then lists, too."""
 
     regularized: ClassVar[tuple[str, ...]] = ()
-    """Names of the weights that a regularizer may be given for, as the argument ``NAME_regularizer``."""
+    """Names of the weights that a regularizer may be given for, as the argument `_regularizer_argument`."""
 
     graph: Graph | None = None
     """The layers that stand in for this one when a model runs: a model that is used as a layer has them."""
@@ -368,7 +368,7 @@ class Layer(Configurable):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments by name, as values that JSON can hold."""
         given = {
-            _regularizer_argument(name): serialize(self.regularizers[name]) if name in self.regularizers else None
+            self._regularizer_argument(name): serialize(self.regularizers[name]) if name in self.regularizers else None
             for name in self.regularized
         }
         return {**super().get_config(), **given}
@@ -418,8 +418,13 @@ class Layer(Configurable):
         array = to_array(type(self).__name__, argument, value)
         return array if array.dtype == self.dtype else converted(array, self.dtype)
 
+    @staticmethod
+    def _regularizer_argument(weight: str) -> str:
+        """Return the name of the argument for the regularizer of a weight."""
+        return f"{weight.removesuffix('_kernel')}_regularizer"
+
     def _check_regularizers(self, arguments: dict[str, object]) -> dict[str, regularizers.Regularizer]:
-        weights = {_regularizer_argument(name): name for name in self.regularized}
+        weights = {self._regularizer_argument(name): name for name in self.regularized}
         layer = type(self).__name__
         for argument in arguments:
             if argument not in weights:
@@ -467,7 +472,3 @@ def _check_input_shape(layer: str, shape: Sequence[int | None]) -> Shape:
     if isinstance(shape, int | str) or not isinstance(shape, Sequence):
         raise TypeError(f"{layer}: input_shape must be a tuple without the batch axis, got {shape!r}")
     return tuple(None if size is None else integer(f"{layer}: input_shape", size) for size in shape)
-
-
-def _regularizer_argument(weight: str) -> str:
-    return f"{weight.removesuffix('_kernel')}_regularizer"

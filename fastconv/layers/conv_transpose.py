@@ -181,8 +181,8 @@ class Conv1DTranspose(_ConvTranspose):
 class Conv3DTranspose(_ConvTranspose):
     """Three-dimensional transposed convolution, see `fastconv.functional.conv_transpose3d`.
 
-    The arguments are those of `Conv2DTranspose`, with (depth, height, width) where it has a pair. ``params["kernel"]``
-    has shape ``(kd, kh, kw, filters, in_channels)``.
+    The arguments are those of `Conv2DTranspose`, with (depth, height, width) where it has a pair; as in Keras,
+    `data_format` stands before `output_padding`. ``params["kernel"]`` has shape ``(kd, kh, kw, filters, in_channels)``.
 
     Examples
     --------
@@ -193,3 +193,33 @@ class Conv3DTranspose(_ConvTranspose):
     """
 
     spatial = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Integers,
+        strides: Integers = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        output_padding: Integers | None = None,
+        dilation_rate: Integers = 1,
+        activation: object = None,
+        use_bias: bool = True,
+        kernel_initializer: object = "glorot_uniform",
+        bias_initializer: object = "zeros",
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            output_padding,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            **options,
+        )

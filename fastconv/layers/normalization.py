@@ -9,8 +9,9 @@ import numpy as np
 
 import fastconv.functional as F
 from fastconv import initializers
-from fastconv._numbers import not_negative, unit
+from fastconv._numbers import finite, not_negative, unit
 from fastconv.functional._batch_norm import Statistics, given_statistics, normalize, normalize_backward
+from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers._arguments import integer
 from fastconv.layers._windows import Window, own_place, whole
 from fastconv.layers.base import Array, Call, Layer, LayerOptions, Shape, WeightSpec
@@ -389,3 +390,64 @@ class GroupNormalization(_ChannelNormalization):
         grad, _ = self._arranged(grad_y)
         gradients = F.group_norm_backward(grad, arranged, **self._arguments(saved.shape, last))
         return self._restored(self._keep(gradients))
+
+
+class LocalResponseNormalization(Layer):
+    """Division by a power of the mean square of neighbouring channels, see `fastconv.functional.local_response_norm`.
+
+    Keras has no such layer; the arguments are those of ``torch.nn.LocalResponseNorm``. It has no weights.
+
+    Parameters
+    ----------
+    size : int
+        Number of channels in a sum.
+    alpha, beta, k : float
+        ``y = x / (k + alpha / size * sum) ** beta``. The alpha of Krizhevsky et al. is alpha / size here.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default channels last.
+    **options
+        ``name``, ``dtype`` and ``input_shape``, see `Layer`.
+
+    References
+    ----------
+    A. Krizhevsky, I. Sutskever, G. Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", NeurIPS
+    2012, section 3.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> LocalResponseNormalization(3, alpha=3.0, beta=1.0)(np.array([[[1.0, 2.0, 3.0]]])).round(4)
+    array([[[0.1667, 0.1333, 0.2143]]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        size: int,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        layer = type(self).__name__
+        self.size = integer(f"{layer}: size", size)
+        self.alpha = finite(f"{layer}: alpha", alpha)
+        self.beta = finite(f"{layer}: beta", beta)
+        self.k = finite(f"{layer}: k", k)
+        self.data_format = check_data_format(layer, data_format)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) < 3:
+            raise ValueError(f"{self.name}: input must have at least 3 axes, got shape {input_shape}")
+        return input_shape
+
+    def _how(self) -> dict[str, Any]:
+        names = ("size", "alpha", "beta", "k", "data_format")
+        return {name: getattr(self, name) for name in names}
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, Array]:
+        return F.local_response_norm(x, **self._how()), x
+
+    def _backward(self, saved: Array, grad_y: Array, needs_input: bool) -> Array | None:
+        return F.local_response_norm_backward(grad_y, saved, **self._how()) if needs_input else None

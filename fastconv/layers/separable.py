@@ -74,6 +74,11 @@ class DepthwiseConv2D(OneStepConvolution):
         self.depth_multiplier = integer(f"{layer}: depth_multiplier", depth_multiplier)
         self.depthwise_initializer = initializers.get(depthwise_initializer, f"{layer}: depthwise_initializer")
 
+    @staticmethod
+    def _regularizer_argument(weight: str) -> str:
+        # Keras names the weight by one word and its arguments by another.
+        return "depthwise_regularizer" if weight == "kernel" else f"{weight}_regularizer"
+
     def _kernel_specs(self, channels: int) -> dict[str, WeightSpec]:
         shape = (*self.kernel_size, channels, self.depth_multiplier)
         return {"kernel": WeightSpec(shape, self.depthwise_initializer)}

@@ -107,25 +107,32 @@ class BaseModel(Trainer, Layer):
             self._program = Program.of_graph(self._known_graph("input"))
         return self._program
 
-    def leaves(self) -> dict[str, Layer]:
-        """Return the layers that are no models, those within models included, by paths such as ``"encoder/conv"``."""
+    def leaves(self, by_branch: bool = False) -> dict[str, Layer]:
+        """Return the layers that are no models, those within models included, by paths such as ``"encoder/conv"``.
+
+        In the order of `layers`, or each branch of a graph to its end before the next.
+        """
         found: dict[str, Layer] = {}
         seen: set[int] = set()
-        for path, layer in self.paths():
+        for path, layer in self.paths(by_branch):
             if id(layer) not in seen:
                 seen.add(id(layer))
                 found[path] = layer
         return found
 
-    def paths(self) -> list[tuple[str, Layer]]:
+    def paths(self, by_branch: bool = False) -> list[tuple[str, Layer]]:
         """Return the layers that are no models with their paths; one that several models share, once for each."""
         found: list[tuple[str, Layer]] = []
-        for layer in self.layers:
+        for layer in self._by_branch() if by_branch else self.layers:
             if isinstance(layer, BaseModel):
-                found += [(f"{layer.name}/{path}", leaf) for path, leaf in layer.paths()]
+                found += [(f"{layer.name}/{path}", leaf) for path, leaf in layer.paths(by_branch)]
             else:
                 found.append((layer.name, layer))
         return found
+
+    def _by_branch(self) -> Sequence[Layer]:
+        """Return the layers, each branch to its end before the next; a chain has none."""
+        return self.layers
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """Return a layer by its name or its index.

@@ -64,7 +64,7 @@ class Model(BaseModel):
         if not first or not last:
             raise ValueError(f"Model: inputs and outputs must not be empty, got {len(first)} and {len(last)}")
         graph = Graph(first, last)
-        layers = list({id(node.layer): node.layer for node in graph.nodes}.values())
+        layers = list(graph.layers)
         counts = Counter(layer.name for layer in layers)
         for layer in layers:
             if counts[layer.name] > 1:
@@ -73,6 +73,9 @@ class Model(BaseModel):
         self.graph = graph
         self.several_inputs = len(first) > 1
         self._layers = layers
+
+    def _by_branch(self) -> Sequence[Layer]:
+        return self.graph.by_branch
 
     def build(self, input_shape: Any, weights: WeightSource | None = None) -> None:
         """Refuse inputs that do not fit; the weights exist from the start."""

@@ -70,7 +70,7 @@ class Sequential(BaseModel):
         if self.graph is not None:
             self._build_from(self.graph, [layer])
         elif before is not None:
-            self._build_from(_start(before), [layer])
+            self._build_from(_start(before, layer), [layer])
         self._layers.append(layer)
 
     def build(self, input_shape: Sequence[int | None], weights: WeightSource | None = None) -> None:
@@ -93,7 +93,7 @@ class Sequential(BaseModel):
         if self.built:
             self._check_shapes(self.name, [tuple(input_shape)])
             return
-        self._build_from(_start(tuple(input_shape)), self._layers, weights)
+        self._build_from(_start(tuple(input_shape), self._layers[0]), self._layers, weights)
 
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         if self.built:
@@ -160,8 +160,9 @@ def _shape(where: str, value: object) -> Shape | None:
     return tuple(value)
 
 
-def _start(input_shape: Shape) -> Graph:
-    tensor = Input(input_shape[1:])
+def _start(input_shape: Shape, first: Layer) -> Graph:
+    """Return the graph of the data alone, which bear the name that an input layer was given for them."""
+    tensor = Input(input_shape[1:], name=first.name if isinstance(first, InputLayer) else None)
     return Graph([tensor], [tensor])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +83,11 @@ def finished(figure: Figure, path: PathLike | None) -> Figure:
     return figure
 
 
+def literally(names: Iterable[object]) -> list[str]:
+    """Return names as texts that matplotlib draws as they stand: dollars would begin a formula."""
+    return [str(name).replace("$", r"\$") for name in names]
+
+
 def mosaic(tiles: Array, columns: int) -> Array:
     """Lay tiles side by side in reading order; the gaps around them, and what the last row lacks, are NaN."""
     count, height, width = tiles.shape
@@ -102,7 +108,7 @@ def draw_signed(axes: Axes, tiles: Array) -> AxesImage:
     from matplotlib import colormaps
 
     shades = colormaps["gray"].with_extremes(bad=GAP)
-    largest = np.nanmax(np.abs(tiles)) or 1.0
+    largest = np.abs(tiles[np.isfinite(tiles)]).max(initial=0) or 1.0
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     return axes.imshow(tiles, cmap=shades, vmin=-largest, vmax=largest, interpolation="nearest")

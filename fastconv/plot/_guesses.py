@@ -9,7 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fastconv.plot import _network
-from fastconv.plot._drawing import BLUE, NEUTRAL, VERMILION, Array, PathLike, draw_picture, finished, new_figure
+from fastconv.plot._drawing import (
+    BLUE,
+    NEUTRAL,
+    VERMILION,
+    Array,
+    PathLike,
+    draw_picture,
+    finished,
+    literally,
+    new_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +84,7 @@ def guesses(
     if len(model.output_names) > 1 or len(model.output_shape) != 2:
         raise ValueError(f"guesses: model must have one output of shape (n, classes), got {model.output_shape}")
     probabilities = model.predict(batch[:MOST_IMAGES])
-    names = [str(label) for label in range(probabilities.shape[1])] if classes is None else list(classes)
+    names = [str(label) for label in range(probabilities.shape[1])] if classes is None else literally(classes)
     if len(names) != probabilities.shape[1]:
         raise ValueError(f"guesses: classes must name {probabilities.shape[1]} classes, got {len(names)}")
     right = None if labels is None else _checked_labels(labels, len(batch), len(names))

@@ -20,6 +20,7 @@ from fastconv.plot._drawing import (
     draw_picture,
     draw_signed,
     finished,
+    literally,
     mosaic,
     new_figure,
 )
@@ -142,7 +143,7 @@ def _row_height(value: _network.Value, tiles: Array) -> float:
 
 
 def _draw_bars(axes: Axes, values: Array, classes: Sequence[str] | None) -> None:
-    names = [str(unit) for unit in range(len(values))] if classes is None else list(classes)
+    names = [str(unit) for unit in range(len(values))] if classes is None else literally(classes)
     best = int(np.argmax(values))
     bars = axes.bar(
         range(len(values)), values, color=[BLUE if unit == best else NEUTRAL for unit in range(len(values))]

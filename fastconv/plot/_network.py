@@ -62,11 +62,12 @@ def as_pictures(images: Array, last: bool) -> Array:
     """Return inputs (n, h, w, c) or (n, c, h, w) as red, green and blue from 0 to 1, shape (n, h, w, 3).
 
     Inputs that are not of three channels become grey, the mean of their channels. Values from 0 to 1 stay as they are;
-    others are scaled, the smallest of all to black, the largest to white.
+    others are scaled, the smallest of all to black, the largest to white. So is infinity; NaN is black.
     """
     pictures = np.asarray(images if last else np.moveaxis(images, 1, -1), np.float64)
-    low, high = pictures.min(initial=0), pictures.max(initial=1)
-    pictures = (pictures - low) / (high - low)
+    finite = pictures[np.isfinite(pictures)]
+    low, high = finite.min(initial=0), finite.max(initial=1)
+    pictures = (np.nan_to_num(pictures, nan=low, posinf=high, neginf=low) - low) / (high - low)
     if pictures.shape[-1] != 3:
         pictures = pictures.mean(axis=-1, keepdims=True)
     return np.broadcast_to(pictures, (*pictures.shape[:3], 3))

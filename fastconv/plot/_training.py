@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fastconv.plot._drawing import BLUE, VERMILION, PathLike, finished, new_figure
+from fastconv.plot._drawing import BLUE, VERMILION, PathLike, finished, literally, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,7 +96,7 @@ def confusion_matrix(
     counts = np.asarray(matrix)
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or counts.size == 0:
         raise ValueError(f"confusion_matrix: matrix must have shape (k, k), got {counts.shape}")
-    names = [str(label) for label in range(len(counts))] if classes is None else list(classes)
+    names = [str(label) for label in range(len(counts))] if classes is None else literally(classes)
     if len(names) != len(counts):
         raise ValueError(f"confusion_matrix: classes must name {len(counts)} classes, got {len(names)}")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

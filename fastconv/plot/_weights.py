@@ -37,6 +37,8 @@ def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None =
 
     Raises
     ------
+    RuntimeError
+        The layer has no kernels yet.
     ValueError
         There is no such layer, or it is no `Conv2D`.
 
@@ -48,11 +50,13 @@ def filters(model: Trainer, layer: str | None = None, *, path: PathLike | None =
     >>> plot.filters(model).get_suptitle()
     'edges: 8 filters of 3x3'
     """
-    kernels = {path: found.params["kernel"] for path, found in model.leaves().items() if isinstance(found, Conv2D)}
-    name = next(iter(kernels), None) if layer is None else layer
-    if name not in kernels:
-        raise ValueError(f"filters: layer must name a Conv2D out of {', '.join(kernels) or 'none'}, got {layer!r}")
-    kernel = kernels[name]
+    layers = {path: found for path, found in model.leaves().items() if isinstance(found, Conv2D)}
+    name = next(iter(layers), None) if layer is None else layer
+    if name not in layers:
+        raise ValueError(f"filters: layer must name a Conv2D out of {', '.join(layers) or 'none'}, got {layer!r}")
+    if not layers[name].built:
+        raise RuntimeError(f"filters: layer {name!r} must be built, got one without kernels")
+    kernel = layers[name].params["kernel"]
     height, width, channels, count = kernel.shape
     shown = kernel[:, :, :MOST_CHANNELS, :MOST_FILTERS]
     tiles = shown.transpose(3, 2, 0, 1).reshape(-1, height, width)
