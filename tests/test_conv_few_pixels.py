@@ -7,7 +7,7 @@ from oracle import assert_same_bits, assert_threads_do_not_change_bits, solved_s
 
 import fastconv.functional as F
 
-# Outputs of 1 to 32 pixels in all images: lanes left over, one vector, several, and beyond what any has.
+# Outputs of 1 to 72 pixels in all images: lanes left over, a vector, several, several panels, and beyond.
 CASES = [
     Case(1, 3, 3, 70, 64),
     Case(1, 4, 4, 40, 130, 4, 4),
@@ -19,6 +19,10 @@ CASES = [
     Case(5, 2, 2, 64, 65, 3, 3, stride=2, padding=2),  # windows in the padding
     Case(1, 5, 6, 64, 64, 2, 3),
     Case(2, 6, 6, 64, 64, 3, 3),
+    Case(1, 7, 7, 40, 64, 3, 3, padding=1),
+    Case(2, 9, 10, 65, 63, 3, 3, stride=2, padding=1),
+    Case(8, 3, 3, 64, 64, 2, 2, stride=1, padding=((0, 0), (0, 1))),
+    Case(2, 6, 6, 70, 64, 3, 3, padding=1),
 ]
 CASES += [case._replace(data_format="channels_first") for case in CASES]
 
