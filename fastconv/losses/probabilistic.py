@@ -117,10 +117,13 @@ class SparseCategoricalCrossentropy(SoftmaxCrossentropy):
             y_true = y_true[..., 0]
         if y_true.shape != y_pred.shape[:-1]:
             raise ValueError(f"{self.name}: y_true must have shape {y_pred.shape[:-1]}, got {y_true.shape}")
-        with np.errstate(invalid="ignore"):
+        if y_true.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                labels = y_true.astype(np.intp)
+            if not (labels == y_true).all():
+                raise ValueError(f"{self.name}: y_true must hold whole numbers, got {y_true[labels != y_true][0]}")
+        else:
             labels = y_true.astype(np.intp, copy=False)
-        if y_true.dtype.kind == "f" and not (labels == y_true).all():
-            raise ValueError(f"{self.name}: y_true must hold whole numbers, got {y_true[labels != y_true][0]}")
         if not 0 <= labels.min() <= labels.max() < y_pred.shape[-1]:
             bad = labels.min() if labels.min() < 0 else labels.max()
             raise ValueError(
