@@ -170,11 +170,12 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
 }
 
 enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_walk *walk) {
-  return fcv_winograd_size(conv)           ? FCV_WGRAD_BY_WINOGRAD
-         : fcv_small_groups(conv)          ? FCV_WGRAD_BY_DEPTHWISE
-         : fcv_use_wgrad_runs(conv, walk)  ? FCV_WGRAD_BY_RUNS
-         : fcv_use_wgrad_lanes(conv, walk) ? FCV_WGRAD_BY_LANES
-         : fcv_use_wgrad_planes(conv)      ? FCV_WGRAD_BY_PLANES
-         : fcv_use_wgrad_pointwise(conv)   ? FCV_WGRAD_BY_POINTWISE
-                                           : FCV_WGRAD_BY_DIRECT;
+  return fcv_winograd_size(conv)            ? FCV_WGRAD_BY_WINOGRAD
+         : fcv_small_groups(conv)           ? FCV_WGRAD_BY_DEPTHWISE
+         : fcv_use_wgrad_runs(conv, walk)   ? FCV_WGRAD_BY_RUNS
+         : fcv_use_wgrad_lanes(conv, walk)  ? FCV_WGRAD_BY_LANES
+         : fcv_use_wgrad_planes(conv)       ? FCV_WGRAD_BY_PLANES
+         : fcv_use_wgrad_pointwise(conv)    ? FCV_WGRAD_BY_POINTWISE
+         : fcv_use_wgrad_strips(conv, walk) ? FCV_WGRAD_BY_STRIPS
+                                            : FCV_WGRAD_BY_DIRECT;
 }

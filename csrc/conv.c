@@ -187,15 +187,17 @@ static fcv_status run_wgrad_runs(const struct fcv_conv *c, const struct fcv_walk
   return fcv_conv_wgrad_runs(c, walk, x, gy, gw, NULL, NULL);
 }
 
+static fcv_status run_wgrad_strips(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x, const void *gy,
+                                   void *gw) {
+  return fcv_conv_wgrad_strips(c, walk, x, gy, gw, NULL);
+}
+
 static fcv_status (*const wgrad_ways[])(const struct fcv_conv *c, const struct fcv_walk *walk, const void *x,
                                         const void *gy, void *gw) = {
-    [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_wgrad_winograd,
-    [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
-    [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,
-    [FCV_WGRAD_BY_RUNS] = run_wgrad_runs,
-    [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,
-    [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,
-    [FCV_WGRAD_BY_DIRECT] = fcv_conv_wgrad,
+    [FCV_WGRAD_BY_WINOGRAD] = fcv_conv_wgrad_winograd, [FCV_WGRAD_BY_DEPTHWISE] = fcv_conv_wgrad_depthwise,
+    [FCV_WGRAD_BY_LANES] = fcv_conv_wgrad_lanes,       [FCV_WGRAD_BY_RUNS] = run_wgrad_runs,
+    [FCV_WGRAD_BY_PLANES] = fcv_conv_wgrad_planes,     [FCV_WGRAD_BY_POINTWISE] = fcv_conv_wgrad_pointwise,
+    [FCV_WGRAD_BY_STRIPS] = run_wgrad_strips,          [FCV_WGRAD_BY_DIRECT] = fcv_conv_wgrad,
 };
 
 static fcv_status grad_weight(const struct fcv_conv *conv, const struct settled *s, const void *x, const void *gy,
@@ -220,15 +222,17 @@ fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, cons
   return grad_weight(conv, &s, x, gy, gw);
 }
 
-/* Whether conv_wgrad_runs.c computes the weight gradient. */
-static int sums_runs(const struct settled *s) {
-  return !s->turned && fcv_weights(&s->conv.geometry) > 0 && fcv_wgrad_way(&s->conv, &s->walk) == FCV_WGRAD_BY_RUNS;
+/* Whether the weight gradient is computed in this way. */
+static int sums_by(const struct settled *s, enum fcv_wgrad_way way) {
+  return !s->turned && !is_empty(&s->conv.geometry) && fcv_wgrad_way(&s->conv, &s->walk) == way;
 }
 
 static fcv_status grad_weight_bias(const struct fcv_conv *conv, const struct settled *s, const void *x, const void *gy,
                                    void *gw, void *gb) {
-  if (gb && sums_runs(s))
+  if (gb && sums_by(s, FCV_WGRAD_BY_RUNS))
     return fcv_conv_wgrad_runs(&s->conv, &s->walk, x, gy, gw, gb, NULL);
+  if (gb && sums_by(s, FCV_WGRAD_BY_STRIPS))
+    return fcv_conv_wgrad_strips(&s->conv, &s->walk, x, gy, gw, gb);
   FCV_TRY(grad_weight(conv, s, x, gy, gw));
   return gb ? fcv_conv_grad_bias(conv, gy, gb) : FCV_OK;
 }
@@ -249,8 +253,8 @@ static int folds_runs(const struct settled *s) {
 /* Whether both gradients are computed of some images at a time, whose gy is then read once. */
 static int shares_gy(const struct settled *input, const struct settled *weight) {
   const struct fcv_conv *c = &weight->conv;
-  return folds_runs(input) && sums_runs(weight) && fcv_wgrad_runs_by_images(fcv_kernels(c->dtype), &weight->walk) &&
-         !is_empty(&c->geometry) && !c->workspace;
+  return folds_runs(input) && sums_by(weight, FCV_WGRAD_BY_RUNS) &&
+         fcv_wgrad_runs_by_images(fcv_kernels(c->dtype), &weight->walk) && !c->workspace;
 }
 
 fcv_status fcv_conv_gradients(const struct fcv_conv *for_input, const struct fcv_conv *for_weight, const void *x,

@@ -272,6 +272,11 @@ static void count_sums(struct work *work, const struct shape *s, double pixels, 
 
 static void count_sum_direct(const struct shape *s, struct work *work) {
   const double span = fcv_use_row_taps(s->walk) ? (double)s->walk->axis[2].taps : 1;
+  if (fcv_use_wgrad_strips(s->conv, s->walk)) {
+    count_sums(work, s, s->outputs, 1, s->taps * s->kc);
+    work->of[STORES] = 0; /* gy is read where it lies */
+    return;
+  }
   count_sums(work, s, s->outputs, s->taps / span, span * s->kc);
   work->of[POINTERS] = s->outputs * s->taps / span;
   work->of[VALUES] = span > 1 || s->conv->layout == FCV_CHANNELS_FIRST ? s->inputs * s->kc : 0;
@@ -342,7 +347,7 @@ static const enum method methods[] = {
 static const enum method wgrad_methods[] = {
     [FCV_WGRAD_BY_WINOGRAD] = SUM_WINOGRAD, [FCV_WGRAD_BY_DEPTHWISE] = SUM_DIRECT, [FCV_WGRAD_BY_RUNS] = SUM_PLANES,
     [FCV_WGRAD_BY_PLANES] = SUM_PLANES,     [FCV_WGRAD_BY_POINTWISE] = SUM_DIRECT, [FCV_WGRAD_BY_LANES] = SUM_LANES,
-    [FCV_WGRAD_BY_DIRECT] = SUM_DIRECT,
+    [FCV_WGRAD_BY_STRIPS] = SUM_DIRECT,     [FCV_WGRAD_BY_DIRECT] = SUM_DIRECT,
 };
 
 static enum method method_of(const struct shape *s) {

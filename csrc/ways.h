@@ -31,6 +31,7 @@ enum fcv_wgrad_way {
   FCV_WGRAD_BY_RUNS,
   FCV_WGRAD_BY_PLANES,
   FCV_WGRAD_BY_POINTWISE,
+  FCV_WGRAD_BY_STRIPS,
   FCV_WGRAD_BY_DIRECT, /* im2col too */
 };
 enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_walk *walk);

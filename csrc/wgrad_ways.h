@@ -50,6 +50,10 @@ fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fc
 int fcv_use_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_wgrad_lanes(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *gy,
                                 void *gw);
+/* conv_wgrad_strips.c: for few input channels, channels last, with gb as above. */
+int fcv_use_wgrad_strips(const struct fcv_conv *conv, const struct fcv_walk *walk);
+fcv_status fcv_conv_wgrad_strips(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
+                                 const void *gy, void *gw, void *gb);
 /* conv_wgrad_winograd.c: or conv_winograd.c. */
 fcv_status fcv_conv_wgrad_winograd(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x,
                                    const void *gy, void *gw);

@@ -38,6 +38,8 @@ static const struct fcv_geometry conv_table[] = {
     FLAT(1, 2, 8, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),    /* the same in place */
     FLAT(2, 3, 70, 1, 6, 31, 3, 5, 1, 1, 1, 1, 1, 2, 0, 1),   /* several vectors, the last one a part, */
     FLAT(1, 1, 40, 1, 5, 16, 5, 3, 1, 1, 1, 1, 0, 0, 0, 0),   /* the same in place */
+    FLAT(3, 1, 32, 1, 6, 21, 3, 5, 2, 1, 1, 1, 1, 2, 0, 1),   /* whole vectors of output channels, strips of one, */
+    FLAT(2, 3, 16, 1, 5, 140, 3, 3, 1, 1, 2, 1, 1, 1, 2, 0),  /* of several, in parts of a row */
     FLAT(2, 4, 34, 2, 6, 33, 3, 2, 1, 3, 2, 1, 0, 2, 3, 4),   /* nearly whole, in groups */
     FLAT(1, 6, 4, 2, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),     /* two groups */
     FLAT(1, 6, 6, 3, 7, 7, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),     /* groups, strided */
@@ -88,6 +90,7 @@ static const struct fcv_geometry conv_table[] = {
     {2, 16, 33, 1, {9, 8, 10}, {0}, {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}, {1, 1, 1}}, /* 3-D, for two threads */
     {1, 6, 10, 2, {8, 5, 20}, {0}, {2, 3, 4}, {3, 2, 1}, {2, 1, 3}, {2, 0, 1}, {0, 3, 4}},  /* nothing alike on the axes
                                                                                              */
+    {2, 1, 16, 1, {4, 5, 9}, {0}, {2, 3, 3}, {1, 2, 1}, {1, 1, 1}, {1, 0, 2}, {0, 1, 1}},   /* 3-D, strips */
     {2, 34, 20, 2, {5, 4, 12}, {0}, {1, 1, 1}, {2, 1, 3}, {1, 1, 1}, {0}, {0}},             /* 3-D, 1x1x1, strided */
     {3, 1, 4, 1, {4, 1, 30}, {0}, {3, 1, 5}, {1, 1, 2}, {1, 1, 1}, {2, 0, 2}, {2, 0, 2}},   /* 3-D of one row, thin */
 };
