@@ -222,9 +222,10 @@ fcv_status fcv_conv_grad_weight(const struct fcv_conv *conv, const void *x, cons
   return grad_weight(conv, &s, x, gy, gw);
 }
 
-/* Whether the weight gradient is computed in this way. */
+/* Whether the weight gradient is computed, and in this way. */
 static int sums_by(const struct settled *s, enum fcv_wgrad_way way) {
-  return !s->turned && !is_empty(&s->conv.geometry) && fcv_wgrad_way(&s->conv, &s->walk) == way;
+  const struct fcv_geometry *g = &s->conv.geometry;
+  return !s->turned && g->n > 0 && fcv_weights(g) > 0 && !is_empty(g) && fcv_wgrad_way(&s->conv, &s->walk) == way;
 }
 
 static fcv_status grad_weight_bias(const struct fcv_conv *conv, const struct settled *s, const void *x, const void *gy,

@@ -41,6 +41,14 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
     assert_threads_do_not_change_small(case, dtype, rng)
 
 
+def test_gradients_of_no_image_are_zero(isa, dtype):
+    x, w, b = np.empty((0, 9, 8, 1), dtype), np.ones((3, 3, 1, 32), dtype), np.ones(32, dtype)
+    gx, gw, gb = F.conv2d_backward(np.empty((0, 7, 6, 32), dtype), x, w, b, data_format="channels_last")
+    assert gx.shape == x.shape
+    assert not gw.any()
+    assert not gb.any()
+
+
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_volumes(inputs, isa, dtype, rng):
     x = rng.integers(-2, 3, (2, 4, 5, 20, inputs)).astype(dtype)
