@@ -199,7 +199,7 @@ class BatchNormalization(_ChannelNormalization):
             Whether `grad_y` is the gradient of the ReLU's input already.
         """
         saved, y = call.saved
-        grad = self._convert("grad_y", grad_y)
+        grad = self._ready_gradient(call, grad_y)
         if not plain and y is not None:
             grad = F.relu_backward(grad, y)
         grad_x = self._gradients(saved, grad, rectified=not plain and y is None)
