@@ -92,8 +92,8 @@ def normalize_backward(
     eps: float,
     channels_last: bool,
     rectified: bool = False,
-) -> tuple[Array, Array, Array]:
-    """Return the gradients of input, weight and bias.
+) -> tuple[Array, Array | None, Array | None]:
+    """Return the gradients of input, weight and bias; None for what is None.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def normalize_backward(
         _core.CONSTANT if statistics.constant else _core.KNOWN,
         rectified=rectified,
     )
-    return grad_x, grad_weight, grad_bias
+    return grad_x, None if weight is None else grad_weight, None if bias is None else grad_bias
 
 
 def _sizes(x: Array, channels_last: bool) -> tuple[int, int, int, int]:

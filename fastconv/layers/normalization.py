@@ -231,11 +231,10 @@ class BatchNormalization(_ChannelNormalization):
     def _gradients(self, saved: _Saved, grad_y: Array, rectified: bool = False) -> Array:
         arranged, last = self._arranged(saved.x)
         grad, _ = self._arranged(grad_y)
-        weights = self._parameters()
-        found = normalize_backward(grad, arranged, *weights, saved.statistics, self.epsilon, last, rectified)
-        grad_x, *grads = found
-        gamma, beta = (grad if weight is not None else None for grad, weight in zip(grads, weights, strict=True))
-        return self._restored(self._keep((grad_x, gamma, beta)))
+        gradients = normalize_backward(
+            grad, arranged, *self._parameters(), saved.statistics, self.epsilon, last, rectified
+        )
+        return self._restored(self._keep(gradients))
 
     def _move(self, name: str, statistic: Array) -> None:
         """Replace a moving statistic: what a user assigned, and may share, is not written to."""
