@@ -356,6 +356,7 @@ class Layer(Configurable):
 
         A loss that includes the softmax or sigmoid reads its logits from it.
         """
+        # Once a step: copy.copy takes four times as long.
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _saved=None, activation=None)
         return twin
