@@ -10,7 +10,8 @@ import numpy as np
 import fastconv.functional as F
 from fastconv import initializers
 from fastconv._numbers import finite, not_negative, unit
-from fastconv.functional._batch_norm import Statistics, given_statistics, normalize, normalize_backward
+from fastconv.functional._batch_norm import Statistics, normalize, normalize_backward
+from fastconv.functional.normalization import given_statistics
 from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers._arguments import integer
 from fastconv.layers._windows import Window, own_place, whole
