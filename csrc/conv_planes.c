@@ -99,8 +99,8 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
   const int64_t tiles = fcv_ceil_div(last - first, k->mr);
   const int ends = channel + channels == d->patcher.walk.kc;
-  const void *a[16];
-  void *c[16], *own[16];
+  const void *a[FCV_MAX_MR];
+  void *c[FCV_MAX_MR], *own[FCV_MAX_MR];
   struct fcv_igemm_tile tile = {
       .taps = 1,
       .kc = channels * d->patcher.taps,

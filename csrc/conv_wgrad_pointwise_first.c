@@ -81,7 +81,7 @@ static void multiply(const struct fcv_pointwise *d, const struct fcv_pointwise_b
                      const struct fcv_pointwise_next *next, char *sums) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t turns = block->images * fcv_ceil_div(block->count, FCV_TURN);
-  void *c[16];
+  void *c[FCV_MAX_MR];
   struct fcv_igemm_tile tile = {.taps = block->images, .kc = block->count, .a = memory->a, .c = c, .into = into};
   const char *w = memory->panels;
   tile.m = (int)m;

@@ -52,8 +52,8 @@ static void multiply_point(const struct winograd *d, const struct block *b, int6
   const int64_t kc = d->w.walk->kc, width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
   const char *v = b->v.data + point * b->v.point;
   char *m = b->m.data + point * b->m.point + (j0 - b->channel) * k->size;
-  const void *a[16];
-  void *c[16];
+  const void *a[FCV_MAX_MR];
+  void *c[FCV_MAX_MR];
   struct fcv_igemm_tile tile = {
       .taps = 1,
       .kc = kc,

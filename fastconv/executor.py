@@ -124,7 +124,8 @@ class Executor:
     """One run of a program: forward, and where that was for training, backward.
 
     The gradient of a ReLU before max pooling is taken behind it, where there are a few times less values: a maximum is
-    positive exactly where the value is that its gradient goes to.
+    positive exactly where the value is that its gradient goes to. A batch normalization takes in the sum and the ReLU
+    behind it. Who inspects sees every layer's own outputs and gradients.
 
     Parameters
     ----------

@@ -122,7 +122,7 @@ class Graph:
     Attributes
     ----------
     nodes : tuple of Node
-        Those of the inputs included, in the order of `keras_order`: each after those that it needs.
+        Those of the inputs included, each after those that it needs, in the order of Keras.
     layers : tuple of Layer
         What the nodes call, each once, in the order that Keras has for the layers and the weights of a model.
     by_branch : tuple of Layer
@@ -132,9 +132,9 @@ class Graph:
     def __init__(self, inputs: Sequence[SymbolicTensor], outputs: Sequence[SymbolicTensor]) -> None:
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
-        ends = [tensor.node for tensor in outputs]
-        self.nodes, self.layers = keras_order(ends)
-        self.by_branch = tuple({id(node.layer): node.layer for node in _topological(ends)[0]}.values())
+        searched, met = _topological([tensor.node for tensor in outputs])
+        self.nodes, self.layers = _keras_order(searched, met)
+        self.by_branch = tuple({id(node.layer): node.layer for node in searched}.values())
         self._check_inputs()
         self._position = {node: index for index, node in enumerate(self.nodes)}
 
@@ -197,15 +197,14 @@ def _restore(
     return Graph(first, last)
 
 
-def keras_order(ends: Sequence[Node]) -> tuple[tuple[Node, ...], tuple[Any, ...]]:
-    """Return the nodes that `ends` need, each after its own, and their layers, both in the order of Keras 3.
+def _keras_order(nodes: Sequence[Node], met: Sequence[Any]) -> tuple[tuple[Node, ...], tuple[Any, ...]]:
+    """Return what `_topological` has found, nodes and layers, in the order of Keras 3.
 
     Both are sorted by depth, the largest first: the length of the longest way to an output, for a layer the largest of
     its calls so far. Layers of one depth follow each other as a search from the outputs meets them, nodes of one depth
     as they get theirs. So weights stand in the order of ``keras_model.get_weights()``, and a layer that several
     branches share meets them in Keras' order: the moving averages of a `BatchNormalization` depend on it.
     """
-    nodes, met = _topological(ends)
     depths: dict[Node, int] = {}
     layer_depths: dict[int, int] = {}
     for node in reversed(nodes):

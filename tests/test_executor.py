@@ -9,7 +9,7 @@ from oracle import assert_same_bits
 
 import fastconv as fc
 from fastconv import activations
-from fastconv.executor import Executor
+from fastconv.executor import Executor, Program
 from fastconv.initializers import Ones
 from fastconv.layers import (
     Activation,
@@ -219,7 +219,7 @@ def test_joined_normalizations_do_what_their_layers_do(
     if dtype == "float64":
         for layer in model.leaves().values():
             layer.dtype = np.dtype(dtype)
-    program = type(model.program).of_graph(model.graph)  # of the layers as they are now
+    program = Program.of_graph(model.graph)  # of the layers as they are now
     joined = sum(step.joined for step in program.joined)
     assert joined == (JOINED.get(rest, 0) if rest is not of_another_dtype or dtype == "float32" else 1)
     assert len(program.joined) < len(program.steps) or joined == 0
@@ -240,6 +240,27 @@ def test_a_joined_normalization_names_itself_in_errors(rng: np.random.Generator)
     layer.state["moving_mean"] = np.ones(2)
     with pytest.raises(ValueError, match=r"normal: moving_mean must have shape \(3,\)"):
         model(rng.standard_normal((2, 4, 4, 3)))
+
+
+class Turned(Layer):
+    """A layer of one's own whose gradient has the shape of another one's."""
+
+    def _forward(self, x: Any, training: bool) -> Any:
+        return x, None
+
+    def _backward(self, saved: None, grad_y: Any, needs_input: bool) -> Any:
+        return grad_y.swapaxes(1, 2)
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_a_joined_normalization_refuses_gradients_of_another_shape(added: bool) -> None:
+    inputs = fc.Input(IMAGE)
+    y = BatchNormalization(name="normal")(inputs)
+    model = fc.Model(inputs, Turned()(ReLU()(Add()([y, inputs]) if added else y)))
+    executor = Executor(model.program)
+    (output,) = executor.forward([np.ones((2, *IMAGE), np.float32)], training=True)
+    with pytest.raises(ValueError, match=r"normal: grad_y must have the output's shape \(2, 9, 8, 2\), got \(2, 8,"):
+        executor.backward([np.ones_like(output)])
 
 
 def test_a_shortcut_whose_size_only_the_outer_model_knows(rng: np.random.Generator) -> None:

@@ -5,6 +5,8 @@
 #include "kernels.h"
 #include "simd.h"
 
+_Static_assert(MR <= FCV_MAX_MR && NV <= FCV_MAX_NV, "operations have room for a tile");
+
 #include "math_inl.h"
 #include "depthwise_inl.h"
 #include "elementwise_inl.h"

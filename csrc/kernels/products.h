@@ -4,7 +4,9 @@
 
 #include <stdint.h>
 
-enum { FCV_MAX_NV = 4, FCV_MAX_MR = 14, FCV_TURN = 64 };
+/* Tiles of all instruction sets are at most so large. */
+enum { FCV_MAX_NV = 4, FCV_MAX_MR = 14 };
+enum { FCV_TURN = 64 }; /* see struct fcv_ahead */
 
 /* What a later call reads, where no hardware follows: each time before up to FCV_TURN values are summed, the next rows
  * of so many lines of 64 bytes are fetched into the cache. Rows lie pitch bytes apart. Nothing there needs to be

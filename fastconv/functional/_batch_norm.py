@@ -3,16 +3,16 @@
 A sum with another array and a ReLU take no pass over memory of their own then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _core
-from fastconv._checks import Array, check_shape, to_array
+from fastconv._checks import Array
 from fastconv._memory import converted, empty_like
 
-__all__ = ["Statistics", "given_statistics", "normalize", "normalize_backward"]
+__all__ = ["Statistics", "normalize", "normalize_backward"]
 
 
 class Statistics(NamedTuple):
@@ -29,18 +29,6 @@ class Statistics(NamedTuple):
     mean: Array
     variance: Array
     constant: bool
-
-
-def given_statistics(name: str, given: Mapping[str, Any], channels: int) -> list[Array]:
-    """Return statistics, by the names of their arguments, as the core takes them."""
-    found = []
-    for argument, value in given.items():
-        if value is None:
-            raise ValueError(f"{name}: {argument} must be given without training, got None")
-        array = to_array(name, argument, value)
-        check_shape(name, argument, array, (channels,), ", one number for each channel")
-        found.append(np.require(array, np.float64, ("C", "A")))
-    return found
 
 
 def normalize(
@@ -92,8 +80,8 @@ def normalize_backward(
     eps: float,
     channels_last: bool,
     rectified: bool = False,
-) -> tuple[Array, Array, Array]:
-    """Return the gradients of input, weight and bias.
+) -> tuple[Array, Array | None, Array | None]:
+    """Return the gradients of input, weight and bias; None for what is None.
 
     Parameters
     ----------
@@ -122,7 +110,7 @@ def normalize_backward(
         _core.CONSTANT if statistics.constant else _core.KNOWN,
         rectified=rectified,
     )
-    return grad_x, grad_weight, grad_bias
+    return grad_x, None if weight is None else grad_weight, None if bias is None else grad_bias
 
 
 def _sizes(x: Array, channels_last: bool) -> tuple[int, int, int, int]:

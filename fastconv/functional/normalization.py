@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from fastconv import _core
 from fastconv._checks import Array, Dtype, channels_last, check_shape, deliver, flag, number, to_array
 from fastconv._memory import empty_like
-from fastconv.functional._batch_norm import given_statistics
 from fastconv.functional._reduction import operands
 
 Gradients = tuple[Array, Array | None, Array | None]
@@ -491,6 +490,18 @@ def _check_parameters(name: str, shape: tuple[int, ...], reason: str, weight: Ar
 def _check_grad(name: str, grad_output: Array | None, x: Array) -> None:
     if grad_output is not None:
         check_shape(name, "grad_output", grad_output, x.shape, ", that of input")
+
+
+def given_statistics(name: str, given: Mapping[str, Any], channels: int) -> list[Array]:
+    """Return statistics, by the names of their arguments, as the core takes them."""
+    found = []
+    for argument, value in given.items():
+        if value is None:
+            raise ValueError(f"{name}: {argument} must be given without training, got None")
+        array = to_array(name, argument, value)
+        check_shape(name, argument, array, (channels,), ", one number for each channel")
+        found.append(np.require(array, np.float64, ("C", "A")))
+    return found
 
 
 def _check_running(name: str, argument: str, array: Any, channels: int) -> None:

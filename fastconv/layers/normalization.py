@@ -10,7 +10,8 @@ import numpy as np
 import fastconv.functional as F
 from fastconv import initializers
 from fastconv._numbers import finite, not_negative, unit
-from fastconv.functional._batch_norm import Statistics, given_statistics, normalize, normalize_backward
+from fastconv.functional._batch_norm import Statistics, normalize, normalize_backward
+from fastconv.functional.normalization import given_statistics
 from fastconv.layers._arguments import data_format as check_data_format
 from fastconv.layers._arguments import integer
 from fastconv.layers._windows import Window, own_place, whole
@@ -199,7 +200,7 @@ class BatchNormalization(_ChannelNormalization):
             Whether `grad_y` is the gradient of the ReLU's input already.
         """
         saved, y = call.saved
-        grad = self._convert("grad_y", grad_y)
+        grad = self._ready_gradient(call, grad_y)
         if not plain and y is not None:
             grad = F.relu_backward(grad, y)
         grad_x = self._gradients(saved, grad, rectified=not plain and y is None)
@@ -231,11 +232,10 @@ class BatchNormalization(_ChannelNormalization):
     def _gradients(self, saved: _Saved, grad_y: Array, rectified: bool = False) -> Array:
         arranged, last = self._arranged(saved.x)
         grad, _ = self._arranged(grad_y)
-        weights = self._parameters()
-        found = normalize_backward(grad, arranged, *weights, saved.statistics, self.epsilon, last, rectified)
-        grad_x, *grads = found
-        gamma, beta = (grad if weight is not None else None for grad, weight in zip(grads, weights, strict=True))
-        return self._restored(self._keep((grad_x, gamma, beta)))
+        gradients = normalize_backward(
+            grad, arranged, *self._parameters(), saved.statistics, self.epsilon, last, rectified
+        )
+        return self._restored(self._keep(gradients))
 
     def _move(self, name: str, statistic: Array) -> None:
         """Replace a moving statistic: what a user assigned, and may share, is not written to."""
