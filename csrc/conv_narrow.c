@@ -37,13 +37,20 @@ static int takes_panels(const struct fcv_conv *conv, const struct fcv_walk *walk
   return walk->kc <= FEW_CHANNELS && (many_registers || (conv->dtype == FCV_F32 && walk->axis[2].taps == 3));
 }
 
-/* With less channels images are lanes, whose sums have another order where input channels are several; an image must
- * have the same bits by itself. */
+/* Whether images of a batch large enough are lanes, see fcv_use_lanes. */
+static int are_lanes_in_batches(const struct fcv_conv *conv, const struct fcv_walk *walk) {
+  const int64_t vl = fcv_kernels(conv->dtype)->vl;
+  return walk->nc <= vl && (fcv_leaves_lanes_empty(vl, walk->nc) ||
+                            (fcv_product(conv->geometry.stride) > 1 && fcv_fits_lanes(conv)));
+}
+
+/* Sums of images as lanes have another order where input channels are several; an image must have the same bits by
+ * itself. */
 int fcv_use_narrow(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const struct fcv_axis *axis = walk->axis, *x = &axis[2];
   const int64_t vl = fcv_kernels(conv->dtype)->vl;
   return conv->algorithm == FCV_DIRECT && conv->layout == FCV_CHANNELS_LAST && walk->groups == 1 && walk->kc > 0 &&
-         (walk->nc <= vl || takes_panels(conv, walk)) && (walk->kc == 1 || !fcv_leaves_lanes_empty(vl, walk->nc)) &&
+         (walk->nc <= vl || takes_panels(conv, walk)) && (walk->kc == 1 || !are_lanes_in_batches(conv, walk)) &&
          (x->taps == 3 || x->taps == 5) && x->shift_step == 1 && x->in_step == 1 && axis[0].taps * axis[1].taps > 0 &&
          !fcv_small_groups(conv);
 }

@@ -75,3 +75,19 @@ def test_an_image_does_not_depend_on_its_neighbours(layout, isa, dtype, rng):
     changed = F.conv2d(x, w, **case.options, algorithm="direct")
     np.testing.assert_array_equal(changed[others], y[others])
     assert np.isnan(changed[4]).all()
+
+
+# A row of few taps at a time, to channels that fill most of a vector of some instruction set; images as lanes add up
+# the same sums in another order.
+@pytest.mark.parametrize("filters", [4, 8, 15])
+@pytest.mark.parametrize("stride", [(2, 1), (3, 2)], ids=str)
+def test_strided_images_have_the_same_bits_alone(stride, filters, isa, dtype, rng):
+    options = {"stride": stride, "data_format": "channels_last", "algorithm": "direct"}
+    x, w = rng.standard_normal((16, 9, 11, 6)).astype(dtype), rng.standard_normal((4, 5, 6, filters)).astype(dtype)
+    together = F.conv2d(x, w, padding=1, **options)
+    np.testing.assert_array_equal(F.conv2d(x[3:4], w, padding=1, **options), together[3:4])
+    gx = np.zeros((16, 3 * stride[0] + 4, 4 * stride[1] + 5, filters), dtype)
+    gy, w = rng.standard_normal((16, 4, 5, 6)).astype(dtype), np.ascontiguousarray(w.swapaxes(2, 3))
+    together = F.conv2d_backward(gy, gx, w, needs="input", **options)[0]
+    alone = F.conv2d_backward(gy[3:4], gx[3:4], w, needs="input", **options)[0]
+    np.testing.assert_array_equal(alone, together[3:4])

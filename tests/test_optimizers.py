@@ -1,6 +1,7 @@
 """Optimizer steps against hand-worked numbers, the written formulas and torch."""
 
 import json
+import pickle
 import re
 import tracemalloc
 from types import ModuleType
@@ -375,3 +376,15 @@ def test_missing_and_misshapen_gradients_are_refused_before_any_change() -> None
 def test_names_of_keras() -> None:
     for cls in optimizers.CLASSES:
         assert type(optimizers.get(cls.__name__)) is type(optimizers.get(cls.__name__.lower())) is cls
+
+
+def test_bytes_in_foreign_order_are_remembered_through_a_pickle(rng: np.random.Generator) -> None:
+    grads = rng.standard_normal((2, 5)).astype(">f4")
+    param, unpickled_param = np.ones((2, 5), ">f4")
+    optimizer = Adam(learning_rate=0.1)
+    optimizer.update({"w": param}, {"w": grads[0]})
+    unpickled_param[:] = param
+    unpickled = pickle.loads(pickle.dumps(optimizer))
+    optimizer.update({"w": param}, {"w": grads[1]})
+    unpickled.update({"w": unpickled_param}, {"w": grads[1]})
+    np.testing.assert_array_equal(unpickled_param, param)

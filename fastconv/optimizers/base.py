@@ -155,8 +155,10 @@ class Optimizer(Configurable, ABC):
 
     def _slot(self, name: str, key: str, param: Array) -> Array:
         slot = self.slots[name].get(key)
-        if slot is None or slot.shape != param.shape or slot.dtype != param.dtype:
+        if slot is None or slot.shape != param.shape:
             slot = self.slots[name][key] = np.full_like(param, self._first(name))
+        elif slot.dtype != param.dtype:  # pickle turns bytes of foreign order round
+            slot = self.slots[name][key] = slot.astype(param.dtype)
         return slot
 
     # Clipping.
