@@ -40,8 +40,8 @@ static int takes_panels(const struct fcv_conv *conv, const struct fcv_walk *walk
 /* Whether images of a batch large enough are lanes, see fcv_use_lanes. */
 static int are_lanes_in_batches(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   const int64_t vl = fcv_kernels(conv->dtype)->vl;
-  return walk->nc <= vl && (fcv_leaves_lanes_empty(vl, walk->nc) ||
-                            (fcv_product(conv->geometry.stride) > 1 && fcv_fits_lanes(conv)));
+  return walk->nc <= vl &&
+         (fcv_leaves_lanes_empty(vl, walk->nc) || (fcv_product(conv->geometry.stride) > 1 && fcv_fits_lanes(conv)));
 }
 
 /* Sums of images as lanes have another order where input channels are several; an image must have the same bits by
