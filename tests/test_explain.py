@@ -146,7 +146,7 @@ class TestReasons:
     def test_why_names_what_decided(self):
         assert fc.explain(*LAYER, padding=1).why == "it saves more multiplications than its transforms cost"
         assert "float64" in fc.explain(*LAYER, padding=1, dtype="float64").why
-        assert "vectors are full" in fc.explain((4, 32, 32, 1), (5, 5, 1, 6), data_format="channels_last").why
+        assert "vectors are full" in fc.explain((2, 32, 32, 3), (7, 7, 3, 4), data_format="channels_last").why
         first_layer = fc.explain(
             (16, 56, 56, 3), (7, 7, 3, 64), stride=2, padding=3, direction="input", data_format="channels_last"
         )
