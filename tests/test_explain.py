@@ -148,7 +148,7 @@ class TestReasons:
         assert "float64" in fc.explain(*LAYER, padding=1, dtype="float64").why
         assert "vectors are full" in fc.explain((2, 32, 32, 3), (7, 7, 3, 4), data_format="channels_last").why
         first_layer = fc.explain(
-            (16, 56, 56, 3), (7, 7, 3, 64), stride=2, padding=3, direction="input", data_format="channels_last"
+            (16, 56, 56, 2), (7, 7, 2, 64), stride=2, padding=3, direction="input", data_format="channels_last"
         )
         assert "over all taps" in first_layer.why
         with fc.set_precision("strict"):
