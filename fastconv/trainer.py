@@ -324,8 +324,9 @@ class Trainer(ABC):
         batch_size: int | None = None,
         verbose: Verbose = "auto",
         sample_weight: Any = None,
-        steps: int | None = None,
         return_dict: bool = False,
+        *,
+        steps: int | None = None,
     ) -> float | list[float] | dict[str, float]:
         """Return loss and metrics on data; arguments as for `fit`.
 
@@ -333,11 +334,11 @@ class Trainer(ABC):
         ----------
         x, y, batch_size, verbose, sample_weight
             See `fit`; of an iterable the batches are taken once.
+        return_dict : bool
+            Whether to return a dict.
         steps : int, optional
             How many batches to take: the first of arrays, or those that an iterable yields next, of a generator without
             an end, say. There must be as many. Arrays without a `batch_size` are divided into so many.
-        return_dict : bool
-            Whether to return a dict.
 
         Returns
         -------

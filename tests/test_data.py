@@ -242,7 +242,7 @@ class TestSteps:
     def test_of_arrays_the_first_batches_are_taken(self) -> None:
         model = identity()
         assert model.evaluate(X, Y, batch_size=3, steps=1, verbose=0) == pytest.approx(14 / 3)
-        assert model.evaluate(X, Y, 3, 0, [1, 0, 1, 1], 2) == pytest.approx((1 + 9 + 16) / 4)
+        assert model.evaluate(X, Y, 3, 0, [1, 0, 1, 1], steps=2) == pytest.approx((1 + 9 + 16) / 4)
         assert model.predict(np.zeros((100, 1)), batch_size=32, steps=2).shape == (64, 1)
         assert model.predict(np.zeros((100, 1)), 30, 0, 4).shape == (100, 1)
 
