@@ -38,6 +38,8 @@ KINDS: dict[type, Callable[..., Entry]] = {
     Task: NetworkTask,
 }
 BUDGET = 2400.0
+# They say which instructions somebody uses.
+VARIABLES = ("FASTCONV_ISA", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY")
 
 
 def selected(groups: Sequence[str], text: str) -> list[tuple[str, AnyCase]]:
@@ -48,7 +50,7 @@ def selected(groups: Sequence[str], text: str) -> list[tuple[str, AnyCase]]:
 def header(args: argparse.Namespace, others: Sequence[peers.Peer], limits: Limits) -> dict[str, str]:
     """Describe where and how a table was measured."""
     bandwidths = limits.bandwidth
-    variables = {name: os.environ[name] for name in ("FASTCONV_ISA", "ONEDNN_MAX_CPU_ISA") if name in os.environ}
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     return {
         "Date": datetime.date.today().isoformat(),
         **{label.capitalize(): text for label, text in own.machine().items()},

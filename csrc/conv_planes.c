@@ -40,7 +40,7 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
   int64_t bytes = 0;
   const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
   const int64_t patches = fcv_reserve(&bytes, d->chunk * d->patcher.channels * d->patcher.taps * size + slack);
-  const int64_t tile = fcv_reserve(&bytes, d->kernels->mr * d->width * size);
+  const int64_t tile = fcv_reserve(&bytes, d->kernels->wide * d->width * size);
   const int64_t run = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(struct fcv_patch_run));
   const int64_t out = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(int64_t));
   if (base)
@@ -97,7 +97,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
-  const int64_t tiles = fcv_ceil_div(last - first, k->mr);
+  const int64_t tiles = fcv_ceil_div(last - first, k->wide);
   const int ends = channel + channels == d->patcher.walk.kc;
   const void *a[FCV_MAX_MR];
   void *c[FCV_MAX_MR], *own[FCV_MAX_MR];
@@ -109,13 +109,13 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       .slope = d->conv->slope,
       .into = channel > 0 ? FCV_CONTINUE : FCV_REPLACE,
   };
-  for (int t = 0; t < k->mr; t++) own[t] = memory + t * d->width * size;
+  for (int t = 0; t < k->wide; t++) own[t] = memory + t * d->width * size;
   for (int64_t t = 0; t < tiles; t++) {
     const int64_t j0 = group * d->patcher.walk.nc + first + (last - first) * t / tiles;
     const int64_t j1 = group * d->patcher.walk.nc + first + (last - first) * (t + 1) / tiles;
     tile.m = (int)(j1 - j0);
     tile.row_bias = d->rows.bias && channel == 0 ? d->rows.bias + j0 * size : NULL;
-    for (int i = 0; i < k->mr; i++) {
+    for (int i = 0; i < k->wide; i++) {
       const int64_t j = fcv_min(j0 + i, j1 - 1);
       a[i] = d->rows.w + (j * d->rows.pitch + channel * d->patcher.taps) * size;
       c[i] = d->y + j * plane * size;
@@ -128,7 +128,7 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       tile.c_bytes = in_place ? panel[p].out[0] * size : 0;
       if (!in_place && channel > 0)
         move_tile(d, &panel[p], j0, tile.m, 0, memory);
-      k->igemm[fcv_ceil_div(panel[p].count, k->vl) - 1](&tile);
+      k->igemm_wide[fcv_ceil_div(panel[p].count, k->vl) - 1](&tile);
       fcv_activate_rows(k, d->conv, ends ? tile.m : 0, tile.n, tile.c, tile.c_bytes);
       if (!in_place)
         move_tile(d, &panel[p], j0, tile.m, 1, memory);
@@ -333,7 +333,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   if (fcv_use_runs(k, walk))
     return fcv_conv_runs(conv, walk, view, x, w, bias, y);
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
-  d.width = (int64_t)k->nv * k->vl;
+  d.width = (int64_t)k->wide_nv * k->vl;
   fcv_join_rows(&patcher->walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
   patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   const int64_t pixel = patcher->channels * taps * k->size;
@@ -342,7 +342,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   fcv_patcher_plan(patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, 4 * d.chunk, threads);
   const int64_t units = fcv_product(patcher->boxes) * walk->groups;
   const int uneven = units < 2 * threads && units % threads != 0;
-  d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->mr)) : 1;
+  d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->wide)) : 1;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;

@@ -13,10 +13,10 @@ static int columns_are_x(const struct fcv_pointwise *d, int weights_last) {
 
 static void plan(struct fcv_pointwise *d) {
   const struct fcv_kernels *k = d->kernels;
-  d->tile = d->band = k->mr;
+  d->tile = d->band = k->wide;
   d->copied = d->rows.strided || d->rows.channel * k->size % CONFLICT == 0;
   d->band_pitch = fcv_round_up(d->images * d->part * k->size, 64) + 64;
-  d->band_bytes = d->copied ? k->mr * d->band_pitch : 0;
+  d->band_bytes = d->copied ? k->wide * d->band_pitch : 0;
   d->stage_bytes = d->columns.strided ? (d->panels.width * d->part + k->vl) * k->size : 0;
   d->pointers = d->images * k->mr;
 }
@@ -93,7 +93,7 @@ static void multiply(const struct fcv_pointwise *d, const struct fcv_pointwise_b
     tile.c_bytes = j0 * k->size;
     tile.ahead = fcv_pointwise_fetch(d, next, panel, d->panels.per_group, turns);
     tile.ahead.from = tile.ahead.from ? tile.ahead.from : w; /* c is fetched too */
-    k->igemm[width / k->vl - 1](&tile);
+    k->igemm_wide[width / k->vl - 1](&tile);
     w += block->images * block->count * width * k->size;
   }
 }

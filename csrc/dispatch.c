@@ -82,6 +82,9 @@ int fcv_kernel_id(int index, char *id, size_t size) {
       if (index == 1)
         return snprintf(id, size, "%s-wgrad-%dx%d-%s", k->dtype, k->mi, v * k->vl, k->isa);
     }
+    for (int v = k->wide_nv; v > k->nv; v--, index--)
+      if (index == 0)
+        return snprintf(id, size, "%s-igemm-%dx%d-%s", k->dtype, k->wide, v * k->vl, k->isa);
     static const char *const vector_kernels[] = {"depthwise", "transpose", "sum", "pool", "activation", "softmax"};
     for (int i = 0; i < 6; i++, index--)
       if (index == 0)

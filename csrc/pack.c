@@ -1,10 +1,18 @@
 /* Weights into the panels that the kernels read. */
 #include "internal.h"
 
+static struct fcv_panels panels_of(int64_t width, int64_t vl, int64_t channels) {
+  struct fcv_panels panels = {.width = width, .per_group = fcv_max(1, fcv_ceil_div(channels, width))};
+  panels.last = fcv_round_up(fcv_max(1, channels - (panels.per_group - 1) * width), vl);
+  return panels;
+}
+
 void fcv_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels) {
-  panels->width = (int64_t)kernels->nv * kernels->vl;
-  panels->per_group = fcv_max(1, fcv_ceil_div(channels, panels->width));
-  panels->last = fcv_round_up(fcv_max(1, channels - (panels->per_group - 1) * panels->width), kernels->vl);
+  *panels = panels_of((int64_t)kernels->nv * kernels->vl, kernels->vl, channels);
+}
+
+void fcv_wide_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels) {
+  *panels = panels_of((int64_t)kernels->wide_nv * kernels->vl, kernels->vl, channels);
 }
 
 struct pack {

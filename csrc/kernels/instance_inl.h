@@ -5,7 +5,11 @@
 #include "kernels.h"
 #include "simd.h"
 
-_Static_assert(MR <= FCV_MAX_MR && NV <= FCV_MAX_NV, "operations have room for a tile");
+#ifndef WIDE
+#define WIDE MR
+#define WIDE_NV NV
+#endif
+_Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_NV <= FCV_MAX_NV, "operations have room for a tile");
 
 #include "math_inl.h"
 #include "depthwise_inl.h"
@@ -38,6 +42,11 @@ _Static_assert(MR <= FCV_MAX_MR && NV <= FCV_MAX_NV, "operations have room for a
 #else
 #define PANELS(kernel) NAME(kernel##_1), NAME(kernel##_2)
 #endif
+#if WIDE_NV > NV
+#define WIDE_PANELS(kernel) PANELS(kernel), NAME(kernel##_3), NAME(kernel##_4)
+#else
+#define WIDE_PANELS(kernel) PANELS(kernel)
+#endif
 
 const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .isa = TEXT(ISA),
@@ -47,11 +56,14 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .mr = MR,
     .nv = NV,
     .mi = MI,
+    .wide = WIDE,
+    .wide_nv = WIDE_NV,
     .da = DA,
     .db = DB,
     .ra = RA,
     .rb = RB,
     .igemm = {PANELS(igemm)},
+    .igemm_wide = {WIDE_PANELS(igemm)},
     .igemm_rows = {PANELS(igemm_rows)},
     .narrow_pixels = NARROW,
     .narrow = NAME(narrow),

@@ -13,8 +13,9 @@ FEWEST_ROUNDS, MOST_ROUNDS = 5, 60
 # ticks of up to 4 ms, so a pause without any must be longer than a tick.
 PAUSE_SECONDS, MOST_PAUSES = 0.006, 50
 QUIET_SHARE = 0.1
-# A call that takes longer reads its operands into the caches in a small part of its time: it needs no other one before.
-WARM_SECONDS = 0.2
+# Calls before a sample: after the other libraries' the second call still took 1.4 times as long as the third (depthwise
+# 16x14x14x512), as what the first one reads does not all stay in the last cache. A long call needs fewer, or none.
+WARM_CALLS, FEW_SECONDS, NONE_SECONDS = 3, 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Contestant:
 def interleaved(contestants: Sequence[Contestant], seconds: float, fewest: int | None = None) -> dict[str, list[float]]:
     """Time the contestants in turns for about `seconds`; return the seconds of a call in each round, by name.
 
-    A sample is the mean of as many calls as take 4 ms, after one call that is not timed and brings the operands back
-    into the caches. There are at least `fewest` rounds, or 5.
+    A sample is the mean of as many calls as take 4 ms, after three calls that are not timed and bring the operands back
+    into the caches, or one where they take more than 20 ms. There are at least `fewest` rounds, or 5.
     """
     fewest = FEWEST_ROUNDS if fewest is None else fewest
-    repeats = {contestant.name: _repeats(contestant) for contestant in contestants}
+    calls = {contestant.name: _calls(contestant) for contestant in contestants}
     samples: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
     end = time.perf_counter() + seconds
     last = contestants[-1].library if contestants else ""
@@ -59,7 +60,7 @@ def interleaved(contestants: Sequence[Contestant], seconds: float, fewest: int |
             if contestant.library != last and get_num_threads() > 1:
                 wait_until_idle()
             last = contestant.library
-            samples[contestant.name].append(_sample(contestant, repeats[contestant.name]))
+            samples[contestant.name].append(_sample(contestant, *calls[contestant.name]))
         rounds += 1
     return samples
 
@@ -73,22 +74,22 @@ def wait_until_idle() -> None:
             return
 
 
-def _repeats(contestant: Contestant) -> int:
-    """Return the number of calls that fill a sample, from a second call where the first was quick; 0 for a long one."""
+def _calls(contestant: Contestant) -> tuple[int, int]:
+    """Return the calls before a sample and those in it, by the time of a second call where the first was quick."""
     for _ in range(2):
         start = time.perf_counter()
         contestant.call()
         elapsed = time.perf_counter() - start
         if elapsed > SAMPLE_SECONDS:
-            return int(elapsed < WARM_SECONDS)
-    return round(SAMPLE_SECONDS / max(elapsed, 1e-6)) or 1
+            return (WARM_CALLS if elapsed < FEW_SECONDS else int(elapsed < NONE_SECONDS)), 1
+    return WARM_CALLS, round(SAMPLE_SECONDS / max(elapsed, 1e-6)) or 1
 
 
-def _sample(contestant: Contestant, repeats: int) -> float:
-    """Time as many calls after one that is not timed, or for 0 one call alone."""
-    if repeats:
+def _sample(contestant: Contestant, warm: int, timed: int) -> float:
+    """Return the mean seconds of some calls after some that are not timed."""
+    for _ in range(warm):
         contestant.call()
     start = time.perf_counter()
-    for _ in range(repeats or 1):
+    for _ in range(timed):
         contestant.call()
-    return (time.perf_counter() - start) / (repeats or 1)
+    return (time.perf_counter() - start) / timed
