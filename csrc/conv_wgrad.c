@@ -120,7 +120,7 @@ fcv_status fcv_conv_wgrad(const struct fcv_conv *conv, const struct fcv_walk *wa
   d.apart = threads > 1 && (d.chunks >= 2 * threads || d.chunks == threads);
   const int of_team = d.apart ? 1 : threads, teams = d.apart ? threads : 1;
   const int in_place = conv->weight_layout == FCV_CHANNELS_LAST || d.transposes;
-  const int64_t zeros = fcv_max(walk->groups * walk->kc, d.m) * k->size + fcv_max(k->mi, k->vl) * k->size;
+  const int64_t zeros = fcv_max(walk->groups * walk->kc, d.m) * k->size + fcv_max(k->wide_mi, k->vl) * k->size;
   d.team_bytes = fcv_wgrad_lay_out(&d, of_team, NULL);
   int64_t bytes = 0;
   const int64_t last_at = fcv_reserve(&bytes, in_place ? 0 : weights);

@@ -62,7 +62,7 @@ static void cut_pixels(struct fcv_wgrad *d, int64_t outputs) {
  * those of one tap meet all blocks. Transposed sums of a panel are written by one thread, if that leaves work for all:
  * parts are short pieces of gw's rows, and share lines. Returns the bytes that a part's sums take elsewhere. */
 static int64_t cut_sums(struct fcv_wgrad *d, int threads) {
-  const int64_t tile = d->kernels->mi * d->panels.width * d->kernels->size, wanted = threads > 1 ? 8 * threads : 1;
+  const int64_t tile = d->kernels->wide_mi * d->panels.width * d->kernels->size, wanted = threads > 1 ? 8 * threads : 1;
   const int64_t panels = d->walk->groups * d->panels.per_group;
   if (d->transposes) {
     const int64_t together = fcv_min(UNIT_BYTES / (tile * d->taps), d->rows * panels / wanted);
@@ -91,7 +91,7 @@ int64_t fcv_wgrad_lay_out(struct fcv_wgrad *d, int threads, char *base) {
   const int64_t a = fcv_reserve(&bytes, d->transposes ? most * d->taps * (int64_t)sizeof(void *) : 0);
   const int64_t packed = fcv_reserve(&bytes, most * d->channels * size);
   const int64_t staged_x = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
-  const int64_t patches = fcv_reserve(&bytes, d->patches ? most * patch + d->kernels->mi * size : 0);
+  const int64_t patches = fcv_reserve(&bytes, d->patches ? most * patch + d->kernels->wide_mi * size : 0);
   const int64_t thread_memory = fcv_reserve(&bytes, threads * d->thread_bytes);
   if (base) {
     d->a = (const void **)(base + a);
@@ -112,12 +112,12 @@ int fcv_wgrad_plan(struct fcv_wgrad *d) {
   d->patch_rows = d->patches && fcv_use_row_taps(walk);
   d->transposes = fcv_wgrad_transposes(d->conv, walk);
   const int64_t span = d->patches ? taps : d->row_taps ? walk->axis[2].taps : 1;
-  fcv_panels(k, walk->nc, &d->panels);
+  fcv_wide_panels(k, walk->nc, &d->panels);
   d->channels = walk->groups * fcv_panels_channels(&d->panels);
   d->taps = taps / span;
   d->m = span * walk->kc;
-  d->rows = fcv_ceil_div(d->m, k->mi);
+  d->rows = fcv_ceil_div(d->m, k->wide_mi);
   cut_pixels(d, outputs);
-  const int64_t panels = walk->groups * d->panels.per_group, tile = k->mi * d->panels.width;
+  const int64_t panels = walk->groups * d->panels.per_group, tile = k->wide_mi * d->panels.width;
   return fcv_threads_for((double)outputs * (double)(d->taps * panels * d->rows * tile));
 }

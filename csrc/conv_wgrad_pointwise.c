@@ -207,7 +207,7 @@ fcv_status fcv_conv_wgrad_pointwise(const struct fcv_conv *conv, const struct fc
       .weights = groups * kc * nc * k->size,
   };
   choose_sides(&d, conv, x, gy);
-  (conv->layout == FCV_CHANNELS_LAST ? fcv_panels : fcv_wide_panels)(k, d.columns.channels, &d.panels);
+  fcv_wide_panels(k, d.columns.channels, &d.panels);
   cut_pixels(&d);
   d.layout->plan(&d);
   d.chunks = fcv_min(fcv_chunks(walk->n * d.pixels, CHUNK_PIXELS, d.weights), d.blocks);

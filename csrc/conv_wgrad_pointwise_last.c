@@ -11,8 +11,8 @@ static int columns_are_x(const struct fcv_pointwise *d, int weights_last) {
 
 static void plan(struct fcv_pointwise *d) {
   const struct fcv_kernels *k = d->kernels;
-  d->tile = k->mi;
-  d->band = BAND_TILES * k->mi;
+  d->tile = k->wide_mi;
+  d->band = BAND_TILES * k->wide_mi;
   d->pointers = d->images * d->part;
   d->band_pitch = d->pointers * fcv_split_lanes(k) * k->size;
   d->band_bytes = BAND_TILES * d->band_pitch;
@@ -54,7 +54,7 @@ static void take_band(const struct fcv_pointwise *d, const struct fcv_pointwise_
     k->split(&(struct fcv_split){
         .pixels = run,
         .channels = m,
-        .blocks = fcv_ceil_div(m, k->mi),
+        .blocks = fcv_ceil_div(m, k->wide_mi),
         .x_step = run_step(d, &d->rows),
         .y_block = d->band_pitch / k->size,
         .x = d->rows.data + (element + r0) * k->size,
@@ -68,7 +68,7 @@ static void multiply(const struct fcv_pointwise *d, const struct fcv_pointwise_b
                      enum fcv_into into, const struct fcv_pointwise_memory *memory,
                      const struct fcv_pointwise_next *next, char *sums) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t pixels = block->images * block->count, tiles = fcv_ceil_div(m, k->mi);
+  const int64_t pixels = block->images * block->count, tiles = fcv_ceil_div(m, k->wide_mi);
   const char *b = memory->panels;
   for (int64_t panel = 0; panel < d->panels.per_group; panel++) {
     const int64_t width = fcv_panel_width(&d->panels, panel), j0 = panel * d->panels.width;

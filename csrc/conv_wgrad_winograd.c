@@ -78,7 +78,7 @@ static int64_t lay_out(const struct wgrad *d, char *base, struct block *b) {
 static void sum_point(const struct wgrad *d, const struct block *b, int64_t point, int64_t panel) {
   const struct fcv_kernels *k = d->w.kernels;
   const int64_t width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
-  const int64_t kc = b->k1 - b->k0, columns = b->j1 - b->j0, rows = fcv_ceil_div(kc, k->mi);
+  const int64_t kc = b->k1 - b->k0, columns = b->j1 - b->j0, rows = fcv_ceil_div(kc, k->wide_mi);
   for (int64_t t = 0; t < b->tiles.count; t++) b->a[t] = b->v.data + point * b->v.point + t * b->v.pitch;
   struct fcv_wgrad_tile tile = {
       .pixels = b->tiles.count,
@@ -254,12 +254,12 @@ static int64_t point_bytes(const struct wgrad *d, int64_t row_parts, int64_t pan
  * transformed tiles take least. */
 static void cut_channels(struct wgrad *d, int threads) {
   const struct fcv_kernels *k = d->w.kernels;
-  const int64_t rows = fcv_ceil_div(d->w.walk->kc, k->mi), panels = d->w.panels.per_group;
+  const int64_t rows = fcv_ceil_div(d->w.walk->kc, k->wide_mi), panels = d->w.panels.per_group;
   double least = INFINITY;
   for (int64_t panel_parts = 1; panel_parts <= panels; panel_parts++)
     for (int64_t row_parts = 1; row_parts <= rows; row_parts++) {
       const double turns = (double)fcv_ceil_div(row_parts * panel_parts, threads);
-      const double height = (double)(fcv_ceil_div(rows, row_parts) * k->mi);
+      const double height = (double)(fcv_ceil_div(rows, row_parts) * k->wide_mi);
       const double width = (double)(fcv_ceil_div(panels, panel_parts) * d->w.panels.width);
       const double sums = (double)(d->w.points * point_bytes(d, row_parts, panel_parts));
       const double cost = turns * (height * width + TRANSFORMED * (height + width)) * fmax(1, sums / SUMS_BYTES);
@@ -296,6 +296,7 @@ fcv_status fcv_conv_wgrad_winograd(const struct fcv_conv *conv, const struct fcv
   const int m = fcv_winograd_size(conv);
   struct wgrad d = {.w = fcv_winograd(conv, walk, m), .x = x, .gy = gy, .gw = gw};
   const struct fcv_kernels *k = d.w.kernels;
+  fcv_wide_panels(k, walk->nc, &d.w.panels);
   fcv_walk_grad_output(&conv->geometry, &d.gy_walk);
   const int64_t outputs = walk->n * walk->axis[1].count * walk->axis[2].count;
   const int threads = fcv_threads_for((double)outputs * (double)(walk->kc * walk->nc) * d.w.points / (m * m));

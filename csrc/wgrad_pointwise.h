@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { FCV_POINTWISE_PIXELS = 512 }; /* of a block at most: a block's sums are running sums */
+enum { FCV_POINTWISE_PIXELS = 256 }; /* of a block at most: a block's sums are running sums */
 
 /* A matrix: channels of a group, elements from one channel, pixel and image to the next. */
 struct fcv_side {

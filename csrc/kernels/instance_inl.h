@@ -7,9 +7,11 @@
 
 #ifndef WIDE
 #define WIDE MR
+#define WIDE_MI MI
 #define WIDE_NV NV
 #endif
-_Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_NV <= FCV_MAX_NV, "operations have room for a tile");
+_Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_MI <= MI && WIDE_NV <= FCV_MAX_NV,
+               "operations have room for a tile");
 
 #include "math_inl.h"
 #include "depthwise_inl.h"
@@ -57,6 +59,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .nv = NV,
     .mi = MI,
     .wide = WIDE,
+    .wide_mi = WIDE_MI,
     .wide_nv = WIDE_NV,
     .da = DA,
     .db = DB,
@@ -76,7 +79,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .depthwise_sums_first = NAME(depthwise_sums_first),
     .grouped_last = NAME(grouped_last),
     .grouped_sums_last = NAME(grouped_sums_last),
-    .wgrad = {PANELS(wgrad)},
+    .wgrad = {WIDE_PANELS(wgrad)},
     .dots = NAME(dots),
     .winograd_input = {NAME(winograd_input_2), NAME(winograd_input_4)},
     .winograd_output = {NAME(winograd_output_2), NAME(winograd_output_4)},

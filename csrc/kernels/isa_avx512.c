@@ -7,6 +7,7 @@
 #define NV 2
 #define MI 14
 #define WIDE 12
+#define WIDE_MI 12
 #define WIDE_NV 4
 #define DA 6
 #define DB 4

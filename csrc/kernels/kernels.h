@@ -20,10 +20,10 @@
 
 struct fcv_kernels {
   const char *isa, *dtype;
-  int64_t size;       /* bytes of an element */
-  int vl, mr, nv, mi; /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
-  int wide, wide_nv;  /* igemm_wide's tile of wide x wide_nv * vl, wide <= mr */
-  int da, db, ra, rb; /* dots tile; run_dots takes another too */
+  int64_t size;               /* bytes of an element */
+  int vl, mr, nv, mi;         /* lanes; igemm tile of mr x nv * vl; weight gradient tile of mi x nv * vl */
+  int wide, wide_mi, wide_nv; /* wide tiles of wide, or wide_mi, x wide_nv * vl; wide <= mr, wide_mi <= mi */
+  int da, db, ra, rb;         /* dots tile; run_dots takes another too */
   fcv_igemm_fn *igemm[FCV_MAX_NV], *igemm_wide[FCV_MAX_NV], *igemm_rows[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   int narrow_pixels;                                                                 /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;

@@ -35,9 +35,8 @@ enum fcv_into {
  * All mr pointers of each tap must be readable, also those past m (repeat the last). Summed over k inside t, in order,
  * starting from the bias, or from what c holds. Rows past m cost nothing, but for one with the many of AVX-512.
  *
- * igemm_wide: nr is wide_nv * VL, m at most wide; the pointers of a tap are mr as well. It is faster where w is read
- * from L1 or L2 all the time, as in products of whole matrices, and where they are not it is slower: 1x1 convolution of
- * pixels from memory, and Winograd's products with weights that do not stay in L2, by 5 to 10%.
+ * igemm_wide: nr is wide_nv * VL, m at most wide; the pointers of a tap are mr as well. It is computed in two halves,
+ * each of which reads w.
  *
  * igemm_rows: w is not packed, its rows lie w_pitch apart, and nr elements of each must be readable. */
 struct fcv_igemm_tile {
@@ -79,7 +78,8 @@ struct fcv_narrow {
 };
 typedef void fcv_narrow_fn(const struct fcv_narrow *tile);
 
-/* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels.
+/* Weight gradient: one tile of mi input channels x nr output channels, held in registers over q < pixels, or of more
+ * than nv vectors a wide one of wide_mi, in two halves.
  *
  *     gw[i * gw_pitch + j] = sum over q of a[q][i] * b[q * b_pitch + j]          i < m <= mi, j < n <= nr
  *

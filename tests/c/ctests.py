@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path("tests/c")
+HALVED = "conv"  # takes most of the time: its halves run at once
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign")
 # -O1: above, an instance file of the kernels takes 8 minutes to compile, not 1.5.
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g", "-O1"]
@@ -60,18 +61,25 @@ def run_tests(args: argparse.Namespace, compiler: list[str], flags: list[str], f
     objects = compile_all(compiler, flags, folder)
     tests = {name.removeprefix("test_").removesuffix(".c"): name for name in objects if name.startswith("test_")}
     shared = [target for name, target in objects.items() if name not in tests.values()]
-    failed = []
+    # An emulator takes some fifty times as long.
+    environment = ({"FASTCONV_TEST_EVERY": "6"} if args.runner else {}) | ENVIRONMENT | os.environ
+
+    def passes(run: tuple[str, dict[str, str]]) -> bool:
+        test, variables = run
+        command = [*shlex.split(args.runner), folder / test]
+        return subprocess.run(command, env=environment | variables).returncode == 0
+
+    runs: list[tuple[str, dict[str, str]]] = []
     for test in args.tests or tests:
-        program = folder / test
         link = [*flags, *(["-static"] if args.static else [])]
         if test == "memory":
             link += [f"-Wl,--wrap={name}" for name in ALLOCATORS]
-        subprocess.run([*compiler, *link, *shared, objects[tests[test]], "-lm", "-lpthread", "-o", program], check=True)
-        # An emulator takes some fifty times as long.
-        every = {"FASTCONV_TEST_EVERY": "6"} if args.runner else {}
-        if subprocess.run([*shlex.split(args.runner), program], env=every | ENVIRONMENT | os.environ).returncode != 0:
-            failed.append(test)
-    return failed
+        program = [*compiler, *link, *shared, objects[tests[test]], "-lm", "-lpthread", "-o", folder / test]
+        subprocess.run(program, check=True)
+        runs += [(test, {"FASTCONV_TEST_HALF": half}) for half in "01"] if test == HALVED else [(test, {})]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        passed = list(pool.map(passes, runs))
+    return sorted({test for (test, _), right in zip(runs, passed, strict=True) if not right})
 
 
 def main() -> int:

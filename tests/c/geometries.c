@@ -179,13 +179,15 @@ static int64_t out_size(const struct fcv_geometry *g, int axis) {
   return room < 0 ? 0 : room / g->stride[axis] + 1;
 }
 
-/* With FASTCONV_TEST_EVERY=n in the environment, as under an emulator, only every n-th geometry runs. */
+/* With FASTCONV_TEST_EVERY=n in the environment, as under an emulator, only every n-th geometry runs, and with
+ * FASTCONV_TEST_HALF=0 or 1 every other one of those: the other half is another process's. */
 static void run_chosen(const struct fcv_geometry *g, void (*run)(const struct fcv_geometry *)) {
-  static int number;
-  const char *every = getenv("FASTCONV_TEST_EVERY");
-  if (!every || atoi(every) < 1 || number % atoi(every) == 0)
+  static int number, chosen;
+  const char *every = getenv("FASTCONV_TEST_EVERY"), *half = getenv("FASTCONV_TEST_HALF");
+  if (number++ % (every && atoi(every) > 0 ? atoi(every) : 1) != 0)
+    return;
+  if (!half || chosen++ % 2 == atoi(half))
     run(g);
-  number++;
 }
 
 static void run_table(const struct fcv_geometry *table, int count, void (*run)(const struct fcv_geometry *)) {
