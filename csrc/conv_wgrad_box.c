@@ -1,6 +1,8 @@
 /* Weight gradient: the sums of one box of pixels. */
 #include "wgrad.h"
 
+enum { MANY_BYTES = 2 << 20 }; /* weights that do not stay in L2 beside what is multiplied */
+
 static char *block_patches(const struct fcv_wgrad *d, int64_t block) {
   return d->patch + block * FCV_WGRAD_PIXELS * d->walk->groups * d->m * d->kernels->size;
 }
@@ -99,16 +101,18 @@ static struct place find_place(const struct fcv_wgrad *d, int64_t panel) {
   };
 }
 
-/* A part's tiles of a panel, at a tap, over a block whose pixels are a. call: counts the calls of the kernel. */
+/* A part's tiles of a panel, at a tap, over a block whose pixels are a. call: counts the calls of the kernel, of so
+ * many.
+ */
 static void sum_block(const struct fcv_wgrad *d, const struct part *part, int64_t panel, int64_t tap, int64_t block,
-                      const void **a, char *sums, int64_t call) {
+                      const void **a, char *sums, int64_t call, int64_t calls) {
   const struct fcv_kernels *k = d->kernels;
   const struct place p = find_place(d, panel);
   const int64_t size = k->size, count = fcv_min(FCV_WGRAD_PIXELS, d->pixels - block * FCV_WGRAD_PIXELS),
                 taps = part->tap1 - part->tap0;
   const int64_t blocks = d->stage.blocks;
   const int64_t co = d->walk->groups * d->walk->nc, group = p.group * (d->patches ? count * d->m : d->walk->kc);
-  const int64_t gw_pitch = d->transposes ? taps * p.width : co, calls = d->all * d->blocks * taps;
+  const int64_t gw_pitch = d->transposes ? taps * p.width : co;
   char *gw = d->transposes ? sums + (tap - part->tap0) * p.width * size
                            : d->gw + ((tap * d->m + part->m0) * co + p.group * d->walk->nc + p.channel) * size;
   for (int64_t row = part->row0, m = part->m0, end; row < part->row1; row++, m = end) {
@@ -125,7 +129,7 @@ static void sum_block(const struct fcv_wgrad *d, const struct part *part, int64_
         .n = (int)(d->transposes ? p.width : p.n),
         .into = d->summed || block > 0 ? FCV_ADD : FCV_REPLACE,
     };
-    fetch(d, call++, calls * (part->panel1 - part->panel0) * (part->row1 - part->row0), &tile);
+    fetch(d, call++, calls, &tile);
     k->wgrad[p.width / k->vl - 1](&tile);
   }
 }
@@ -143,15 +147,25 @@ static void put(const struct fcv_wgrad *d, const struct part *part, const char *
 
 static void sum_part(const struct fcv_wgrad *d, int64_t index, char *memory) {
   const struct part part = find_part(d, index);
-  const int64_t taps = part.tap1 - part.tap0, rows = part.row1 - part.row0;
-  int64_t call = index * d->blocks * taps * (part.panel1 - part.panel0) * rows;
+  const int64_t taps = part.tap1 - part.tap0, rows = part.row1 - part.row0, panels = part.panel1 - part.panel0;
+  const int64_t own = d->blocks * taps * panels * rows, calls = d->all * own;
+  /* Many weights of one block are written once: all of a few rows, not a little of each, in another page, for each
+   * panel: 1x7x7 512->512 3x3 in float64 5.3 ms became 3.5, with AVX2 17 and 6.2. */
+  const int64_t together = d->blocks == 1 && d->weights >= MANY_BYTES && !d->transposes ? 1 : fcv_max(1, rows);
+  int64_t call = index * own;
   for (int64_t block = 0; block < d->blocks; block++)
     for (int64_t tap = part.tap0; tap < part.tap1; tap++) {
       const void **a = d->transposes ? d->a + (block * d->taps + tap) * FCV_WGRAD_PIXELS : (const void **)memory;
       if (!d->transposes)
         point(d, block, tap, fcv_min(FCV_WGRAD_PIXELS, d->pixels - block * FCV_WGRAD_PIXELS), a);
-      for (int64_t panel = part.panel0; panel < part.panel1; panel++, call += rows)
-        sum_block(d, &part, panel, tap, block, a, memory, call);
+      for (int64_t row = part.row0; row < part.row1; row += together) {
+        struct part some = part;
+        some.row0 = row;
+        some.row1 = row + together;
+        some.m0 = d->m * row / d->rows;
+        for (int64_t panel = part.panel0; panel < part.panel1; panel++, call += together)
+          sum_block(d, &some, panel, tap, block, a, memory, call, calls);
+      }
     }
   if (d->transposes)
     put(d, &part, memory);
