@@ -181,8 +181,24 @@ class TestClock:
         players = [clock.Contestant(n, "l", lambda n=n: calls.append(n), lambda y: y) for n in "ab"]
         samples = clock.interleaved(players, 0.0)
         assert {name: len(values) for name, values in samples.items()} == {"a": 3, "b": 3}
-        rounds = "".join(calls[-12:])
-        assert rounds == "aabb" * 3
+        turn = clock.WARM_CALLS + 1
+        assert "".join(calls[-6 * turn :]) == ("a" * turn + "b" * turn) * 3
+
+    @pytest.mark.parametrize(("seconds", "before", "timed"), [(0.001, 3, 4), (0.01, 3, 1), (0.1, 1, 1), (0.3, 0, 1)])
+    def test_the_longer_a_call_the_fewer_come_before_it(self, seconds, before, timed, monkeypatch):
+        now = [0.0]
+        monkeypatch.setattr(clock, "SAMPLE_SECONDS", 0.004)
+        monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+        calls = []
+
+        def call():
+            calls.append(1)
+            now[0] += seconds
+
+        samples = clock.interleaved([clock.Contestant("a", "l", call, lambda y: y)], 0.0, fewest=1)
+        assert samples["a"] == [pytest.approx(seconds)]
+        tried = 1 if seconds > 0.004 else 2
+        assert len(calls) == tried + before + timed
 
     def test_two_libraries_with_threads_wait_for_each_other(self, monkeypatch):
         waits = []
