@@ -101,9 +101,7 @@ static struct place find_place(const struct fcv_wgrad *d, int64_t panel) {
   };
 }
 
-/* A part's tiles of a panel, at a tap, over a block whose pixels are a. call: counts the calls of the kernel, of so
- * many.
- */
+/* A part's tiles of a panel, at a tap, over a block whose pixels are a. From call number `call` of all on. */
 static void sum_block(const struct fcv_wgrad *d, const struct part *part, int64_t panel, int64_t tap, int64_t block,
                       const void **a, char *sums, int64_t call, int64_t calls) {
   const struct fcv_kernels *k = d->kernels;

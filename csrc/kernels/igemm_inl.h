@@ -32,8 +32,8 @@ INLINE void tile_start(const struct fcv_igemm_tile *tile, int first, vec acc[MR]
 INLINE void tile_finish(const struct fcv_igemm_tile *tile, int first, vec acc[MR][WIDE_NV], const int rows,
                         const int nv) {
   const real slope = (real)tile->slope;
-  const int64_t m = tile->m - first, n = tile->n,
-                c_bytes = tile->c_bytes; /* for all that the compiler sees c may lie there */
+  const int64_t m = tile->m - first, n = tile->n;
+  const int64_t c_bytes = tile->c_bytes; /* for all that the compiler sees c may lie there, and so above */
   const int adds = tile->into == FCV_ADD;
   void *const *c = tile->c + first;
   if (tile->activation == FCV_RELU) {
