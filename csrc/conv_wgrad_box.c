@@ -148,7 +148,7 @@ static void sum_part(const struct fcv_wgrad *d, int64_t index, char *memory) {
   const int64_t taps = part.tap1 - part.tap0, rows = part.row1 - part.row0, panels = part.panel1 - part.panel0;
   const int64_t own = d->blocks * taps * panels * rows, calls = d->all * own;
   /* Many weights of one block are written once: all of a few rows, not a little of each, in another page, for each
-   * panel: 1x7x7 512->512 3x3 in float64 5.3 ms became 3.5, with AVX2 17 and 6.2. */
+   * panel: 1x7x7 512->512 3x3 in float64 4.5 ms became 3.1, with AVX2 15.3 and 6.1. */
   const int64_t together = d->blocks == 1 && d->weights >= MANY_BYTES && !d->transposes ? 1 : fcv_max(1, rows);
   int64_t call = index * own;
   for (int64_t block = 0; block < d->blocks; block++)
