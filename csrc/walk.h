@@ -62,7 +62,7 @@ struct fcv_panels {
   int64_t per_group, width, last; /* widths in channels */
 };
 void fcv_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels);
-/* For igemm_wide. */
+/* For wide tiles: igemm_wide, and most weight gradients. */
 void fcv_wide_panels(const struct fcv_kernels *kernels, int64_t channels, struct fcv_panels *panels);
 /* Channels over all panels of a group, the last one's padding included. */
 static inline int64_t fcv_panels_channels(const struct fcv_panels *panels) {

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 import strategies
 from hypothesis import given, note, settings
-from oracle import LARGE, assert_same_bits, assert_within, every_setting, image_as, small_integers, solved, weight_as
+from oracle import (
+    LARGE,
+    SmallConv2D,
+    assert_same_bits,
+    assert_within,
+    every_setting,
+    image_as,
+    small_integers,
+    solved,
+    solved_small,
+    weight_as,
+)
 
 import fastconv.functional as F
 from fastconv import reference
@@ -216,3 +227,13 @@ class TestValues:
         one = np.ones((1, 1, 1, 1), np.float32)
         _, _, gb = F.conv2d_backward(gy, gy, one, one.ravel(), needs="bias", data_format=data_format)
         assert gb.item() == pytest.approx(float(np.float32(0.1)) * 2**18, rel=1e-5)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_many_weights_of_few_pixels_are_exact_on_small_integers(data_format, isa, threads, dtype):
+    # More than 2 MiB of weights and less than a block of pixels: rows of gw are finished one after the other.
+    case = SmallConv2D(1, 6, 5, 200, 300, 3, 3, padding=1, data_format=data_format)
+    known = solved_small(case)
+    x, w, _, gy = (array.astype(dtype) for array in known[:4])
+    _, gw, _ = F.conv2d_backward(gy, x, w, **case.options, algorithm="direct", needs=("weight",))
+    np.testing.assert_array_equal(gw, known.gw)
