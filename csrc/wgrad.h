@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-enum { FCV_WGRAD_PIXELS = 128 }; /* of a block: a panel of gy takes half of a 32 KiB L1 */
+enum { FCV_WGRAD_PIXELS = 128 }; /* of a block: a panel of gy takes 8 KiB, of wide tiles 32 */
 
 struct fcv_wgrad {
   const struct fcv_conv *conv;
