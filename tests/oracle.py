@@ -255,10 +255,11 @@ class SmallConv2D(NamedTuple):
     padding: Any = 0
     dilation: Any = 1
     data_format: str = "channels_last"
+    groups: int = 1
 
     @property
     def options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "data_format")}
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "data_format", "groups")}
 
 
 @cache
@@ -268,7 +269,8 @@ def solved_small(case: SmallConv2D) -> Solved:
     image, kernel = (case.ih, case.iw), (case.kh, case.kw)
     last = case.data_format == "channels_last"
     x = small_integers(rng, (case.n, *image, case.ci) if last else (case.n, case.ci, *image))
-    w = small_integers(rng, (*kernel, case.ci, case.co) if last else (case.co, case.ci, *kernel))
+    ci = case.ci // case.groups
+    w = small_integers(rng, (*kernel, ci, case.co) if last else (case.co, ci, *kernel))
     b = small_integers(rng, (case.co,))
     y = reference.conv2d(x, w, b, **case.options)
     gy = small_integers(rng, y.shape)

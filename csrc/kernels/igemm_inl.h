@@ -90,15 +90,21 @@ INLINE void tile_prefetch(const struct fcv_igemm_tile *tile, int first, const in
   }
 }
 
-/* The next terms of the sums. */
+/* The next terms of the sums; rows of w are copied to pack, unless that is NULL. */
 #define igemm_terms NAME(igemm_terms)
 INLINE void igemm_terms(const real *const x[MR], const real *w, int64_t w_pitch, int64_t k, vec acc[MR][WIDE_NV],
-                        const int rows, const int nv, const int terms) {
+                        const int rows, const int nv, const int terms, const int packing, real *pack) {
   UNROLL(4)
   for (int t = 0; t < terms; t++) {
     vec b[WIDE_NV];
     UNROLL(4)
-    for (int v = 0; v < nv; v++) b[v] = load(w + t * w_pitch + v * VL);
+    for (int v = 0; v < nv; v++) {
+      b[v] = load(w + t * w_pitch + v * VL);
+      if (packing) {
+        __builtin_prefetch(w + (t + FCV_PACKING_AHEAD) * w_pitch + v * VL);
+        store(pack + (t * nv + v) * VL, b[v]);
+      }
+    }
     UNROLL(16)
     for (int i = 0; i < rows; i++) {
       const real s = x[i][k + t];
@@ -113,13 +119,15 @@ INLINE void igemm_terms(const real *const x[MR], const real *w, int64_t w_pitch,
  * memory operand; where weights are packed their pitch is constant too, which is 3% faster. Wide tiles sum four terms a
  * turn, which made them 5% faster, and 14 x 2 up to 8% slower. */
 #define igemm_body NAME(igemm_body)
-INLINE void igemm_body(const struct fcv_igemm_tile *tile, int first, const int rows, const int nv, const int packed) {
-  const int together = nv > NV ? 4 : 1;
+INLINE void igemm_body(const struct fcv_igemm_tile *tile, int first, const int rows, const int nv,
+                       const enum fcv_weights_as weights) {
+  const int together = nv > NV ? 4 : 1, packing = weights == FCV_PACKING;
   const void *const *a = tile->a + first;
   const char *ahead = tile->ahead.from;
   const real *w = tile->w;
+  real *pack = tile->pack;
   const int64_t kc = tile->kc, a_bytes = tile->a_bytes, ahead_rows = first > 0 ? 0 : tile->ahead.rows;
-  const int64_t w_pitch = packed ? nv * VL : tile->w_pitch, turn = ahead_rows > 0 ? FCV_TURN : kc;
+  const int64_t w_pitch = weights == FCV_PACKED ? nv * VL : tile->w_pitch, turn = ahead_rows > 0 ? FCV_TURN : kc;
   vec acc[MR][WIDE_NV];
   if (tile->ahead.from && !tile->past_caches)
     tile_prefetch(tile, first, rows, nv);
@@ -132,9 +140,10 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, int first, const int r
       for (int64_t row = 0; row < ahead_rows; row++, ahead += tile->ahead.pitch)
         for (int64_t line = 0; line < tile->ahead.lines; line++) __builtin_prefetch(ahead + 64 * line, 0, 2);
       const int64_t end = kc - k < turn ? kc : k + turn;
-      for (; together > 1 && k + together <= end; k += together, w += together * w_pitch)
-        igemm_terms(x, w, w_pitch, k, acc, rows, nv, together);
-      for (; k < end; k++, w += w_pitch) igemm_terms(x, w, w_pitch, k, acc, rows, nv, 1);
+      for (; together > 1 && k + together <= end; k += together, w += together * w_pitch, pack += together * nv * VL)
+        igemm_terms(x, w, w_pitch, k, acc, rows, nv, together, packing, pack);
+      for (; k < end; k++, w += w_pitch, pack += nv * VL)
+        igemm_terms(x, w, w_pitch, k, acc, rows, nv, 1, packing, pack);
     }
   }
   tile_finish(tile, first, acc, rows, nv);
@@ -142,60 +151,67 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, int first, const int r
 
 /* A layer of 8 channels, or 49 pixels, is no whole number of tiles: igemm computes no row past m, or with many rows one
  * at most, since each number of them is a body of its own to compile. */
-#define ROWS(r, nv, packed)                                                                                            \
+#define ROWS(r, nv, weights)                                                                                           \
   case r:                                                                                                              \
-    igemm_body(tile, 0, r, nv, packed);                                                                                \
+    igemm_body(tile, 0, r, nv, weights);                                                                               \
     break;
-#define PAIR(r, nv, packed)                                                                                            \
+#define PAIR(r, nv, weights)                                                                                           \
   case r - 1:                                                                                                          \
-    ROWS(r, nv, packed)
+    ROWS(r, nv, weights)
 #if MR == 4
-#define EACH_ROWS(nv, packed) ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed)
+#define EACH_ROWS(nv, weights) ROWS(1, nv, weights) ROWS(2, nv, weights) ROWS(3, nv, weights)
 #elif MR == 5
-#define EACH_ROWS(nv, packed) ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed) ROWS(4, nv, packed)
+#define EACH_ROWS(nv, weights) ROWS(1, nv, weights) ROWS(2, nv, weights) ROWS(3, nv, weights) ROWS(4, nv, weights)
 #elif MR == 6
-#define EACH_ROWS(nv, packed)                                                                                          \
-  ROWS(1, nv, packed) ROWS(2, nv, packed) ROWS(3, nv, packed) ROWS(4, nv, packed) ROWS(5, nv, packed)
+#define EACH_ROWS(nv, weights)                                                                                         \
+  ROWS(1, nv, weights) ROWS(2, nv, weights) ROWS(3, nv, weights) ROWS(4, nv, weights) ROWS(5, nv, weights)
 #elif MR == 14
-#define EACH_ROWS(nv, packed)                                                                                          \
-  PAIR(2, nv, packed)                                                                                                  \
-  PAIR(4, nv, packed) PAIR(6, nv, packed) PAIR(8, nv, packed) PAIR(10, nv, packed) PAIR(12, nv, packed)
+#define EACH_ROWS(nv, weights)                                                                                         \
+  PAIR(2, nv, weights)                                                                                                 \
+  PAIR(4, nv, weights) PAIR(6, nv, weights) PAIR(8, nv, weights) PAIR(10, nv, weights) PAIR(12, nv, weights)
 #endif
-#define IGEMM(name, nv, packed)                                                                                        \
+#define IGEMM(name, nv, weights)                                                                                       \
   static void NAME(name)(const struct fcv_igemm_tile *tile) {                                                          \
     switch (tile->m) {                                                                                                 \
-      EACH_ROWS(nv, packed)                                                                                            \
+      EACH_ROWS(nv, weights)                                                                                           \
     default:                                                                                                           \
-      igemm_body(tile, 0, MR, nv, packed);                                                                             \
+      igemm_body(tile, 0, MR, nv, weights);                                                                            \
     }                                                                                                                  \
   }
-IGEMM(igemm_1, 1, 1)
-IGEMM(igemm_2, 2, 1)
-IGEMM(igemm_rows_1, 1, 0)
-IGEMM(igemm_rows_2, 2, 0)
+IGEMM(igemm_1, 1, FCV_PACKED)
+IGEMM(igemm_2, 2, FCV_PACKED)
+IGEMM(igemm_rows_1, 1, FCV_ROWS)
+IGEMM(igemm_rows_2, 2, FCV_ROWS)
+IGEMM(igemm_packing, NV, FCV_PACKING)
 #if NV == 4
-IGEMM(igemm_3, 3, 1)
-IGEMM(igemm_4, 4, 1)
-IGEMM(igemm_rows_3, 3, 0)
-IGEMM(igemm_rows_4, 4, 0)
+IGEMM(igemm_3, 3, FCV_PACKED)
+IGEMM(igemm_4, 4, FCV_PACKED)
+IGEMM(igemm_rows_3, 3, FCV_ROWS)
+IGEMM(igemm_rows_4, 4, FCV_ROWS)
 #endif
 #if WIDE_NV > NV
-/* Twice as many rows as stay in registers: the second half finds w in the cache. */
-#define HALF(r, nv)                                                                                                    \
-  case r:                                                                                                              \
-    igemm_body(tile, first, r, nv, 1);                                                                                 \
-    break;
-#define IGEMM_WIDE(name, nv)                                                                                           \
-  static void NAME(name)(const struct fcv_igemm_tile *tile) {                                                          \
-    const int middle = tile->m > WIDE / 2 ? (tile->m + 1) / 2 : tile->m;                                               \
-    for (int first = 0, end = middle; first < tile->m; first = end, end = tile->m) switch (end - first) {              \
-        HALF(1, nv) HALF(2, nv) HALF(3, nv) HALF(4, nv) HALF(5, nv) HALF(6, nv)                                        \
-      }                                                                                                                \
-  }
-IGEMM_WIDE(igemm_3, 3)
-IGEMM_WIDE(igemm_4, 4)
-#undef IGEMM_WIDE
-#undef HALF
+#define BODY(r, nv) igemm_body(tile, first, r, nv, FCV_PACKED)
+IN_HALVES(igemm_3, fcv_igemm_tile, WIDE, 3)
+IN_HALVES(igemm_4, fcv_igemm_tile, WIDE, 4)
+#undef BODY
+#define BODY(r, nv) igemm_body(tile, first, r, nv, FCV_PACKING)
+HALF(igemm_pack, fcv_igemm_tile, 4)
+#undef BODY
+
+static void NAME(igemm_wide_packing)(const struct fcv_igemm_tile *tile) {
+  const int middle = middle_of(tile->m, WIDE);
+  NAME(igemm_pack)(tile, 0, middle);
+  if (middle == tile->m)
+    return;
+  struct fcv_igemm_tile rest = *tile;
+  rest.w = tile->pack;
+  rest.a += middle;
+  rest.c += middle;
+  rest.m -= middle;
+  rest.row_bias = tile->row_bias ? (const real *)tile->row_bias + middle : NULL;
+  rest.ahead.rows = 0;
+  NAME(igemm_4)(&rest);
+}
 #endif
 #undef IGEMM
 #undef EACH_ROWS

@@ -13,6 +13,46 @@
 _Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_MI <= MI && WIDE_NV <= FCV_MAX_NV,
                "operations have room for a tile");
 
+#if WIDE_NV > NV
+/* The first of two halves of a wide tile's rows. */
+#define middle_of NAME(middle_of)
+INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
+
+/* Rows first .. end - 1 of a tile, at most 6, by BODY(rows, nv). */
+#define HALF(name, tile_type, nv)                                                                                      \
+  static void NAME(name)(const struct tile_type *tile, int first, int end) {                                           \
+    switch (end - first) {                                                                                             \
+    case 1:                                                                                                            \
+      BODY(1, nv);                                                                                                     \
+      break;                                                                                                           \
+    case 2:                                                                                                            \
+      BODY(2, nv);                                                                                                     \
+      break;                                                                                                           \
+    case 3:                                                                                                            \
+      BODY(3, nv);                                                                                                     \
+      break;                                                                                                           \
+    case 4:                                                                                                            \
+      BODY(4, nv);                                                                                                     \
+      break;                                                                                                           \
+    case 5:                                                                                                            \
+      BODY(5, nv);                                                                                                     \
+      break;                                                                                                           \
+    case 6:                                                                                                            \
+      BODY(6, nv);                                                                                                     \
+      break;                                                                                                           \
+    }                                                                                                                  \
+  }
+/* A wide tile has twice as many rows as stay in registers: the second half finds what both read in the cache. */
+#define IN_HALVES(name, tile_type, wide, nv)                                                                           \
+  HALF(name##_half, tile_type, nv)                                                                                     \
+  static void NAME(name)(const struct tile_type *tile) {                                                               \
+    const int middle = middle_of(tile->m, wide);                                                                       \
+    NAME(name##_half)(tile, 0, middle);                                                                                \
+    if (middle < tile->m)                                                                                              \
+      NAME(name##_half)(tile, middle, tile->m);                                                                        \
+  }
+#endif
+
 #include "math_inl.h"
 #include "depthwise_inl.h"
 #include "elementwise_inl.h"
@@ -46,8 +86,10 @@ _Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_MI <= MI && WIDE_NV <= FCV
 #endif
 #if WIDE_NV > NV
 #define WIDE_PANELS(kernel) PANELS(kernel), NAME(kernel##_3), NAME(kernel##_4)
+#define WIDE_PACKING NAME(igemm_wide_packing)
 #else
 #define WIDE_PANELS(kernel) PANELS(kernel)
+#define WIDE_PACKING NAME(igemm_packing)
 #endif
 
 const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
@@ -68,6 +110,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .igemm = {PANELS(igemm)},
     .igemm_wide = {WIDE_PANELS(igemm)},
     .igemm_rows = {PANELS(igemm_rows)},
+    .igemm_packing = NAME(igemm_packing),
+    .igemm_wide_packing = WIDE_PACKING,
     .narrow_pixels = NARROW,
     .narrow = NAME(narrow),
     .depthwise_last = NAME(depthwise_last),

@@ -25,7 +25,8 @@ struct fcv_kernels {
   int wide, wide_mi, wide_nv; /* wide tiles of wide, or wide_mi, x wide_nv * vl; wide <= mr, wide_mi <= mi */
   int da, db, ra, rb;         /* dots tile; run_dots takes another too */
   fcv_igemm_fn *igemm[FCV_MAX_NV], *igemm_wide[FCV_MAX_NV], *igemm_rows[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
-  int narrow_pixels;                                                                 /* of a tile of narrow, even */
+  fcv_igemm_fn *igemm_packing, *igemm_wide_packing;
+  int narrow_pixels; /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;
   fcv_depthwise_fn *depthwise_last, *depthwise_first;
   fcv_depthwise_planes_fn *depthwise_planes;

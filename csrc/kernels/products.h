@@ -38,13 +38,17 @@ enum fcv_into {
  * igemm_wide: nr is wide_nv * VL, m at most wide; the pointers of a tap are mr as well. It is computed in two halves,
  * each of which reads w.
  *
- * igemm_rows: w is not packed, its rows lie w_pitch apart, and nr elements of each must be readable. */
+ * igemm_rows: w is not packed, its rows lie w_pitch apart, and nr elements of each must be readable.
+ *
+ * igemm_packing, igemm_wide_packing: the same of one tap and nv, or wide_nv, vectors; and the rows are packed, to pack,
+ * for the tiles that come next. */
 struct fcv_igemm_tile {
   int64_t taps, kc;
   const void *const *a; /* [taps][mr] */
   int64_t a_bytes;      /* added to every pointer of a: the group's first channel */
   const void *w;        /* [taps][kc][nr] */
-  int64_t w_pitch;      /* from row to row of w. igemm_rows only */
+  int64_t w_pitch;      /* from row to row of w. not where w is packed */
+  void *pack;           /* packing only */
   void *const *c;       /* [m] */
   int64_t c_bytes;      /* added to every pointer of c: the panel's first channel */
   int m, n;
@@ -57,6 +61,9 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+enum fcv_weights_as { FCV_ROWS, FCV_PACKED, FCV_PACKING };
+enum { FCV_PACKING_AHEAD = 16 }; /* rows that are fetched before they are packed: each lies in another page */
+
 /* Direct convolution to at most a vector of channels: one tile of m pixels that are neighbours in a row of outputs, and
  * of x, pixels of kc channels.
  *

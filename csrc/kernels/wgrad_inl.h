@@ -89,21 +89,10 @@ WGRAD(3)
 WGRAD(4)
 #endif
 #if WIDE_NV > NV
-#define HALF(r, nv)                                                                                                    \
-  case r:                                                                                                              \
-    wgrad_body(tile, first, r, nv);                                                                                    \
-    break;
-#define WGRAD_WIDE(nv)                                                                                                 \
-  static void NAME(wgrad_##nv)(const struct fcv_wgrad_tile *tile) {                                                    \
-    const int middle = tile->m > WIDE_MI / 2 ? (tile->m + 1) / 2 : tile->m;                                            \
-    for (int first = 0, end = middle; first < tile->m; first = end, end = tile->m) switch (end - first) {              \
-        HALF(1, nv) HALF(2, nv) HALF(3, nv) HALF(4, nv) HALF(5, nv) HALF(6, nv)                                        \
-      }                                                                                                                \
-  }
-WGRAD_WIDE(3)
-WGRAD_WIDE(4)
-#undef WGRAD_WIDE
-#undef HALF
+#define BODY(r, nv) wgrad_body(tile, first, r, nv)
+IN_HALVES(wgrad_3, fcv_wgrad_tile, WIDE_MI, 3)
+IN_HALVES(wgrad_4, fcv_wgrad_tile, WIDE_MI, 4)
+#undef BODY
 #endif
 #undef WGRAD
 #undef EACH_ROWS
