@@ -72,6 +72,18 @@ static void run_residue(const struct depthwise *d, const struct fcv_axis *axis, 
   lines->x_tap = axis->shift_step * d->channels;
   lines->w_tap = axis->kernel_step * d->w_tap;
   lines->y_step = axis->out_step * d->channels;
+  lines->taps = axis->taps;
+  lines->count = axis->count;
+  lines->begin = lines->end = 0;
+  if (d->inputs == 1 && axis->shift_step > 0 && axis->in > axis->shift && fcv_depthwise_has_edges(lines)) {
+    lines->begin = fcv_ceil_div(fcv_max(0, -axis->shift), axis->shift_step);
+    lines->end = fcv_ceil_div(fcv_max(0, axis->in - axis->shift), axis->shift_step);
+    lines->x_offset = axis->shift * d->channels;
+    lines->w_offset = axis->kernel_start * d->w_tap;
+    lines->y = row + axis->out_start * d->channels * d->kernels->size;
+    d->kernels->depthwise_last(lines);
+    return;
+  }
   /* Outputs from first to last - 1 have all taps inside. */
   const int64_t room = axis->in - axis->shift - (axis->taps - 1) * axis->shift_step;
   const int64_t first = fcv_min(axis->count, fcv_ceil_div(fcv_max(0, -axis->shift), axis->in_step));

@@ -16,8 +16,9 @@ enum { FCV_DEPTHWISE_TAPS = 9 };
  *                          i=1 t=0 -->   j j j ... width      (x_step apart)
  *
  * depthwise_last: as above; lines are pixels, j is a channel. depthwise_first: w and bias are one number for all j;
- * lines are rows. Where width is less than VL, whole vectors of x, w and bias are read. Summed over t inside g, in
- * order, starting from the bias.
+ * lines are rows. depthwise_last leaves out columns of x that are outside: begin <= i * (x_step / x_tap) + t < end are
+ * inside, unless end is 0, where all are; where fcv_depthwise_has_edges only. Where width is less than VL, whole
+ * vectors of x, w and bias are read. Summed over t inside g, in order, starting from the bias.
  *
  * grouped_last: an element meets the inputs of its group at each tap, x[g][... + j - j % inputs + k] and
  * w[g][... + k * w_input + j] for k < inputs. inputs is 2, 4 or 8, less than VL, and divides width, which is VL at
@@ -28,6 +29,7 @@ struct fcv_depthwise {
   const void *const *w; /* [groups] */
   int64_t x_offset, w_offset;
   int64_t x_step, x_tap, w_tap, y_step;
+  int64_t begin, end;
   int64_t inputs, w_input; /* grouped_last only */
   const void *bias;        /* or NULL for zero */
   void *y;
@@ -38,6 +40,14 @@ struct fcv_depthwise {
   int64_t ahead;   /* so many elements on. Nothing there needs to be readable. Both are for depthwise_last */
 };
 typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
+
+enum { FCV_DEPTHWISE_LINES = 4 }; /* of a tile: with 5 taps' weights and an input vector they fit into 16 registers */
+
+static inline int fcv_depthwise_has_edges(const struct fcv_depthwise *d) {
+  const int fits =
+      (d->taps == 3 && d->x_step == 2 * d->x_tap) || ((d->taps == 3 || d->taps == 5) && d->x_step == d->x_tap);
+  return fits && d->count >= FCV_DEPTHWISE_LINES;
+}
 
 /* Depthwise convolution of planes that lie without padding; what is outside of a plane counts as zero.
  *

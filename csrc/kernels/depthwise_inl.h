@@ -1,8 +1,5 @@
 /* Depthwise convolution; contracts in depthwise.h. */
 
-/* Lines of a tile: with 5 taps' weights and an input vector they fit into 16 registers. */
-#define DEPTHWISE_LINES 4
-
 /* nv vectors of some lines into L2, to be read, */
 #define depthwise_fetch NAME(depthwise_fetch)
 INLINE void depthwise_fetch(const real *x, const int lines, int64_t pitch, const int nv) {
@@ -19,13 +16,15 @@ INLINE void depthwise_claim(const real *y, const int lines, int64_t pitch, const
 }
 
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
- * common, and each vector of x is loaded once for all of them. The same order of sums in any case. */
+ * common, and each vector of x is loaded once for all of them; edges: some of them may lie outside. The same order of
+ * sums in any case. */
 #define depthwise_lines NAME(depthwise_lines)
 INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j, const int lines, const int nv,
-                            const int taps, const int step, const int plane) {
+                            const int taps, const int step, const int plane, const int edges) {
   const int64_t x_step = d->x_step, x_tap = d->x_tap, w_tap = d->w_tap;
+  const int64_t begin = d->begin - i * step, end = d->end - i * step;
   const real *bias = d->bias;
-  vec acc[DEPTHWISE_LINES][2];
+  vec acc[FCV_DEPTHWISE_LINES][2];
   UNROLL(8)
   for (int l = 0; l < lines; l++) UNROLL(2)
   for (int v = 0; v < nv; v++) acc[l][v] = !bias ? (vec){0} : plane ? splat(*bias) : load(bias + j + v * VL);
@@ -40,13 +39,17 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
       for (int t = 0; t < taps; t++, w += w_tap) UNROLL(2)
       for (int v = 0; v < nv; v++) b[t][v] = !plane ? load(w + v * VL) : v > 0 ? b[t][0] : splat(*w);
       UNROLL(16)
-      for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) UNROLL(2)
-      for (int v = 0; v < nv; v++) {
-        const vec a = plane ? load(x + v * VL) : hold(load(x + v * VL));
-        UNROLL(8)
-        for (int l = 0; l < lines; l++)
-          if (at >= l * step && at - l * step < taps)
-            acc[l][v] += a * b[at - l * step][v];
+      for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) {
+        if (edges && (at < begin || at >= end))
+          continue;
+        UNROLL(2)
+        for (int v = 0; v < nv; v++) {
+          const vec a = plane ? load(x + v * VL) : hold(load(x + v * VL));
+          UNROLL(8)
+          for (int l = 0; l < lines; l++)
+            if (at >= l * step && at - l * step < taps)
+              acc[l][v] += a * b[at - l * step][v];
+        }
       }
     } else {
       for (int64_t t = 0; t < d->taps; t++, x += x_tap, w += w_tap) UNROLL(2)
@@ -65,7 +68,7 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
   }
   real *y = (real *)d->y + i * d->y_step + j;
   if (!plane && !d->past_caches)
-    depthwise_claim(y + DEPTHWISE_LINES * d->y_step, lines, d->y_step, nv);
+    depthwise_claim(y + FCV_DEPTHWISE_LINES * d->y_step, lines, d->y_step, nv);
   if (!plane && d->past_caches) {
     UNROLL(8)
     for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)
@@ -83,12 +86,12 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
 
 #define depthwise_tile NAME(depthwise_tile)
 INLINE void depthwise_tile(const struct fcv_depthwise *d, int64_t i, const int lines, const int nv, const int taps,
-                           const int step, const int plane) {
+                           const int step, const int plane, const int edges) {
   const int64_t last = d->width > VL ? d->width - VL : 0;
   int64_t j = 0;
   if (nv == 2)
-    for (; j + 2 * VL <= d->width; j += 2 * VL) depthwise_lines(d, i, j, lines, 2, taps, step, plane);
-  for (; j < d->width; j += VL) depthwise_lines(d, i, j < last ? j : last, lines, 1, taps, step, plane);
+    for (; j + 2 * VL <= d->width; j += 2 * VL) depthwise_lines(d, i, j, lines, 2, taps, step, plane, edges);
+  for (; j < d->width; j += VL) depthwise_lines(d, i, j < last ? j : last, lines, 1, taps, step, plane, edges);
 }
 
 /* Lines that make a tile together; the last tile ends with the last line, as the last vector ends with a line. */
@@ -96,12 +99,18 @@ INLINE void depthwise_tile(const struct fcv_depthwise *d, int64_t i, const int l
 INLINE void depthwise_all(const struct fcv_depthwise *lines, const int nv, const int taps, const int step,
                           const int plane) {
   const struct fcv_depthwise d = *lines; /* no store can change it */
-  const int64_t last = d.count - DEPTHWISE_LINES;
-  if (last >= 0)
-    for (int64_t i = 0; i < d.count; i += DEPTHWISE_LINES)
-      depthwise_tile(&d, i < last ? i : last, DEPTHWISE_LINES, nv, taps, step, plane);
-  else
-    for (int64_t i = 0; i < d.count; i++) depthwise_tile(&d, i, 1, 2, 0, 0, plane);
+  const int64_t last = d.count - FCV_DEPTHWISE_LINES;
+  if (last < 0) {
+    for (int64_t i = 0; i < d.count; i++) depthwise_tile(&d, i, 1, 2, 0, 0, plane, 0);
+    return;
+  }
+  for (int64_t i = 0; i < d.count; i += FCV_DEPTHWISE_LINES) {
+    const int64_t at = i < last ? i : last, columns = (FCV_DEPTHWISE_LINES - 1) * step + taps;
+    if (!plane && taps > 0 && d.end > 0 && (at * step < d.begin || at * step + columns > d.end))
+      depthwise_tile(&d, at, FCV_DEPTHWISE_LINES, nv, taps, step, plane, 1);
+    else
+      depthwise_tile(&d, at, FCV_DEPTHWISE_LINES, nv, taps, step, plane, 0);
+  }
 }
 
 #define depthwise_any NAME(depthwise_any)
