@@ -54,7 +54,7 @@ static void fetch(const struct fcv_wgrad *d, int64_t call, int64_t calls, struct
   const int which = first >= d->lines[0];
   if (first == end)
     return;
-  const int64_t share = fcv_ceil_div(end - first, fcv_ceil_div(tile->pixels, FCV_TURN));
+  const int64_t share = fcv_ceil_div(end - first, fcv_max(1, fcv_ceil_div(tile->pixels, FCV_TURN)));
   const char *from = d->next[which] + 64 * (first - (which ? d->lines[0] : 0));
   tile->ahead = (struct fcv_ahead){.from = from, .rows = 1, .lines = share, .pitch = 64 * share};
 }
@@ -101,6 +101,13 @@ static struct place find_place(const struct fcv_wgrad *d, int64_t panel) {
   };
 }
 
+/* Of a block's pixels those from the first to the last one at which the tap meets x: not the rows of outputs at the
+ * edge of an image whose tap lies outside, of which dilation has many. */
+static void without_padding(const struct fcv_wgrad *d, const void *const *a, int64_t *first, int64_t *last) {
+  while (*first < *last && a[*first] == d->zero) ++*first;
+  while (*first < *last && a[*last - 1] == d->zero) --*last;
+}
+
 /* A part's tiles of a panel, at a tap, over a block whose pixels are a. From call number `call` of all on. */
 static void sum_block(const struct fcv_wgrad *d, const struct part *part, int64_t panel, int64_t tap, int64_t block,
                       const void **a, char *sums, int64_t call, int64_t calls) {
@@ -111,15 +118,18 @@ static void sum_block(const struct fcv_wgrad *d, const struct part *part, int64_
   const int64_t blocks = d->stage.blocks;
   const int64_t co = d->walk->groups * d->walk->nc, group = p.group * (d->patches ? count * d->m : d->walk->kc);
   const int64_t gw_pitch = d->transposes ? taps * p.width : co;
+  int64_t first = 0, last = count;
+  if (!d->patches)
+    without_padding(d, a, &first, &last);
   char *gw = d->transposes ? sums + (tap - part->tap0) * p.width * size
                            : d->gw + ((tap * d->m + part->m0) * co + p.group * d->walk->nc + p.channel) * size;
   for (int64_t row = part->row0, m = part->m0, end; row < part->row1; row++, m = end) {
     end = d->m * (row + 1) / d->rows;
     struct fcv_wgrad_tile tile = {
-        .pixels = count,
-        .a = a,
+        .pixels = last - first,
+        .a = a + first,
         .a_bytes = blocks ? (p.group * blocks + row) * d->stage.block : (group + m) * size,
-        .b = d->packed + (block * d->channels + p.before) * FCV_WGRAD_PIXELS * size,
+        .b = d->packed + (block * d->channels + p.before) * FCV_WGRAD_PIXELS * size + first * p.width * size,
         .b_pitch = p.width,
         .gw = gw + (m - part->m0) * gw_pitch * size,
         .gw_pitch = gw_pitch,

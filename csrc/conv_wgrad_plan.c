@@ -2,8 +2,10 @@
 #include "wgrad.h"
 
 enum {
-  BOX_BYTES = 1 << 19,   /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
-  MORE_BYTES = 1 << 20,  /* the same where weights take more than BOX_BYTES: they are read and written once a box, */
+  BOX_BYTES = 1 << 19,  /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
+  MORE_BYTES = 1 << 20, /* the same where weights take more than BOX_BYTES: they are read and written once a box, */
+  MOST_BYTES = 6
+      << 20, /* which has half of their size, up to here: 16x28x28 512->512 3x3 s2 240 ms became 163 (Zen 4), */
   ONE_BYTES = 12 << 20,  /* or not at all, if there is only one */
   FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
   UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
@@ -39,7 +41,8 @@ static void cut_pixels(struct fcv_wgrad *d, int64_t outputs) {
   const int64_t pixel = d->walk->groups * d->walk->kc * k->size, patch = d->patches ? d->walk->groups * d->m : 0;
   const int conflicts = pixel % CONFLICT == 0;
   const int in_place = d->patches ? !d->patch_rows : !conflicts && !(d->row_taps && fcv_pads_rows(d->walk));
-  const int64_t box = d->weights > BOX_BYTES ? MORE_BYTES : BOX_BYTES;
+  const int64_t more = fcv_max(MORE_BYTES, fcv_min(d->weights / 2, MOST_BYTES));
+  const int64_t box = d->weights > BOX_BYTES ? more : BOX_BYTES;
   const int64_t pixels = d->transposes ? INT64_MAX / 2 / pixel : box / (pixel + (patch + d->channels) * k->size);
   const struct fcv_axis *y = &d->walk->axis[1], *x = &d->walk->axis[2];
   /* Rows that a dilated kernel passes over are on top, or a box would have one row of outputs: 1x28x28 512->512 3x3,
