@@ -235,7 +235,7 @@ static void finish_image(const void *context, int64_t image, int thread) {
     const int64_t channel = last ? i % g->ci : i / in;
     f->kernels->sum_rows(1, 1, f->bias + channel * size, 1, gx + i * size);
   }
-  f->kernels->activation((int)f->conv->activation, f->conv->slope, INFINITY, count, gx, gx);
+  f->kernels->activation((int)f->conv->activation, f->conv->slope, INFINITY, count, gx, gx, 0);
 }
 
 /* Channels last, fewer channels than a vector has lanes: panels of all terms, [tap][channel], have no empty lanes. */

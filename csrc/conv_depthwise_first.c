@@ -139,8 +139,11 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
       run_rows(d, p, planes, &box, &d->axes.axis[1][r], to + r * out[2] * size, d->past ? d->past : fcv_product(out),
                &memory);
     for (int64_t i = 0; i < planes && d->past; i++)
-      d->kernels->copy_past_caches(rows * out[2], to + i * d->past * size, y + i * fcv_product(out) * size);
+      d->kernels->copy_past_caches(rows * out[2], to + i * d->past * size, y + i * fcv_product(out) * size,
+                                   to + i * d->past * size);
   }
+  if (d->past)
+    fcv_fence();
 }
 
 /* Where the pieces of packed weights begin: copies of w and bias as they are. */

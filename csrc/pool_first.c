@@ -130,10 +130,13 @@ static void pool_2x2(const struct fcv_pooling *p, int64_t unit) {
     rows.gx = passes ? block : p->gx ? p->gx + in : NULL;
     kernel[p->pass](&rows);
     if (passes)
-      k->copy_past_caches(met, block, p->gx + in);
+      k->copy_past_caches(met, block, p->gx + in,
+                          p->x ? p->x + in + p->in_plane * k->size : p->gy + out + p->out_plane * k->size);
     if (p->gx)
       memset(p->gx + in + together * p->in_plane * k->size - rest, 0, (size_t)rest);
   }
+  if (passes)
+    fcv_fence();
 }
 
 /* Some channels, so that small ones share what a unit costs: planes of 7x7 took 33 ns each by themselves, 18

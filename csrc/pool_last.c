@@ -117,6 +117,10 @@ void fcv_pool_last_grad(const void *context, int64_t unit, int thread) {
         p->kernels->pool_max_grad(&w);
     }
     if (passes)
-      p->kernels->copy_past_caches(band * g->ci, block, p->gx + in + row * band * pixel);
+      p->kernels->copy_past_caches(band * g->ci, block, p->gx + in + row * band * pixel,
+                                   p->x ? p->x + in + (row + 1) * band * pixel
+                                        : p->gy + (image * p->out_plane + (row + 1) * g->out[2]) * pixel);
   }
+  if (passes)
+    fcv_fence();
 }

@@ -27,6 +27,8 @@ const struct fcv_kernels *fcv_kernels(fcv_dtype dtype);
 /* Of the second level of cache; 512 KiB where the system does not say. The order of work may depend on it, no result.
  */
 int64_t fcv_l2_bytes(void);
+/* Whether AVX-512 is in use on a CPU whose units multiply vectors of half that size. */
+int fcv_multiplies_in_halves(void);
 
 /* Whether kernels apply the activation before they store; else the caller does. */
 static inline int fcv_fused(fcv_activation activation) {
@@ -39,7 +41,7 @@ static inline int fcv_kernel_activation(const struct fcv_conv *conv) {
 /* and what is left to do to their results. */
 static inline void fcv_activate(const struct fcv_kernels *k, const struct fcv_conv *conv, int64_t count, void *y) {
   if (!fcv_fused(conv->activation))
-    k->activation((int)conv->activation, conv->slope, INFINITY, count, y, y);
+    k->activation((int)conv->activation, conv->slope, INFINITY, count, y, y, 0);
 }
 /* The same of rows, bytes behind each y[i]; those that are NULL are left out. */
 static inline void fcv_activate_rows(const struct fcv_kernels *k, const struct fcv_conv *conv, int64_t rows,
@@ -80,7 +82,7 @@ void fcv_scratch_give(void *memory);
 fcv_status fcv_workspace(const struct fcv_conv *conv, int64_t bytes, char **memory);
 /* Whether a result is too large to be found in the caches by whoever reads it: it is then written past them, which on a
  * Sapphire Rapids takes 23 GB/s of memory, and 10 where each line is read first. */
-static inline int fcv_leaves_caches(int64_t bytes) { return bytes >= (int64_t)16 << 20; }
+static inline int fcv_leaves_caches(int64_t bytes) { return bytes >= (int64_t)8 << 20; }
 
 /* One block for several arrays: reserves bytes in it, 64-byte aligned, and returns where they begin. */
 static inline int64_t fcv_reserve(int64_t *total, int64_t bytes) {

@@ -14,10 +14,15 @@ typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const 
                            const void *x, void *y);
 
 /* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
- * fastconv.h names; in place is allowed. */
-typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y);
+ * fastconv.h names; in place is allowed. past_caches, where fcv_is_comparison: the result is written so, and the caller
+ * calls fcv_fence. */
+static inline int fcv_is_comparison(int activation) {
+  return activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU || activation == FCV_RELU6;
+}
+typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y,
+                               int past_caches);
 typedef void fcv_activation_grad_fn(int activation, double slope, double threshold, int64_t count, const void *saved,
-                                    const void *gy, void *gx);
+                                    const void *gy, void *gx, int past_caches);
 /* y[i][j] = x[i][j] where saved[i][j] > 0, else weight[j] * x[i][j], i < rows, j < columns. y may be x or saved. */
 typedef void fcv_prelu_fn(int64_t rows, int64_t columns, const void *weight, const void *saved, const void *x, void *y);
 /* A step as fastconv.h has it, of one optimizer. */

@@ -86,20 +86,51 @@ INLINE vec activate_grad(const int activation, real slope, real threshold, vec s
 }
 #undef FAR
 
+/* How far ahead x is fetched where y is written past the caches: 2 KiB made that 1.1 to 1.2 times as fast. */
+enum { NAME(AHEAD) = 2048 / (int)sizeof(real) };
+
+/* The elements before the first aligned one. */
+#define unaligned_head NAME(unaligned_head)
+INLINE int64_t unaligned_head(const real *y, int64_t count) {
+  const int64_t head = (int64_t)(-(uintptr_t)y % VECTOR_BYTES / sizeof(real));
+  return head < count ? head : count;
+}
+
 #define map NAME(map)
-INLINE void map(const int activation, real slope, real threshold, int64_t count, const real *x, real *y) {
-  int64_t i = 0;
-  for (; i + VL <= count; i += VL) store(y + i, activate(activation, slope, threshold, load(x + i)));
+INLINE void map(const int activation, real slope, real threshold, int64_t count, const real *x, real *y,
+                const int past_caches) {
+  int64_t i = past_caches ? unaligned_head(y, count) : 0;
+  if (i > 0)
+    store_part(y, activate(activation, slope, threshold, load_part(x, i)), i);
+  for (; i + VL <= count; i += VL) {
+    const vec v = activate(activation, slope, threshold, load(x + i));
+    if (past_caches) {
+      __builtin_prefetch(x + i + NAME(AHEAD));
+      stream(y + i, v);
+    } else {
+      store(y + i, v);
+    }
+  }
   if (i < count)
     store_part(y + i, activate(activation, slope, threshold, load_part(x + i, count - i)), count - i);
 }
 
 #define map_grad NAME(map_grad)
 INLINE void map_grad(const int activation, real slope, real threshold, int64_t count, const real *saved, const real *gy,
-                     real *gx) {
-  int64_t i = 0;
-  for (; i + VL <= count; i += VL)
-    store(gx + i, activate_grad(activation, slope, threshold, load(saved + i), load(gy + i)));
+                     real *gx, const int past_caches) {
+  int64_t i = past_caches ? unaligned_head(gx, count) : 0;
+  if (i > 0)
+    store_part(gx, activate_grad(activation, slope, threshold, load_part(saved, i), load_part(gy, i)), i);
+  for (; i + VL <= count; i += VL) {
+    const vec v = activate_grad(activation, slope, threshold, load(saved + i), load(gy + i));
+    if (past_caches) {
+      __builtin_prefetch(saved + i + NAME(AHEAD));
+      __builtin_prefetch(gy + i + NAME(AHEAD));
+      stream(gx + i, v);
+    } else {
+      store(gx + i, v);
+    }
+  }
   const int64_t rest = count - i;
   if (rest)
     store_part(gx + i, activate_grad(activation, slope, threshold, load_part(saved + i, rest), load_part(gy + i, rest)),
@@ -123,20 +154,27 @@ INLINE void map_grad(const int activation, real slope, real threshold, int64_t c
     CALL(FCV_SOFTPLUS)                                                                                                 \
   }
 
-static void NAME(activation)(int activation, double slope, double threshold, int64_t count, const void *x, void *y) {
+static void NAME(activation)(int activation, double slope, double threshold, int64_t count, const void *x, void *y,
+                             int past_caches) {
 #define MAP(f)                                                                                                         \
   case f:                                                                                                              \
-    map(f, (real)slope, (real)threshold, count, x, y);                                                                 \
+    if (past_caches && fcv_is_comparison(f))                                                                           \
+      map(f, (real)slope, (real)threshold, count, x, y, 1);                                                            \
+    else                                                                                                               \
+      map(f, (real)slope, (real)threshold, count, x, y, 0);                                                            \
     break;
   EACH_ACTIVATION(MAP)
 #undef MAP
 }
 
 static void NAME(activation_grad)(int activation, double slope, double threshold, int64_t count, const void *saved,
-                                  const void *gy, void *gx) {
+                                  const void *gy, void *gx, int past_caches) {
 #define MAP(f)                                                                                                         \
   case f:                                                                                                              \
-    map_grad(f, (real)slope, (real)threshold, count, saved, gy, gx);                                                   \
+    if (past_caches && fcv_is_comparison(f))                                                                           \
+      map_grad(f, (real)slope, (real)threshold, count, saved, gy, gx, 1);                                              \
+    else                                                                                                               \
+      map_grad(f, (real)slope, (real)threshold, count, saved, gy, gx, 0);                                              \
     break;
   EACH_ACTIVATION(MAP)
 #undef MAP

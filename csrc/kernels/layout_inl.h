@@ -353,16 +353,16 @@ static void NAME(add_rows)(const struct fcv_add_rows *add) {
   }
 }
 
-static void NAME(copy_past_caches)(int64_t count, const void *from, void *to) {
-  const real *x = from;
+static void NAME(copy_past_caches)(int64_t count, const void *from, void *to, const void *ahead) {
+  const real *x = from, *next = ahead;
   real *y = to;
   int64_t i = 0;
   for (; i < count && (uintptr_t)(y + i) % VECTOR_BYTES != 0; i++) y[i] = x[i];
-  for (; i + VL <= count; i += VL) stream(y + i, load(x + i));
+  for (; i + VL <= count; i += VL) {
+    __builtin_prefetch(next + i);
+    stream(y + i, load(x + i));
+  }
   for (; i < count; i++) y[i] = x[i];
-#if defined(__x86_64__)
-  __builtin_ia32_sfence(); /* before another thread reads it */
-#endif
 }
 
 /* What a vector writes behind its run is written over by the next one, but for the last runs. */

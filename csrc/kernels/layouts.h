@@ -84,8 +84,9 @@ struct fcv_add_rows {
 };
 typedef void fcv_add_rows_fn(const struct fcv_add_rows *add);
 
-/* y[i] = x[i] for i < count, written past the caches, where the instruction set can: memory is not read first. */
-typedef void fcv_copy_fn(int64_t count, const void *x, void *y);
+/* y[i] = x[i] for i < count, written past the caches, where the instruction set can: memory is not read first. As many
+ * elements from ahead on, which need not be readable, are fetched meanwhile. The caller calls fcv_fence in the end. */
+typedef void fcv_copy_fn(int64_t count, const void *x, void *y, const void *ahead);
 
 /* Runs put together: y[(i * parts + p) * width + j] = x[p * count + i][j] for i < count, p < parts, j < width. VL - 1
  * elements behind each run of x are read. */
