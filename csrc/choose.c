@@ -89,8 +89,9 @@ int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
   const struct fcv_conv last = fcv_turned(conv, pass);
   const fcv_algorithm other = best(&last, pass, &there);
   const struct fcv_geometry *g = &conv->geometry;
-  const double weights = (double)(g->ci * g->co * fcv_product(g->kernel));
-  there += TURN_PRICE * (images_elements(g) + (last.weight_layout == FCV_CHANNELS_LAST ? 0 : weights));
+  const int given = conv->prepared || last.weight_layout == FCV_CHANNELS_LAST;
+  const double weights = given ? 0 : (double)(g->ci * g->co * fcv_product(g->kernel));
+  there += (fcv_multiplies_in_halves() ? TURN_PRICE / 2 : TURN_PRICE) * (images_elements(g) + weights);
   if (there >= GAIN * here)
     return 0;
   *chosen = other;

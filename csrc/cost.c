@@ -79,6 +79,49 @@ static const struct work price_avx512[2][METHODS] =
             },
 };
 
+/* A Zen 4, whose AVX-512 multiplies in two halves: a multiply-add takes twice as long, so that all else costs half as
+ * many. One core, float32, 220 layers a pass. With channels first, direct has the prices of channels last, since few of
+ * those layers take it. Set by hand: calls, at half of the above; the weights of Winograd (1x7x7 512->512 3x3: 4.2 ms,
+ * direct 3.2) and col2im, which cost more where they leave the caches; Winograd's values, channels first, and lanes
+ * (256x4x4 16->32 3x3, 256x11x11 8->16 5x5 s2). */
+static const struct work price_avx512_halves[2][METHODS] =
+    {
+        [FCV_CHANNELS_FIRST] =
+            {
+                [DIRECT] = {{0.98, 0.153, 370, 41.9, 10.1, 15, 19.4, 0}},
+                [PLANES] = {{1.09, 0, 20.9, 95.6, 0, 15.6, 48.7, 0}},
+                [IM2COL] = {{0.976, 0, 885, 176, 24.1, 8.73, 2.47, 1e5}},
+                [COL2IM] = {{1.09, 0.234, 0, 469, 30, 9.18, 0, 2.6e5}},
+                [COL2IM_PLANES] = {{1.41, 0, 0, 214, 0, 6.09, 0, 2e5}},
+                [TOEPLITZ] = {{1.11, 0.00776, 3360, 0, 109, 13.7, 0, 2e4}},
+                [WINOGRAD] = {{1.2, 0.205, 100, 32, 26, 22, 316, 0}},
+                [SUM_DIRECT] = {{1.09, 0.418, 269, 32, 13.6, 13.9, 50.2, 1e4}},
+                [SUM_PLANES] = {{1.37, 0, 3930, 0, 23.6, 70.5, 0, 2e4}},
+                [SUM_IM2COL] = {{1.17, 0.216, 484, 161, 40.2, 15.6, 132, 5e4}},
+                [SUM_WINOGRAD] = {{1.27, 0.479, 0, 68.1, 15.9, 16.7, 185, 0}},
+                [LANES] = {{1.16, 0.3, 0, 0, 90, 18, 0, 0}},
+                [SUM_LANES] = {{0.828, 0.261, 0, 0, 2470, 24.6, 0, 0}},
+            },
+        [FCV_CHANNELS_LAST] =
+            {
+                [DIRECT] = {{0.98, 0.153, 370, 41.9, 10.1, 1.45, 19.4, 0}},
+                [IM2COL] = {{0.934, 0, 513, 210, 15.9, 6.59, 2.71, 0}},
+                [COL2IM] = {{1.05, 0.256, 0, 450, 30, 7.52, 1650, 2.5e4}},
+                [TOEPLITZ] = {{1.05, 0.192, 268, 40.5, 38.1, 0.0674, 425, 4.5e4}},
+                [WINOGRAD] = {{1.11, 0.293, 85.6, 0, 22, 9.21, 380, 0}},
+                [SUM_DIRECT] = {{1.03, 0.403, 309, 84, 0, 29.1, 0, 1e4}},
+                [SUM_IM2COL] = {{1.07, 0.256, 401, 191, 8.56, 12.5, 146, 0}},
+                [SUM_WINOGRAD] = {{1.07, 0.387, 71.3, 0, 11.8, 9.3, 283, 0}},
+                [LANES] = {{1.35, 0.185, 0, 0, 89.5, 18, 0, 1e5}},
+                [SUM_LANES] = {{1.09, 0.477, 0, 0, 1110, 21, 0, 0}},
+                [NARROW_ROWS] = {{1.18, 0, 74.9, 0, 0, 0, 0, 5e4}},
+            },
+};
+
+/* Weights that are packed already are read, at so much of their price there: with it 1x13x13 256->384 3x3, channels
+ * first, 2.8 ms became 1.4, 1x7x7 512->512 2.9 and 1.3. Of the machines above and below that was not measured. */
+static const double PREPARED = 0.25;
+
 /* A Zen 3 with AVX2, one core of a busy machine, float32, 140 layers a pass; for other instruction sets too. Winograd's
  * weights cost several times what those layers show where they leave the cache: 14x14 256->256 3x3 took 6.1 ms, direct
  * 3.3. Their prices, 40 and 30, are set by hand, and products cost PLANES what they cost IM2COL, the same kernel. */
@@ -411,9 +454,14 @@ static enum method count_pass(const struct fcv_conv *conv, fcv_pass pass, fcv_al
 double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm algorithm) {
   struct work work;
   const enum method method = count_pass(conv, pass, algorithm, &work);
-  const int wide = !strcmp(fcv_isa(), "avx512");
-  const struct work *prices = &(wide ? price_avx512 : price)[conv->layout][method];
+  const int wide = !strcmp(fcv_isa(), "avx512"), halves = fcv_multiplies_in_halves();
+  const struct work *prices = &(halves ? price_avx512_halves : wide ? price_avx512 : price)[conv->layout][method];
   double sum = 0;
+  if (conv->prepared && halves) {
+    work.of[WEIGHTS] *= PREPARED;
+    if (method == DIRECT)
+      work.of[PARTIAL] *= PREPARED; /* weights of pieces */
+  }
   for (int i = 0; i < KINDS; i++) sum += prices->of[i] * work.of[i];
   return sum;
 }

@@ -54,6 +54,15 @@ fcv_status fcv_select_isa(const char *name) {
   return FCV_NO_ISA;
 }
 
+/* AMD's family 19h with AVX-512, Zen 4; 1Ah, Zen 5, has whole units, at least in servers. */
+int fcv_multiplies_in_halves(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("amdfam19h") && has_avx512() && !strcmp(fcv_isa(), "avx512");
+#else
+  return 0;
+#endif
+}
+
 int64_t fcv_l2_bytes(void) {
   static atomic_llong known;
   int64_t bytes = atomic_load(&known);

@@ -73,6 +73,7 @@ struct fcv_conv {
   fcv_algorithm algorithm;
   int64_t block;      /* of FCV_TOEPLITZ: outputs at a time, at most a row; 0: chosen by the geometry */
   const void *packed; /* what fcv_pack wrote: w and the values of bias are then not read; or NULL */
+  int prepared;       /* w is packed once, for many calls: auto counts no packing. For fcv_pack and with packed */
   int64_t *workspace; /* not NULL: nothing is computed, *workspace gets the bytes of scratch that it would take */
 };
 

@@ -137,7 +137,9 @@ def pack(
 def turns(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> bool:
     """Whether channels-first arrays are copied to channels last, and the result back."""
 
-def choose(geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int) -> int:
+def choose(
+    geometry: Geometry, float64: bool, channels_last: bool, direction: int, algorithm: int, prepared: bool = False
+) -> int:
     """Return the algorithm that is used where this one is asked for: "auto" and "winograd" become another.
 
     -1 where it does not apply.

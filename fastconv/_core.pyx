@@ -56,6 +56,7 @@ cdef extern from "fastconv.h" nogil:
         fcv_algorithm algorithm
         int64_t block
         const void *packed
+        int prepared
         int64_t *workspace
     struct fcv_pool:
         fcv_geometry geometry
@@ -353,7 +354,7 @@ cdef int describe(fcv_conv *conv, bint channels_last, bint weight_channels_last,
     """All of conv but geometry and dtype, which are read first."""
     conv.layout, conv.weight_layout = layout_of(channels_last), layout_of(weight_channels_last)
     conv.activation, conv.slope = FCV_LINEAR, 0
-    conv.packed, conv.workspace = NULL, NULL
+    conv.packed, conv.workspace, conv.prepared = NULL, NULL, False
     return ask(conv, algorithm)
 
 
@@ -508,6 +509,7 @@ cdef class PackedConvolution(Convolution):
         super().__init__(geometry, shape, channels_last, weight_channels_last, activation, algorithm)
         self.held, self.has_bias = Arrays(), has_bias
         self.conv.packed = self.held.numbers(packed, -1)
+        self.conv.prepared = True
         self.conv.dtype = self.held.dtype
 
     def run(self, x, out):
@@ -559,6 +561,7 @@ def packed_elements(geometry, bint float64, bint channels_last, bint weight_chan
     read_geometry(geometry, &conv.geometry)
     conv.dtype = FCV_F64 if float64 else FCV_F32
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    conv.prepared = True
     return packed_numbers(&conv)
 
 
@@ -567,6 +570,7 @@ def packed_form(geometry, bint float64, bint channels_last, bint weight_channels
     read_geometry(geometry, &conv.geometry)
     conv.dtype = FCV_F64 if float64 else FCV_F32
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    conv.prepared = True
     return fcv_packed_form(&conv)
 
 
@@ -579,6 +583,7 @@ def pack(geometry, bint channels_last, bint weight_channels_last, w, bias, packe
     cdef const void *pb = arrays.numbers(bias, conv.geometry.co)
     conv.dtype = arrays.dtype
     describe(&conv, channels_last, weight_channels_last, algorithm)
+    conv.prepared = True
     cdef void *pp = arrays.numbers(packed, packed_numbers(&conv), True)
     with nogil:
         status = fcv_pack(&conv, pw, pb, pp)
@@ -601,10 +606,11 @@ cdef int read_pass(fcv_conv *conv, geometry, bint float64, bint channels_last, b
     return 0
 
 
-def choose(geometry, bint float64, bint channels_last, int direction, int algorithm):
+def choose(geometry, bint float64, bint channels_last, int direction, int algorithm, bint prepared=False):
     cdef fcv_conv conv
     cdef fcv_algorithm chosen
     read_pass(&conv, geometry, float64, channels_last, channels_last, direction, algorithm)
+    conv.prepared = prepared
     return <int>chosen if fcv_choose(&conv, <fcv_pass>direction, &chosen) == FCV_OK else -1
 
 

@@ -232,7 +232,7 @@ def _reason(case: Case, chosen: str) -> str:
     if chosen == "toeplitz":
         return "its vectors are full where those of direct are not"
     if chosen == "im2col":
-        return "one product over all taps takes less time than tap after tap"
+        return "one product over all taps takes less time than tap after tap" + _without_winograd(case)
     if get_precision() == "strict":
         return 'set_precision("strict") keeps to it'
     if _algorithms.unmet_condition(case.geometry, "winograd") is not None:
@@ -240,6 +240,11 @@ def _reason(case: Case, chosen: str) -> str:
     if case.float64:
         return "float64 is for accuracy, and Winograd has less"
     return "here Winograd's transforms cost more than they save"
+
+
+def _without_winograd(case: _algorithms.Case) -> str:
+    applies = _algorithms.unmet_condition(case.geometry, "winograd") is None
+    return "; float64 is for accuracy, and Winograd has less" if applies and case.float64 else ""
 
 
 def _bytes_text(count: int) -> str:

@@ -116,7 +116,9 @@ class PreparedConv2D:
     def _packed_for(self, geometry: Geometry, algorithm: int, dtype: np.dtype[Any]) -> Array:
         float64 = dtype.itemsize == 8
         form = _core.packed_form(geometry, float64, self._last, self._last, algorithm)
-        chosen = _core.choose(geometry, float64, self._last, FORWARD, algorithm) if algorithm == AUTO else algorithm
+        chosen = algorithm
+        if algorithm == AUTO:
+            chosen = _core.choose(geometry, float64, self._last, FORWARD, algorithm, True)
         key = (chosen, form, dtype, _core.isa())  # the width of panels is that of the instruction set
         packed = self._packed.get(key)
         if packed is None:
@@ -175,8 +177,9 @@ def prepare_conv2d(
     Returns
     -------
     PreparedConv2D
-        A function ``y = conv(x, out=None)`` with the result, bit for bit, of ``conv2d(x, weight, bias, ...)``. It may
-        be called from several threads at once, and pickled.
+        A function ``y = conv(x, out=None)`` with the result of ``conv2d(x, weight, bias, ...)``: bit for bit where an
+        algorithm is named; "auto" may take another one, since packing costs nothing any more. It may be called from
+        several threads at once, and pickled.
 
     Raises
     ------
