@@ -165,7 +165,7 @@ class TestMemory:
 
 
 class TestResultsPastTheCaches:
-    """A result of 16 MiB and more is written past the caches: the same bits as image by image, where it is not."""
+    """A result of 8 MiB and more is written past the caches: the same bits as image by image, where it is not."""
 
     CASES: ClassVar = {
         "few channels": (3, 64, 3, 1, "direct"),
@@ -179,8 +179,8 @@ class TestResultsPastTheCaches:
 
     @staticmethod
     def images(channels, dtype):
-        """How many images of 48x40 a result of 16 MiB has."""
-        return 2**24 // (channels * 48 * 40 * np.dtype(dtype).itemsize) + 1
+        """How many images of 48x40 a result of 8 MiB has."""
+        return 2**23 // (channels * 48 * 40 * np.dtype(dtype).itemsize) + 1
 
     @pytest.mark.parametrize("name", CASES)
     def test_forward(self, name, isa, threads, dtype, data_format, rng):

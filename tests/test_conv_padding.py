@@ -28,7 +28,7 @@ def test_threads_do_not_change_bits(case, isa, dtype, rng):
 
 
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (5, 1, 1), (3, 1, 2), (5, 2, 1)])
-@pytest.mark.parametrize("width", [3, 4, 5, 6, 7, 8, 11])
+@pytest.mark.parametrize("width", [3, 4, 5, 6, 7, 8, 11, 18])
 def test_rows_of_depthwise_convolution_are_exact(width, kernel, stride, dilation, isa, dtype):
     # A row is computed by tiles, of which the first and the last have taps outside: the same one in a narrow row.
     for padding in (0, 1, kernel // 2 * dilation, kernel * dilation):

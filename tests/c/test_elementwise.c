@@ -238,6 +238,16 @@ static void run(void) {
           free(values);
           arrays_free();
         }
+    /* Results that are written past the caches, into arrays that begin between two vectors. */
+    const int64_t many = (8 << 20) / (int64_t)element_size(dtype) + 13;
+    for (fcv_activation activation = FCV_RELU; activation <= FCV_SIGMOID; activation++) {
+      case_begin("activation %d, f%d, count %lld", (int)activation, type ? 64 : 32, (long long)many);
+      double *values = random_values(many);
+      check_forward(dtype, activation, 0.25, INFINITY, many, values);
+      check_backward(dtype, activation, 0.25, INFINITY, many);
+      free(values);
+      arrays_free();
+    }
     for (int layout = 0; layout < 2; layout++)
       for (size_t c = 0; c + 1 < sizeof counts / sizeof *counts; c++)
         for (int64_t pixels = 0; pixels < 40; pixels += 13) {
