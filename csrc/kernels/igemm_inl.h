@@ -90,7 +90,7 @@ INLINE void tile_prefetch(const struct fcv_igemm_tile *tile, int first, const in
   }
 }
 
-/* The next terms of the sums; rows of w are copied to pack, unless that is NULL. */
+/* The next terms of the sums; with packing, their rows of w are copied to pack. */
 #define igemm_terms NAME(igemm_terms)
 INLINE void igemm_terms(const real *const x[MR], const real *w, int64_t w_pitch, int64_t k, vec acc[MR][WIDE_NV],
                         const int rows, const int nv, const int terms, const int packing, real *pack) {
@@ -140,10 +140,10 @@ INLINE void igemm_body(const struct fcv_igemm_tile *tile, int first, const int r
       for (int64_t row = 0; row < ahead_rows; row++, ahead += tile->ahead.pitch)
         for (int64_t line = 0; line < tile->ahead.lines; line++) __builtin_prefetch(ahead + 64 * line, 0, 2);
       const int64_t end = kc - k < turn ? kc : k + turn;
-      for (; together > 1 && k + together <= end; k += together, w += together * w_pitch, pack += together * nv * VL)
-        igemm_terms(x, w, w_pitch, k, acc, rows, nv, together, packing, pack);
-      for (; k < end; k++, w += w_pitch, pack += nv * VL)
-        igemm_terms(x, w, w_pitch, k, acc, rows, nv, 1, packing, pack);
+      for (; together > 1 && k + together <= end; k += together, w += together * w_pitch)
+        igemm_terms(x, w, w_pitch, k, acc, rows, nv, together, packing, packing ? pack + k * nv * VL : NULL);
+      for (; k < end; k++, w += w_pitch)
+        igemm_terms(x, w, w_pitch, k, acc, rows, nv, 1, packing, packing ? pack + k * nv * VL : NULL);
     }
   }
   tile_finish(tile, first, acc, rows, nv);
