@@ -1,5 +1,6 @@
-/* Which algorithm a pass uses: by its geometry and the width of vectors and tiles alone, never by timing or the number
- * of threads, so that the same call gives the same bits on every run. auto takes the algorithm of least cost. */
+/* Which algorithm a pass uses: by its geometry, the instruction set in use and, with AVX-512, the kind of CPU, never by
+ * timing or the number of threads, so that the same call gives the same bits on every run. auto takes the algorithm of
+ * least cost. */
 #include "internal.h"
 
 #include <stdatomic.h>
@@ -7,7 +8,8 @@
 /* Of two that cost about the same direct is taken: it keeps NaN in place and takes the least memory. */
 static const double GAIN = 0.95;
 
-/* Arrays of channels first are turned to channels last, and back: their bytes at most, and the price of an element;
+/* Arrays of channels first are turned to channels last, and back: their bytes at most, and the price of an element,
+ * which is half of it where a multiply-add takes twice as long;
  * weights of gradients too, where they are few, else packing them costs more than channels last. */
 enum { TURN_BYTES = 12 << 20, TURN_PRICE = 32, TURN_WEIGHTS = 1 << 15 };
 

@@ -57,7 +57,7 @@ fcv_status fcv_select_isa(const char *name) {
 /* AMD's family 19h with AVX-512, Zen 4; 1Ah, Zen 5, has whole units, at least in servers. */
 int fcv_multiplies_in_halves(void) {
 #if defined(__x86_64__)
-  return __builtin_cpu_is("amdfam19h") && has_avx512() && !strcmp(fcv_isa(), "avx512");
+  return __builtin_cpu_is("amdfam19h") && !strcmp(fcv_isa(), "avx512");
 #else
   return 0;
 #endif

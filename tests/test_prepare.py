@@ -13,6 +13,7 @@ from oracle import assert_same_bits, assert_within, every_setting, small_integer
 import fastconv as fc
 import fastconv.functional as F
 from fastconv import _core, reference
+from fastconv.geometry import conv_geometry
 from fastconv.testing import error_bound
 
 ALGORITHMS = ["auto", "direct", "im2col", "toeplitz", "toeplitz_full", "winograd_2x2", "winograd_4x4", "winograd"]
@@ -59,6 +60,16 @@ def test_inputs_of_several_sizes(algorithm, sizes, isa, threads, dtype, data_for
     for height, width in sizes:
         x = rng.standard_normal((2, height, width, 17) if last else (2, 17, height, width)).astype(dtype)
         assert_agrees(conv(x), x, w, b, padding=1, data_format=data_format, algorithm=algorithm)
+
+
+def test_auto_takes_what_is_chosen_for_packed_weights(rng):
+    # Where packing has a price, as in a call of conv2d, another algorithm may be.
+    for size, channels in ((7, 512), (13, 256), (14, 64)):
+        x, w = (rng.standard_normal(s).astype(np.float32) for s in ((1, size, size, channels), (3, 3, channels, 512)))
+        geometry, _ = conv_geometry("test", x.shape, w.shape, 1, 1, 1, 1, channels_last=True)
+        chosen = _core.ALGORITHMS[_core.choose(geometry, False, True, 0, 0, True)]
+        y = F.prepare_conv2d(w, padding=1, data_format="channels_last")(x)
+        assert_same_bits(y, F.conv2d(x, w, padding=1, data_format="channels_last", algorithm=chosen))
 
 
 def test_another_instruction_set_packs_again(rng):

@@ -13,12 +13,13 @@ typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const 
 typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
                            const void *x, void *y);
 
-/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
- * fastconv.h names; in place is allowed. past_caches, where fcv_is_comparison: the result is written so, and the caller
- * calls fcv_fence. */
+/* Activations of so few instructions that their loops write past the caches themselves. */
 static inline int fcv_is_comparison(int activation) {
   return activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU || activation == FCV_RELU6;
 }
+/* y[i] = f(x[i]) and gx[i] = gy[i] * f'(saved[i]) for fcv_activation f with the parameters and the saved array that
+ * fastconv.h names; in place is allowed. past_caches, where fcv_is_comparison: the result is written so, and the caller
+ * calls fcv_fence. */
 typedef void fcv_activation_fn(int activation, double slope, double threshold, int64_t count, const void *x, void *y,
                                int past_caches);
 typedef void fcv_activation_grad_fn(int activation, double slope, double threshold, int64_t count, const void *saved,

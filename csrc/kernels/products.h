@@ -61,6 +61,7 @@ struct fcv_igemm_tile {
   struct fcv_ahead ahead; /* where from is not NULL, c is fetched as well, before the sum */
 };
 typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
+/* How the body of these kernels finds w. */
 enum fcv_weights_as { FCV_ROWS, FCV_PACKED, FCV_PACKING };
 enum { FCV_PACKING_AHEAD = 16 }; /* rows that are fetched before they are packed: each lies in another page */
 
