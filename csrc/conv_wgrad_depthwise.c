@@ -374,7 +374,7 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
 }
 
 /* Many pixels are at an edge, where each number of taps inside takes a call, or compete for the same few lines of L1:
- * 16x7x7x1024 3x3 0.68 ms became 0.30, 1x14x14x512 0.080 and 0.055 (Zen 4). 14x14x480 lost a tenth, strides more. */
+ * 16x7x7x1024 3x3 0.95 ms became 0.47, 1x14x14x512 0.080 and 0.055 (Zen 4). 14x14x480 lost a tenth, strides more. */
 static int is_short(const struct depthwise *d) {
   const struct fcv_axis *row = d->axes.axis[2];
   const int conflicts = d->channels * d->kernels->size % CONFLICT == 0 && row->in_step == 1;

@@ -4,7 +4,7 @@
 enum {
   BOX_BYTES = 1 << 19,   /* x and gy of a box stay in L2, and of the next one, which is fetched meanwhile */
   MORE_BYTES = 1 << 20,  /* the same where weights take more than BOX_BYTES: they are read and written once a box, */
-  MOST_BYTES = 6 << 20,  /* half of their size, up to here: 16x28x28 512->512 3x3 s2 235 ms became 165 (Zen 4), */
+  MOST_BYTES = 6 << 20,  /* half of their size, up to here: 16x28x28 512->512 3x3 s2 190 ms became 165 (Zen 4), */
   ONE_BYTES = 12 << 20,  /* or not at all, if there is only one */
   FEW_BYTES = 16 << 10,  /* weights that stay in L1 */
   UNIT_BYTES = 16 << 10, /* of a unit's transposed sums, but one tile of all taps, */
