@@ -13,11 +13,11 @@ enum {
   MORE_BYTES = 512 << 10,    /* or of many terms, which are read from as many pages, as many more of */
   MORE_PIXELS = 512,         /* at most so many pixels, */
   MOST_PANELS = 64,          /* and no more of them */
+  BOX_PIXELS = 1024,         /* of a box at least that is read in place, if its images have so many: they share panels */
   STAGE_BYTES = 192 << 10,   /* its padded rows, */
   ONE_TAP_BYTES = 512 << 10, /* or where one tap meets them: none are staged twice */
-  NEAR_BYTES = 8 << 20, /* x, that is in the caches still: panels are packed by the first tile that reads them, each
-                           row from another page: 1x56x56 64->256 1x1, input gradient, 1.05 ms became 1.01 (Zen 4), of
-                           batches of 16 64->64 5.0 and 5.3 */
+  NEAR_BYTES = 4 << 20,      /* x, that is in the caches still */
+  FAR_TERMS = 64,       /* of memory beyond them, where panels are packed by the first tile that reads them */
   MANY_CHANNELS = 512,  /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
@@ -28,7 +28,12 @@ struct planes {
   struct fcv_weight_rows rows;
   int64_t width, chunk; /* pixels of a panel, and at a time */
   int packs;            /* with the first tile, where pixels lie side by side */
+  int fetches;          /* what comes next from memory */
+  int past_caches;      /* y is written so where it can be, in vectors of so many bytes: */
+  int64_t line;
+  int threads;
   int64_t splits;       /* units of a box and group: ranges of output channels */
+  int64_t units;
   int64_t thread_bytes;
   char *y, *thread_memory;
 };
@@ -96,9 +101,36 @@ static void move_tile(const struct planes *d, const struct panel *panel, int64_t
     }
 }
 
+/* Memory that is fetched while tiles are computed, in turns of so many of its rows, and how far that is. */
+struct fetch {
+  struct fcv_patch_memory memory;
+  int64_t rows, part, channel;
+};
+
+/* A call's share. */
+static struct fcv_ahead fetch_share(struct fetch *fetch, int64_t turns) {
+  const struct fcv_patch_memory *m = &fetch->memory;
+  if (fetch->part >= m->parts)
+    return (struct fcv_ahead){0};
+  const int64_t skip = fetch->part == 0 ? m->skip : 0;
+  const struct fcv_ahead share = {
+      .from = m->from + fetch->part * m->part_pitch + fetch->channel * m->pitch + skip,
+      .rows = fetch->rows,
+      .lines = (m->bytes - skip) / 64 + 1,
+      .pitch = m->pitch,
+  };
+  fetch->channel += turns * fetch->rows;
+  if (fetch->channel >= m->channels) {
+    fetch->channel = 0;
+    fetch->part++;
+  }
+  return share;
+}
+
 /* Output channels first .. last - 1 of a group, over some panels, with the terms of a block of channels. */
 static void multiply(const struct planes *d, int64_t group, int64_t first, int64_t last, int64_t channel,
-                     int64_t channels, const struct panel *panel, int64_t panels, char *memory) {
+                     int64_t channels, const struct panel *panel, int64_t panels,
+                     const struct fcv_patch_memory *next, char *memory) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
@@ -115,6 +147,9 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       .into = channel > 0 ? FCV_CONTINUE : FCV_REPLACE,
       .w_pitch = d->patcher.plane,
   };
+  const int64_t turns = fcv_ceil_div(tile.kc, FCV_TURN);
+  struct fetch fetch = {.memory = *next};
+  fetch.rows = fcv_ceil_div(next->parts * next->channels, turns * tiles * panels);
   for (int t = 0; t < k->wide; t++) own[t] = memory + t * d->width * size;
   for (int64_t t = 0; t < tiles; t++) {
     const int64_t j0 = group * d->patcher.walk.nc + first + (last - first) * t / tiles;
@@ -129,12 +164,14 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
     for (int64_t p = 0; p < panels; p++) {
       const int in_place = panel[p].in_place;
       const int packs = t == 0 && panel[p].rows;
-      tile.ahead.from = panel[p].patches;
+      tile.ahead = fetch_share(&fetch, turns);
+      tile.ahead.from = tile.ahead.from ? tile.ahead.from : panel[p].patches; /* c is fetched too */
       tile.w = packs ? panel[p].rows : panel[p].patches;
       tile.pack = panel[p].patches;
       tile.n = (int)panel[p].count;
       tile.c = in_place ? c : own;
       tile.c_bytes = in_place ? panel[p].out[0] * size : 0;
+      tile.past_caches = d->past_caches && in_place && tile.c_bytes % d->line == 0;
       if (!in_place && channel > 0)
         move_tile(d, &panel[p], j0, tile.m, 0, memory);
       (packs ? k->igemm_wide_packing : k->igemm_wide[fcv_ceil_div(panel[p].count, k->vl) - 1])(&tile);
@@ -185,6 +222,32 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
   return panels;
 }
 
+/* What a unit reads after a chunk, whose cursor is behind it, of a block of channels with so many pixels left: the rest
+ * of the box, the next channels, or what this thread will take next. */
+static struct fcv_patch_memory find_next(const struct planes *d, int64_t unit, const struct fcv_patch_view *view,
+                                         int64_t channel, int64_t left, const struct fcv_patch_cursor *cursor) {
+  const struct fcv_patcher *p = &d->patcher;
+  struct fcv_patch_view next = *view;
+  struct fcv_patch_cursor at = *cursor;
+  if (!d->fetches || (left > 0 && p->staged))
+    return (struct fcv_patch_memory){0};
+  if (left <= 0) {
+    channel += p->channels;
+    if (channel >= p->walk.kc) {
+      channel = 0;
+      unit += d->threads;
+    }
+    if (unit >= d->units)
+      return (struct fcv_patch_memory){0};
+    fcv_patch_box(p, unit / d->splits / p->walk.groups, &next);
+    at = fcv_patch_begin(&next);
+    left = next.pixels;
+  }
+  const int64_t group = unit / d->splits % p->walk.groups;
+  return fcv_patch_memory(p, &next, &at, fcv_min(d->chunk, left), group * p->walk.kc + channel,
+                          fcv_min(p->channels, p->walk.kc - channel));
+}
+
 static void planes_unit(const void *context, int64_t unit, int thread) {
   const struct planes *d = context;
   const struct fcv_walk *walk = &d->patcher.walk;
@@ -202,9 +265,12 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
       struct panel panel[MOST_PANELS];
       const int64_t panels =
           make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
-      multiply(d, group, first, last, c, channels, panel, panels, memory.tile);
+      const struct fcv_patch_memory next = find_next(d, unit, &view, c, view.pixels - q - d->chunk, &cursor);
+      multiply(d, group, first, last, c, channels, panel, panels, &next, memory.tile);
     }
   }
+  if (d->past_caches)
+    fcv_fence();
 }
 
 /* Where few pixels meet weights that stand as [term][channel] vectors along channels take them as they are: 1x7x7
@@ -214,7 +280,7 @@ int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, con
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count;
   return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && fcv_walk_taps(walk) > 0 &&
-         walk->kc > 0 && pixels >= 2 * k->vl && !fcv_fits_pieces(conv, walk, view);
+         walk->kc > 0 && pixels >= k->vl && !fcv_fits_pieces(conv, walk, view);
 }
 
 /* Whether w is [group][channel][term] as it stands. */
@@ -258,7 +324,7 @@ struct pack {
   char *packed;
 };
 
-enum { BLOCK = 8 }; /* output channels of a unit: what lies together in w is read together */
+enum { BLOCK = 64 }; /* output channels of a unit: what lies together in w is read together */
 
 /* The taps of one input and one output channel. */
 #define PACK_TAPS(type)                                                                                                \
@@ -283,7 +349,9 @@ static void pack_unit(const void *context, int64_t unit, int thread) {
   char *rows = p->packed + (group * p->walk->nc + j0) * p->pitch * size;
   (void)thread;
   if (taps == 1 && view->j == 1) {
-    p->kernels->transpose(p->walk->kc, j1 - j0, p->w + (first + j0) * size, view->k, rows, p->pitch);
+    for (int64_t k = 0; k < p->walk->kc; k += BLOCK)
+      p->kernels->transpose(fcv_min(BLOCK, p->walk->kc - k), j1 - j0, p->w + (first + j0 + k * view->k) * size, view->k,
+                            rows + k * size, p->pitch);
     return;
   }
   for (int64_t k = 0; k < p->walk->kc; k++)
@@ -337,6 +405,15 @@ struct fcv_weight_rows fcv_weight_rows(const struct fcv_conv *conv, const struct
   };
 }
 
+/* Rows of y begin with a vector, and are written once. */
+static int leaves_caches(const struct planes *d) {
+  const struct fcv_walk *walk = &d->patcher.walk;
+  const int64_t plane = walk->axis[0].out * walk->axis[1].out * walk->axis[2].out * d->kernels->size;
+  const int aligned = (uintptr_t)d->y % (size_t)d->line == 0 && plane % d->line == 0;
+  return aligned && d->patcher.channels == walk->kc && fcv_fused(d->conv->activation) &&
+         fcv_leaves_caches(walk->n * walk->groups * walk->nc * plane);
+}
+
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
@@ -352,15 +429,22 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
   d.width = (int64_t)k->wide_nv * k->vl;
   fcv_join_rows(&patcher->walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
-  d.packs = taps == 1 && inputs * k->size <= NEAR_BYTES;
+  d.threads = threads;
+  const int far = inputs * k->size > NEAR_BYTES;
   patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   const int64_t pixel = patcher->channels * taps * k->size;
-  const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, MORE_BYTES / pixel));
+  const int64_t more = taps == 1 && far ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
+  const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
   d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
-  fcv_patcher_plan(patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, 4 * d.chunk, threads);
+  fcv_patcher_plan(patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d.chunk, BOX_PIXELS), threads);
   const int64_t units = fcv_product(patcher->boxes) * walk->groups;
   const int uneven = units < 2 * threads && units % threads != 0;
   d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->wide)) : 1;
+  d.units = units * d.splits;
+  d.packs = taps == 1 && (!far || patcher->channels >= FAR_TERMS);
+  d.fetches = far && (taps == 1 || patcher->staged);
+  d.line = k->vl * k->size;
+  d.past_caches = leaves_caches(&d);
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   int64_t bytes = 0;
@@ -374,7 +458,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   d.thread_memory = memory + threads_at;
   fcv_patcher_start(patcher, memory + patcher_at);
   d.rows = fcv_weight_rows(conv, walk, view, w, bias, memory + rows_at);
-  fcv_parallel_for(units * d.splits, threads, planes_unit, &d);
+  fcv_parallel_for(d.units, threads, planes_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
 }

@@ -219,8 +219,11 @@ static void count_direct(const struct shape *s, struct work *work) {
 }
 
 static void count_planes(const struct shape *s, struct work *work) {
-  const struct fcv_axis *x = &s->walk->axis[2];
-  const int64_t vl = s->kernels->vl, run = fcv_max(1, fcv_min(vl, x->count));
+  const int64_t vl = s->kernels->vl;
+  struct fcv_walk joined = *s->walk;
+  fcv_join_rows(&joined, 1, (int)vl);
+  const struct fcv_axis *x = &joined.axis[2];
+  const int64_t run = fcv_max(1, fcv_min(vl, x->count));
   const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
   work->of[PRODUCTS] = (double)fcv_round_up((int64_t)s->outputs, vl) * terms * nc;
   work->of[WEIGHTS] = terms * nc;

@@ -39,7 +39,6 @@ static int64_t count_phases(const struct fcv_axis *axis) { return axis->taps == 
 static void skip_rows(struct fcv_patcher *p) {
   struct fcv_axis *y = &p->walk.axis[1];
   p->every = y->taps == 1 ? y->in_step : 1;
-  p->input_rows = y->in;
   if (p->every == 1)
     return;
   const int64_t above = fcv_ceil_div(fcv_max(0, -y->shift), p->every);
@@ -237,6 +236,7 @@ void fcv_patcher_plan(struct fcv_patcher *p, int64_t budget, int64_t pixels, int
   const int64_t size = p->kernels->size;
   p->taps = fcv_walk_taps(&p->walk);
   p->staged = !fits_in_place(&p->walk);
+  p->input_rows = axis[1].in;
   if (p->staged)
     skip_rows(p);
   p->row = fcv_ceil_div(reach(&axis[2], axis[2].count), axis[2].in_step);
@@ -291,6 +291,32 @@ void fcv_patch_read(const struct fcv_patcher *p, int64_t channel, int64_t channe
     fill_stage(p, channel, channels, stage, view);
   else
     read_in_place(p, channel, view);
+}
+
+/* Of the stage the first image's rows, where they are apart, and its first slice. */
+struct fcv_patch_memory fcv_patch_memory(const struct fcv_patcher *p, const struct fcv_patch_view *view,
+                                         const struct fcv_patch_cursor *cursor, int64_t pixels, int64_t channel,
+                                         int64_t channels) {
+  const struct fcv_axis *axis = p->walk.axis;
+  const int64_t size = p->kernels->size, row = axis[2].in * size, slice = p->input_rows * row;
+  const int64_t plane = axis[0].in * slice, image = p->walk.groups * p->walk.kc * plane;
+  struct fcv_patch_memory m = {.parts = 1, .part_pitch = image, .channels = channels, .pitch = plane};
+  m.from = p->x + cursor->at[0] * image + channel * plane;
+  if (!p->staged) {
+    m.skip = cursor->at[3] * size;
+    for (int i = 0; i < 2; i++)
+      m.skip += (cursor->at[i + 1] * axis[i].in_step + axis[i].shift) * (i == 0 ? slice : row);
+    m.bytes = fcv_min(plane, m.skip + pixels * size);
+    m.parts = fcv_min(p->walk.n - cursor->at[0], fcv_ceil_div(m.skip + pixels * size, plane));
+    return m;
+  }
+  const int64_t z = view->lo[1] * axis[0].in_step + axis[0].shift, y = view->lo[2] * axis[1].in_step + axis[1].shift;
+  const int64_t first = fcv_max(0, y), rows = fcv_min(axis[1].in, y + reach(&axis[1], view->size[2])) - first;
+  m.from += fcv_max(0, z) * slice + (p->first_row + first * p->every) * row;
+  m.bytes = (p->every == 1 ? rows : 1) * row;
+  m.parts = p->every == 1 ? view->size[0] : rows;
+  m.part_pitch = p->every == 1 ? image : p->every * row;
+  return m;
 }
 
 void fcv_patch_copy(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t channels, int64_t runs,
