@@ -8,17 +8,17 @@
 #include "internal.h"
 
 enum {
-  TERM_BYTES = 2048,         /* of the terms of a block: a panel of patches stays in L1 or close to it */
-  PATCH_BYTES = 128 << 10,   /* panels of a unit at a time, */
-  MORE_BYTES = 512 << 10,    /* or of many terms, which are read from as many pages, as many more of */
-  MORE_PIXELS = 512,         /* at most so many pixels, */
-  MOST_PANELS = 64,          /* and no more of them */
-  BOX_PIXELS = 1024,         /* of a box at least that is read in place, if its images have so many: they share panels */
-  STAGE_BYTES = 192 << 10,   /* its padded rows, */
+  TERM_BYTES = 2048,       /* of the terms of a block: a panel of patches stays in L1 or close to it */
+  PATCH_BYTES = 128 << 10, /* panels of a unit at a time, */
+  MORE_BYTES = 512 << 10,  /* or of many terms, which are read from as many pages, as many more of */
+  MORE_PIXELS = 512,       /* at most so many pixels, */
+  MOST_PANELS = 64,        /* and no more of them */
+  BOX_PIXELS = 1024,       /* of a box at least that is read in place, if its images have so many: they share panels */
+  STAGE_BYTES = 192 << 10, /* its padded rows, */
   ONE_TAP_BYTES = 512 << 10, /* or where one tap meets them: none are staged twice */
   NEAR_BYTES = 4 << 20,      /* x, that is in the caches still */
-  FAR_TERMS = 64,       /* of memory beyond them, where panels are packed by the first tile that reads them */
-  MANY_CHANNELS = 512,  /* of output: units that share a box then lose less by its patches than by short boxes */
+  FAR_TERMS = 64,            /* of memory beyond them, where panels are packed by the first tile that reads them */
+  MANY_CHANNELS = 512,       /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
 struct planes {
@@ -27,12 +27,13 @@ struct planes {
   struct fcv_patcher patcher;
   struct fcv_weight_rows rows;
   int64_t width, chunk; /* pixels of a panel, and at a time */
+  int64_t rest, pitch;  /* pixels that are computed along their terms; elements from one to the next */
   int packs;            /* with the first tile, where pixels lie side by side */
   int fetches;          /* what comes next from memory */
   int past_caches;      /* y is written so where it can be, in vectors of so many bytes: */
   int64_t line;
   int threads;
-  int64_t splits;       /* units of a box and group: ranges of output channels */
+  int64_t splits; /* units of a box and group: ranges of output channels */
   int64_t units;
   int64_t thread_bytes;
   char *y, *thread_memory;
@@ -40,6 +41,7 @@ struct planes {
 
 struct unit_memory {
   char *stage, *patches, *tile;
+  char *rest; /* [pixel][pitch] */
   struct fcv_patch_run *run;
   int64_t *out; /* [run]: element of y, channel 0 of the group */
 };
@@ -48,15 +50,19 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
   const int64_t size = d->kernels->size, slack = d->kernels->vl * size;
   int64_t bytes = 0;
   const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
-  const int64_t patches = fcv_reserve(&bytes, d->chunk * d->patcher.channels * d->patcher.taps * size + slack);
+  const int64_t terms = d->patcher.channels * d->patcher.taps;
+  const int64_t pixels = d->chunk + (d->rest > 0 ? d->kernels->vl : 0);
+  const int64_t patches = fcv_reserve(&bytes, pixels * terms * size + slack);
+  const int64_t rest = fcv_reserve(&bytes, d->rest * d->pitch * size);
   const int64_t tile = fcv_reserve(&bytes, d->kernels->wide * d->width * size);
-  const int64_t run = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(struct fcv_patch_run));
-  const int64_t out = fcv_reserve(&bytes, d->chunk * (int64_t)sizeof(int64_t));
+  const int64_t run = fcv_reserve(&bytes, pixels * (int64_t)sizeof(struct fcv_patch_run));
+  const int64_t out = fcv_reserve(&bytes, pixels * (int64_t)sizeof(int64_t));
   if (base)
     *memory = (struct unit_memory){
         .stage = base + stage,
         .patches = base + patches,
         .tile = base + tile,
+        .rest = base + rest,
         .run = (struct fcv_patch_run *)(base + run),
         .out = (int64_t *)(base + out),
     };
@@ -71,6 +77,7 @@ struct panel {
   const int64_t *out;
   char *patches;
   const char *rows; /* of x, from which the first tile packs the patches; or NULL, they are there */
+  const char *rest; /* where sums run along terms the patches, [pixel][pitch] */
 };
 
 /* A few elements: for less than a vector or two a call takes longer than the copy. */
@@ -127,10 +134,59 @@ static struct fcv_ahead fetch_share(struct fetch *fetch, int64_t turns) {
   return share;
 }
 
+/* Where in y the pixels of a panel lie, channel 0. */
+static void find_pixels(const struct planes *d, const struct panel *panel, int64_t *pixel) {
+  for (int64_t r = 0; r < panel->runs; r++)
+    for (int64_t i = 0; i < panel->run[r].count; i++)
+      pixel[panel->run[r].start + i] = panel->out[r] + i * d->patcher.walk.axis[2].out_step;
+}
+
+#define ADD_STARTS(type)                                                                                               \
+  for (int64_t i = 0; i < tile->m; i++)                                                                                \
+    for (int64_t j = 0; j < panel->count; j++)                                                                         \
+      ((type *)sums)[i * k->db + j] += tile->row_bias               ? ((const type *)tile->row_bias)[i]                \
+                                       : tile->into == FCV_CONTINUE ? ((const type *)y[i])[pixel[j]]                   \
+                                                                    : 0;
+#define STORE_SUMS(type)                                                                                               \
+  for (int64_t i = 0; i < tile->m; i++)                                                                                \
+    for (int64_t j = 0; j < panel->count; j++) ((type *)y[i])[pixel[j]] = ((const type *)sums)[i * k->db + j];
+
+/* The few pixels of a panel, whose sums run along terms: what a tile of igemm computes for others. y: of the tile's
+ * channels. */
+static void multiply_rest(const struct planes *d, const struct panel *panel, const struct fcv_igemm_tile *tile,
+                          int ends, void *const *y, char *sums) {
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t column[FCV_MAX_DB] = {0, 1, 2, 3};
+  int64_t pixel[FCV_MAX_DB];
+  const void *a[FCV_MAX_DA], *b[FCV_MAX_DB];
+  struct fcv_dots_tile dots = {.count = tile->kc, .a = a, .b = b, .c_pitch = k->db, .column = column};
+  dots.n = (int)panel->count;
+  find_pixels(d, panel, pixel);
+  for (int j = 0; j < k->db; j++) b[j] = panel->rest + fcv_min(j, panel->count - 1) * d->pitch * k->size;
+  for (int i = 0; i < tile->m; i += dots.m) {
+    dots.m = (int)fcv_min(k->da, tile->m - i);
+    for (int r = 0; r < k->da; r++) a[r] = tile->a[fcv_min(i + r, tile->m - 1)];
+    dots.c = sums + (int64_t)i * k->db * k->size;
+    k->dots(&dots);
+  }
+  if (k->size == sizeof(float)) {
+    ADD_STARTS(float)
+  } else {
+    ADD_STARTS(double)
+  }
+  if (ends && d->conv->activation != FCV_LINEAR)
+    k->activation((int)d->conv->activation, d->conv->slope, INFINITY, tile->m * k->db, sums, sums, 0);
+  if (k->size == sizeof(float)) {
+    STORE_SUMS(float)
+  } else {
+    STORE_SUMS(double)
+  }
+}
+
 /* Output channels first .. last - 1 of a group, over some panels, with the terms of a block of channels. */
 static void multiply(const struct planes *d, int64_t group, int64_t first, int64_t last, int64_t channel,
-                     int64_t channels, const struct panel *panel, int64_t panels,
-                     const struct fcv_patch_memory *next, char *memory) {
+                     int64_t channels, const struct panel *panel, int64_t panels, const struct fcv_patch_memory *next,
+                     char *memory) {
   const struct fcv_kernels *k = d->kernels;
   const struct fcv_axis *axis = d->patcher.walk.axis;
   const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
@@ -162,6 +218,10 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
       c[i] = d->y + j * plane * size;
     }
     for (int64_t p = 0; p < panels; p++) {
+      if (panel[p].rest) {
+        multiply_rest(d, &panel[p], &tile, ends, c, memory);
+        continue;
+      }
       const int in_place = panel[p].in_place;
       const int packs = t == 0 && panel[p].rows;
       tile.ahead = fetch_share(&fetch, turns);
@@ -189,19 +249,31 @@ static const char *find_rows(const struct planes *d, const struct fcv_patch_view
   return d->packs && side_by_side ? view->x + (first->from + d->patcher.offset[0]) * d->kernels->size : NULL;
 }
 
-/* Panels of patches for the next count pixels of the box; returns how many. Where they are whole vectors at one tap,
- * the rows of all panels are copied channel by channel, since they lie side by side in x. */
-static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *view, int64_t count,
+/* Of the pixels that are left, along their terms. */
+static void make_rest(const struct planes *d, const struct fcv_patch_view *view, int64_t channels,
+                      const struct unit_memory *memory, struct panel *panel) {
+  const struct fcv_kernels *k = d->kernels;
+  fcv_patch_copy(&d->patcher, view, channels, panel->runs, panel->run, panel->patches, k->vl);
+  k->transpose(channels * d->patcher.taps, panel->count, panel->patches, k->vl, memory->rest, d->pitch);
+  panel->rest = memory->rest;
+}
+
+/* Panels of patches for the next count pixels of the box, the rest of them by themselves; returns how many. Where they
+ * are whole vectors at one tap, the rows of all panels are copied channel by channel, since they lie side by side in x.
+ */
+static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *view, int64_t count, int64_t rest,
                            struct fcv_patch_cursor *cursor, int64_t channels, const struct unit_memory *memory,
                            struct panel *panel) {
   const struct fcv_kernels *k = d->kernels;
-  const int64_t panels = fcv_ceil_div(count, d->width), row = d->width / k->vl;
+  const int64_t filling = count - rest, full = fcv_ceil_div(filling, d->width), row = d->width / k->vl;
   struct fcv_patch_run whole[MOST_PANELS * FCV_MAX_NV];
   int together = d->patcher.taps == 1 && !d->patcher.staged && count % d->width == 0 && !d->packs;
-  for (int64_t p = 0; p < panels; p++) {
+  for (int64_t p = 0; p < full + (rest > 0); p++) {
     struct fcv_patch_run *run = memory->run + p * d->width;
     int64_t *out = memory->out + p * d->width;
-    panel[p] = (struct panel){.count = fcv_min(d->width, count - p * d->width), .run = run, .out = out};
+    panel[p] = (struct panel){.count = p < full ? fcv_min(d->width, filling - p * d->width) : rest};
+    panel[p].run = run;
+    panel[p].out = out;
     panel[p].patches = memory->patches + p * d->width * channels * d->patcher.taps * k->size;
     panel[p].runs = fcv_patch_runs(&d->patcher, view, panel[p].count, cursor, run, out);
     const int64_t last = panel[p].runs - 1;
@@ -214,12 +286,15 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
     }
   }
   if (together)
-    fcv_patch_copy(&d->patcher, view, channels, panels * row, whole, memory->patches, d->width);
-  for (int64_t p = 0; p < panels && !together; p++)
+    fcv_patch_copy(&d->patcher, view, channels, full * row, whole, memory->patches, d->width);
+  for (int64_t p = 0; p < full && !together; p++)
     if (!panel[p].rows)
       fcv_patch_copy(&d->patcher, view, channels, panel[p].runs, panel[p].run, panel[p].patches,
                      fcv_round_up(panel[p].count, k->vl));
-  return panels;
+  if (rest == 0)
+    return full;
+  make_rest(d, view, channels, memory, &panel[full]);
+  return full + 1;
 }
 
 /* What a unit reads after a chunk, whose cursor is behind it, of a block of channels with so many pixels left: the rest
@@ -262,10 +337,11 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
     fcv_patch_read(&d->patcher, group * walk->kc + c, channels, memory.stage, &view);
     struct fcv_patch_cursor cursor = fcv_patch_begin(&view);
     for (int64_t q = 0; q < view.pixels; q += d->chunk) {
-      struct panel panel[MOST_PANELS];
-      const int64_t panels =
-          make_panels(d, &view, fcv_min(d->chunk, view.pixels - q), &cursor, channels, &memory, panel);
-      const struct fcv_patch_memory next = find_next(d, unit, &view, c, view.pixels - q - d->chunk, &cursor);
+      struct panel panel[MOST_PANELS + 1];
+      const int64_t left = view.pixels - q;
+      const int64_t panels = make_panels(d, &view, fcv_min(d->chunk, left), left <= d->chunk ? d->rest : 0, &cursor,
+                                         channels, &memory, panel);
+      const struct fcv_patch_memory next = find_next(d, unit, &view, c, left - d->chunk, &cursor);
       multiply(d, group, first, last, c, channels, panel, panels, &next, memory.tile);
     }
   }
@@ -280,129 +356,7 @@ int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, con
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count;
   return conv->layout == FCV_CHANNELS_FIRST && conv->algorithm == FCV_DIRECT && fcv_walk_taps(walk) > 0 &&
-         walk->kc > 0 && pixels >= k->vl && !fcv_fits_pieces(conv, walk, view);
-}
-
-/* Whether w is [group][channel][term] as it stands. */
-static int is_packed(const struct fcv_walk *walk, const struct fcv_weight_view *view) {
-  const struct fcv_axis *axis = walk->axis;
-  int64_t pitch = 1;
-  for (int i = FCV_AXES - 1; i >= 0; i--) {
-    if (axis[i].kernel_start != 0 || (axis[i].taps > 1 && axis[i].kernel_step * view->kernel[i] != pitch))
-      return 0;
-    pitch *= axis[i].taps;
-  }
-  return (walk->kc == 1 || view->k == pitch) && (walk->nc == 1 || view->j == walk->kc * pitch) &&
-         (walk->groups == 1 || view->group == walk->nc * walk->kc * pitch);
-}
-
-/* Where the pieces of packed weights begin, and the elements from one output channel's row to the next: a row is a
- * stream of its own, and streams a large power of two apart compete for the same few lines of L1. */
-struct layout {
-  int64_t pitch, weights, bias, bytes;
-};
-
-static struct layout packed_layout(const struct fcv_kernels *k, const struct fcv_walk *walk) {
-  struct layout layout = {0};
-  const int64_t channels = walk->groups * walk->nc, terms = walk->kc * fcv_walk_taps(walk);
-  layout.pitch = terms + (terms * k->size % 1024 == 0 ? 64 / k->size : 0);
-  layout.weights = fcv_reserve(&layout.bytes, channels * layout.pitch * k->size);
-  layout.bias = fcv_reserve(&layout.bytes, channels * k->size);
-  return layout;
-}
-
-int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk) {
-  return packed_layout(fcv_kernels(conv->dtype), walk).bytes;
-}
-
-struct pack {
-  const struct fcv_kernels *kernels;
-  const struct fcv_walk *walk;
-  const struct fcv_weight_view *view;
-  int64_t pitch, blocks;
-  const char *w;
-  char *packed;
-};
-
-enum { BLOCK = 64 }; /* output channels of a unit: what lies together in w is read together */
-
-/* The taps of one input and one output channel. */
-#define PACK_TAPS(type)                                                                                                \
-  for (int64_t z = 0; z < axis[0].taps; z++)                                                                           \
-    for (int64_t y = 0; y < axis[1].taps; y++) {                                                                       \
-      const type *from = (const type *)w + z * step[0] + y * step[1];                                                  \
-      for (int64_t x = 0; x < axis[2].taps; x++) *to++ = from[x * step[2]];                                            \
-    }
-
-/* Some output channels of a group. */
-static void pack_unit(const void *context, int64_t unit, int thread) {
-  const struct pack *p = context;
-  const struct fcv_axis *axis = p->walk->axis;
-  const struct fcv_weight_view *view = p->view;
-  const int64_t group = unit / p->blocks, j0 = unit % p->blocks * BLOCK, j1 = fcv_min(p->walk->nc, j0 + BLOCK);
-  const int64_t taps = fcv_walk_taps(p->walk), size = p->kernels->size;
-  int64_t step[FCV_AXES], first = group * view->group;
-  for (int i = 0; i < FCV_AXES; i++) {
-    step[i] = axis[i].kernel_step * view->kernel[i];
-    first += axis[i].kernel_start * view->kernel[i];
-  }
-  char *rows = p->packed + (group * p->walk->nc + j0) * p->pitch * size;
-  (void)thread;
-  if (taps == 1 && view->j == 1) {
-    for (int64_t k = 0; k < p->walk->kc; k += BLOCK)
-      p->kernels->transpose(fcv_min(BLOCK, p->walk->kc - k), j1 - j0, p->w + (first + j0 + k * view->k) * size, view->k,
-                            rows + k * size, p->pitch);
-    return;
-  }
-  for (int64_t k = 0; k < p->walk->kc; k++)
-    for (int64_t j = j0; j < j1; j++) {
-      const char *w = p->w + (first + j * view->j + k * view->k) * size;
-      char *row = rows + ((j - j0) * p->pitch + k * taps) * size;
-      if (size == sizeof(float)) {
-        float *to = (float *)row;
-        PACK_TAPS(float)
-      } else {
-        double *to = (double *)row;
-        PACK_TAPS(double)
-      }
-    }
-}
-
-void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                     const void *w, const void *bias, char *packed) {
-  const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  const struct layout layout = packed_layout(k, walk);
-  struct pack pack = {.kernels = k, .walk = walk, .view = view, .w = w, .packed = packed + layout.weights};
-  pack.pitch = layout.pitch;
-  pack.blocks = fcv_ceil_div(walk->nc, BLOCK);
-  const double work = (double)(walk->groups * walk->nc * walk->kc * fcv_walk_taps(walk));
-  fcv_parallel_for(walk->groups * pack.blocks, fcv_threads_for(work), pack_unit, &pack);
-  if (bias)
-    memcpy(packed + layout.bias, bias, (size_t)(walk->groups * walk->nc * k->size));
-}
-
-static int packs_rows(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view) {
-  return !conv->packed && !is_packed(walk, view);
-}
-
-int64_t fcv_weight_rows_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                              const struct fcv_weight_view *view) {
-  return packs_rows(conv, walk, view) ? fcv_planes_packed_bytes(conv, walk) : 0;
-}
-
-struct fcv_weight_rows fcv_weight_rows(const struct fcv_conv *conv, const struct fcv_walk *walk,
-                                       const struct fcv_weight_view *view, const void *w, const void *bias,
-                                       char *memory) {
-  const struct layout layout = packed_layout(fcv_kernels(conv->dtype), walk);
-  const int packs = packs_rows(conv, walk, view);
-  if (packs)
-    fcv_planes_pack(conv, walk, view, w, NULL, memory);
-  const char *packed = packs ? memory : conv->packed;
-  return (struct fcv_weight_rows){
-      .w = packed ? packed + layout.weights : w,
-      .bias = bias && conv->packed ? packed + layout.bias : bias,
-      .pitch = packed ? layout.pitch : fcv_walk_taps(walk) * walk->kc,
-  };
+         walk->kc > 0 && pixels >= (fcv_stands_as_rows(walk, view) ? 1 : k->vl) && !fcv_fits_pieces(conv, walk, view);
 }
 
 /* Rows of y begin with a vector, and are written once. */
@@ -414,10 +368,23 @@ static int leaves_caches(const struct planes *d) {
          fcv_leaves_caches(walk->n * walk->groups * walk->nc * plane);
 }
 
+int fcv_planes_rest(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  const int64_t pixels = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
+  return pixels <= MORE_PIXELS && pixels % k->vl <= k->db ? (int)(pixels % k->vl) : 0;
+}
+
+/* Into boxes, for so many threads. */
+static void cut(struct planes *d, const struct fcv_walk *walk, int threads) {
+  const int one_tap = fcv_walk_taps(walk) == 1;
+  d->patcher.walk = *walk;
+  fcv_join_rows(&d->patcher.walk, walk->nc < MANY_CHANNELS ? threads : 1, d->kernels->vl);
+  fcv_patcher_plan(&d->patcher, one_tap ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d->chunk, BOX_PIXELS), threads);
+}
+
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct planes d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .walk = *walk, .x = x}, .y = y};
+  struct planes d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
   struct fcv_patcher *patcher = &d.patcher;
   const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
@@ -428,7 +395,6 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
     return fcv_conv_runs(conv, walk, view, x, w, bias, y);
   const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
   d.width = (int64_t)k->wide_nv * k->vl;
-  fcv_join_rows(&patcher->walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
   d.threads = threads;
   const int far = inputs * k->size > NEAR_BYTES;
   patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
@@ -436,7 +402,13 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t more = taps == 1 && far ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
   const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
   d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
-  fcv_patcher_plan(patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d.chunk, BOX_PIXELS), threads);
+  d.rest = far ? 0 : fcv_planes_rest(k, walk);
+  cut(&d, walk, d.rest > 0 ? 1 : threads);
+  if (d.rest > 0 && fcv_product(patcher->boxes) > 1) {
+    d.rest = 0;
+    cut(&d, walk, threads);
+  }
+  d.pitch = fcv_round_up(patcher->channels * taps, 64 / k->size) + 64 / k->size;
   const int64_t units = fcv_product(patcher->boxes) * walk->groups;
   const int uneven = units < 2 * threads && units % threads != 0;
   d.splits = uneven ? fcv_max(1, fcv_min(fcv_ceil_div(2 * threads, units), walk->nc / k->wide)) : 1;

@@ -86,7 +86,7 @@ static void multiply(const struct sums *d, int64_t first, int64_t last, int64_t 
   const struct fcv_kernels *k = d->kernels;
   const int64_t size = k->size, image = d->patcher.walk.groups * d->patcher.walk.nc * d->plane;
   const int64_t tiles = fcv_ceil_div(terms, k->db), span = piece->count / piece->images;
-  const void *a[16], *b[8];
+  const void *a[FCV_MAX_DA], *b[FCV_MAX_DB];
   struct fcv_dots_tile tile = {.count = piece->count, .a = a, .b = b, .c_pitch = d->view.j, .into = piece->into};
   for (int64_t j = first; j < last; j += tile.m) {
     tile.m = (int)fcv_min(last - j, k->da);

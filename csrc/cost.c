@@ -225,7 +225,9 @@ static void count_planes(const struct shape *s, struct work *work) {
   const struct fcv_axis *x = &joined.axis[2];
   const int64_t run = fcv_max(1, fcv_min(vl, x->count));
   const double nc = (double)s->walk->nc, terms = s->taps * s->kc;
-  work->of[PRODUCTS] = (double)fcv_round_up((int64_t)s->outputs, vl) * terms * nc;
+  const int rest = fcv_planes_rest(s->kernels, s->walk);
+  const double lanes = rest ? s->outputs - rest + 0.3 * (double)vl : (double)fcv_round_up((int64_t)s->outputs, vl);
+  work->of[PRODUCTS] = lanes * terms * nc;
   work->of[WEIGHTS] = terms * nc;
   const int merged = x->out_step > 1 && fcv_merges_planes(s->conv, &s->view);
   work->of[STORES] = s->outputs / (double)run * nc * (merged ? 2 : x->out_step > 1 ? (double)vl : 1);

@@ -94,8 +94,8 @@ static inline struct fcv_patch_cursor fcv_patch_begin(const struct fcv_patch_vie
 /* The next count pixels as runs, and where in the output each begins, channel 0; returns how many. */
 int64_t fcv_patch_runs(const struct fcv_patcher *p, const struct fcv_patch_view *view, int64_t count,
                        struct fcv_patch_cursor *cursor, struct fcv_patch_run *run, int64_t *out);
-/* Where x holds what the stage or, with one tap, patches of the next pixels from a cursor on are made from, as far as it
- * is worth to be fetched: of some channels parts of so many bytes, without what is skipped of the first. */
+/* Where x holds what the stage or, with one tap, patches of the next pixels from a cursor on are made from, as far as
+ * it is worth to be fetched: of some channels parts of so many bytes, without what is skipped of the first. */
 struct fcv_patch_memory {
   const char *from;
   int64_t parts, part_pitch, bytes, skip;

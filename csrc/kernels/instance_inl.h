@@ -10,7 +10,8 @@
 #define WIDE_MI MI
 #define WIDE_NV NV
 #endif
-_Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_MI <= MI && WIDE_NV <= FCV_MAX_NV,
+_Static_assert(MR <= FCV_MAX_MR && WIDE <= MR && WIDE_MI <= MI && WIDE_NV <= FCV_MAX_NV && DA <= FCV_MAX_DA &&
+                   DB <= FCV_MAX_DB,
                "operations have room for a tile");
 
 #if WIDE_NV > NV

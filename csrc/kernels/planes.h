@@ -10,6 +10,7 @@
  *
  * All da and db pointers must be readable (repeat the last). There are VL sums for each i and j, in the order of q,
  * which are added pairwise. */
+enum { FCV_MAX_DA = 6, FCV_MAX_DB = 4 };
 struct fcv_dots_tile {
   int64_t count;
   const void *const *a; /* [da] */
