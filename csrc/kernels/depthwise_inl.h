@@ -15,6 +15,8 @@ INLINE void depthwise_claim(const real *y, const int lines, int64_t pitch, const
   for (int byte = 0; byte < nv * VECTOR_BYTES; byte += 64) __builtin_prefetch((const char *)y + byte, 1);
 }
 
+enum { NAME(conflict) = 2048 };
+#define CONFLICT NAME(conflict) /* lines so many bytes apart share few sets of L1 */
 /* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
  * common, and each vector of x is loaded once for all of them; edges: some of them may lie outside. The same order of
  * sums in any case. */
@@ -67,8 +69,10 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
     for (int v = 0; v < nv; v++) acc[l][v] = d->activation == FCV_RELU ? relu(acc[l][v]) : leaky_relu(acc[l][v], slope);
   }
   real *y = (real *)d->y + i * d->y_step + j;
+  /* Lines of the next tile; or of this one, all at once, where those of x would push them out again. */
+  const int conflicts = d->y_step * (int64_t)sizeof(real) % CONFLICT == 0;
   if (!plane && !d->past_caches)
-    depthwise_claim(y + FCV_DEPTHWISE_LINES * d->y_step, lines, d->y_step, nv);
+    depthwise_claim(y + (conflicts ? 0 : FCV_DEPTHWISE_LINES * d->y_step), lines, d->y_step, nv);
   if (!plane && d->past_caches) {
     UNROLL(8)
     for (int l = 0; l < lines; l++, y += d->y_step) UNROLL(2)

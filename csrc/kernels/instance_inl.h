@@ -155,6 +155,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_index_row = NAME(pool_max_index_row),
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
+    .pool_max_planes = NAME(pool_max_planes),
     .pool_max_2x2 = NAME(pool_max_2x2),
     .pool_avg_2x2 = NAME(pool_avg_2x2),
     .pool_max_2x2_grad = NAME(pool_max_2x2_grad),

@@ -62,6 +62,23 @@ struct fcv_pool_row {
   int64_t *index;         /* [outputs] */
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
+/* Maxima of some images of one channel each, windows by step 1 or 2 along a row:
+ *
+ *     y[p][r][o] = max of x[p][row][column]     p < planes, r < rows, o < outputs
+ *
+ * over rows of window[r] and columns o * step + k * dilation - pad, k < kw, as far as they are in 0 .. width - 1. As
+ * above rows are reduced to one first, FCV_POOL_ROWS of them before any is read: it would wait for what was just
+ * stored. */
+struct fcv_pool_planes {
+  int64_t planes, rows, outputs, width, kw, step, dilation, pad;
+  const struct fcv_window *window; /* [rows] */
+  int64_t row_dilation, x_plane;
+  const void *x;
+  void *column;  /* as above */
+  int64_t pitch; /* of it */
+  void *y;
+};
+typedef void fcv_pool_planes_fn(const struct fcv_pool_planes *pool);
 /* Windows of 2x2 elements that lie side by side, with two rows of x for each row of outputs:
  *
  *     max, avg:            y[r][o] = max, or scale * sum, of x[2 * r + i][2 * o + j] over i < 2, j < 2
