@@ -166,7 +166,10 @@ static fcv_status grad_input(const struct fcv_conv *conv, struct settled *s, con
     return run(s, gy, w, bias, gx);
   if (c->algorithm == FCV_DIRECT && fcv_merges_planes(c, &s->view))
     return fcv_conv_planes_merged(c, &s->view, gy, w, bias, gx);
-  const int clears = !bias && c->activation == FCV_LINEAR && !c->workspace && misses_elements(g);
+  const int zeros = !bias && c->activation == FCV_LINEAR; /* where no tap meets gx */
+  if (zeros && c->algorithm == FCV_DIRECT && fcv_spreads_planes(c, &s->view))
+    return fcv_conv_planes_spread(c, &s->view, gy, w, gx);
+  const int clears = zeros && !c->workspace && misses_elements(g);
   if (clears)
     fcv_clear(gx, g->n * g->ci * fcv_product(g->in) * fcv_kernels(c->dtype)->size);
   FCV_FOR_EACH_RESIDUE(g, s->walk, {

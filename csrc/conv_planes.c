@@ -33,6 +33,7 @@ struct planes {
   int past_caches;      /* y is written so where it can be, in vectors of so many bytes: */
   int64_t line;
   int threads;
+  int spreads;    /* y: to every second row and column, the others are zero */
   int64_t splits; /* units of a box and group: ranges of output channels */
   int64_t units;
   int64_t thread_bytes;
@@ -106,6 +107,35 @@ static void move_tile(const struct planes *d, const struct panel *panel, int64_t
         for (int64_t j = 0; j < panel->run[r].count; j++)
           *((to_y ? (double *)y + j * step : (double *)t + j)) = *((to_y ? (double *)t + j : (double *)y + j * step));
     }
+}
+
+/* Pixels between zeros, and below them zeros. */
+#define SPREAD(type)                                                                                                   \
+  for (int64_t j = 0; j < width / 2; j++) {                                                                            \
+    ((type *)y)[2 * j] = ((const type *)t)[j];                                                                         \
+    ((type *)y)[2 * j + 1] = 0;                                                                                        \
+  }                                                                                                                    \
+  if (width % 2 != 0)                                                                                                  \
+    ((type *)y)[width - 1] = ((const type *)t)[width / 2];
+
+/* Rows of a tile to every second row and column of the output, and zeros around them. */
+static void spread_tile(const struct planes *d, const struct panel *panel, int64_t channel, int m, const char *tile) {
+  const int64_t size = d->kernels->size, rows = d->patcher.walk.axis[1].out, columns = d->patcher.walk.axis[2].out;
+  for (int64_t r = 0; r < panel->runs; r++) {
+    const int64_t at = panel->out[r], width = fcv_min(2 * panel->run[r].count, columns - at % columns);
+    const int below = at / columns % rows + 1 < rows;
+    for (int i = 0; i < m; i++) {
+      char *y = d->y + ((channel + i) * rows * columns + at) * size;
+      const char *t = tile + (i * d->width + panel->run[r].start) * size;
+      if (size == sizeof(float)) {
+        SPREAD(float)
+      } else {
+        SPREAD(double)
+      }
+      if (below)
+        memset(y + columns * size, 0, (size_t)(width * size));
+    }
+  }
 }
 
 /* Memory that is fetched while tiles are computed, in turns of so many of its rows, and how far that is. */
@@ -236,7 +266,9 @@ static void multiply(const struct planes *d, int64_t group, int64_t first, int64
         move_tile(d, &panel[p], j0, tile.m, 0, memory);
       (packs ? k->igemm_wide_packing : k->igemm_wide[fcv_ceil_div(panel[p].count, k->vl) - 1])(&tile);
       fcv_activate_rows(k, d->conv, ends ? tile.m : 0, tile.n, tile.c, tile.c_bytes);
-      if (!in_place)
+      if (!in_place && d->spreads && ends)
+        spread_tile(d, &panel[p], j0, tile.m, memory);
+      else if (!in_place)
         move_tile(d, &panel[p], j0, tile.m, 1, memory);
     }
   }
@@ -381,10 +413,11 @@ static void cut(struct planes *d, const struct fcv_walk *walk, int threads) {
   fcv_patcher_plan(&d->patcher, one_tap ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d->chunk, BOX_PIXELS), threads);
 }
 
-fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                           const void *x, const void *w, const void *bias, void *y) {
+static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk *walk,
+                             const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
+                             int spreads, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct planes d = {.conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
+  struct planes d = {.spreads = spreads, .conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
   struct fcv_patcher *patcher = &d.patcher;
   const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
@@ -402,7 +435,7 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t more = taps == 1 && far ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
   const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
   d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
-  d.rest = far ? 0 : fcv_planes_rest(k, walk);
+  d.rest = far || spreads ? 0 : fcv_planes_rest(k, walk);
   cut(&d, walk, d.rest > 0 ? 1 : threads);
   if (d.rest > 0 && fcv_product(patcher->boxes) > 1) {
     d.rest = 0;
@@ -433,4 +466,28 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
   fcv_parallel_for(d.units, threads, planes_unit, &d);
   fcv_scratch_give(memory);
   return FCV_OK;
+}
+
+fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                           const void *x, const void *w, const void *bias, void *y) {
+  return run_planes(conv, walk, view, x, w, bias, 0, y);
+}
+
+int fcv_spreads_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view) {
+  const struct fcv_geometry *g = &conv->geometry;
+  struct fcv_walk walk;
+  int spreads = g->in[0] == 1 && g->stride[1] == 2 && g->stride[2] == 2 && g->in[1] > 1 && g->in[2] > 1;
+  FCV_FOR_EACH_RESIDUE(g, walk, {
+    const int first = residue[1] == 0 && residue[2] == 0;
+    spreads = spreads && (first ? fcv_use_planes(conv, &walk, view) : fcv_walk_taps(&walk) == 0);
+  });
+  return spreads;
+}
+
+fcv_status fcv_conv_planes_spread(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                                  const void *w, void *gx) {
+  const int64_t residue[FCV_AXES] = {0};
+  struct fcv_walk walk;
+  fcv_walk_grad_input(&conv->geometry, residue, &walk);
+  return run_planes(conv, &walk, view, gy, w, NULL, 1, gx);
 }

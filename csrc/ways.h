@@ -60,6 +60,10 @@ void fcv_direct_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, c
 int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
 fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                            const void *x, const void *w, const void *bias, void *y);
+/* The input gradient, without bias and activation, where taps meet every second row and column alone. */
+int fcv_spreads_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view);
+fcv_status fcv_conv_planes_spread(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
+                                  const void *w, void *gx);
 /* How many pixels of so small an image do not fill a vector, and are few: their sums run along terms. */
 int fcv_planes_rest(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
 int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
