@@ -1,7 +1,6 @@
 /* Products of rows with rows; contract in planes.h. */
 
-#define DOTS (DA * DB)
-#define SUMS ((DOTS + VL - 1) / VL)
+#define SUMS(dots) (((dots) + VL - 1) / VL)
 
 #define IN_LOW(i, n, k) (i) / (n) * 2 * (n) + (i) % (n)
 #define IN_HIGH(i, n, k) (i) / (n) * 2 * (n) + (n) + (i) % (n)
@@ -46,60 +45,61 @@ INLINE void add_lanes(vec *acc, vec *sum, const int sums) {
 }
 
 #define dots_body NAME(dots_body)
-INLINE void dots_body(const struct fcv_dots_tile *tile, const int rows) {
+INLINE void dots_body(const struct fcv_dots_tile *tile, const int rows, const int columns) {
   const real *a[DA], *b[DB];
   const int64_t count = tile->count;
-  vec acc[SUMS * VL];
+  vec acc[SUMS(DA * DB) * VL];
   UNROLL(16)
   for (int i = 0; i < rows; i++) a[i] = tile->a[i];
   UNROLL(4)
-  for (int j = 0; j < DB; j++) b[j] = tile->b[j];
+  for (int j = 0; j < columns; j++) b[j] = tile->b[j];
   UNROLL(64)
-  for (int i = 0; i < SUMS * VL; i++) acc[i] = (vec){0};
+  for (int i = 0; i < SUMS(rows * columns) * VL; i++) acc[i] = (vec){0};
 
   int64_t q = 0;
   for (; q + VL <= count; q += VL) {
     vec y[DB];
     UNROLL(4)
-    for (int j = 0; j < DB; j++) y[j] = load(b[j] + q);
+    for (int j = 0; j < columns; j++) y[j] = load(b[j] + q);
     UNROLL(16)
     for (int i = 0; i < rows; i++) {
       const vec x = load(a[i] + q);
       UNROLL(4)
-      for (int j = 0; j < DB; j++) acc[i * DB + j] += x * y[j];
+      for (int j = 0; j < columns; j++) acc[i * columns + j] += x * y[j];
     }
   }
   if (q < count) {
     vec y[DB];
     UNROLL(4)
-    for (int j = 0; j < DB; j++) y[j] = load_part(b[j] + q, count - q);
+    for (int j = 0; j < columns; j++) y[j] = load_part(b[j] + q, count - q);
     UNROLL(16)
     for (int i = 0; i < rows; i++) {
       const vec x = load_part(a[i] + q, count - q);
       UNROLL(4)
-      for (int j = 0; j < DB; j++) acc[i * DB + j] += x * y[j];
+      for (int j = 0; j < columns; j++) acc[i * columns + j] += x * y[j];
     }
   }
 
-  vec sum[SUMS];
-  real value[SUMS * VL];
-  add_lanes(acc, sum, SUMS);
+  vec sum[SUMS(DA * DB)];
+  real value[SUMS(DA * DB) * VL] = {0};
+  add_lanes(acc, sum, SUMS(rows * columns));
   UNROLL(16)
-  for (int s = 0; s < SUMS; s++) store(value + s * VL, sum[s]);
+  for (int s = 0; s < SUMS(rows * columns); s++) store(value + s * VL, sum[s]);
   for (int i = 0; i < tile->m; i++) {
     real *c = (real *)tile->c + i * tile->c_pitch;
-    for (int j = 0; j < tile->n; j++) {
+    for (int j = 0; j < tile->n && j < columns; j++) {
       real *to = c + tile->column[j];
-      *to = tile->into == FCV_ADD ? *to + value[i * DB + j] : value[i * DB + j];
+      *to = tile->into == FCV_ADD ? *to + value[i * columns + j] : value[i * columns + j];
     }
   }
 }
 
 static void NAME(dots)(const struct fcv_dots_tile *tile) {
-  if (tile->m <= DA / 2)
-    dots_body(tile, DA / 2);
+  if (tile->n == 1)
+    dots_body(tile, DA, 1);
+  else if (tile->m <= DA / 2)
+    dots_body(tile, DA / 2, DB);
   else
-    dots_body(tile, DA);
+    dots_body(tile, DA, DB);
 }
-#undef DOTS
 #undef SUMS

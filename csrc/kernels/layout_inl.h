@@ -45,18 +45,25 @@ INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64
   for (int i = 0; i < VL; i++) store(dst + i * dst_pitch, r[i]);
 }
 
-/* Fewer than VL rows. */
-#define transpose_few NAME(transpose_few)
-static void transpose_few(int64_t rows, const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
+/* At most VL rows and columns. */
+#define transpose_part NAME(transpose_part)
+static void transpose_part(int64_t rows, int64_t columns, const real *src, int64_t src_pitch, real *dst,
+                           int64_t dst_pitch) {
   vec r[VL];
   UNROLL(16)
-  for (int i = 0; i < VL; i++) r[i] = load(src + (i < rows ? i : 0) * src_pitch);
+  for (int i = 0; i < VL; i++) {
+    const real *row = src + (i < rows ? i : 0) * src_pitch;
+    r[i] = columns < VL ? load_part(row, columns) : load(row);
+  }
   transpose_rows(r);
   UNROLL(16)
-  for (int i = 0; i < VL; i++) store_part(dst + i * dst_pitch, r[i], rows);
+  for (int i = 0; i < VL; i++)
+    if (i < columns)
+      store_part(dst + i * dst_pitch, r[i], rows);
 }
 
-/* In blocks. The last rows and columns are in a block that overlaps the one before, unless they are few. */
+/* In blocks. The last rows and columns are in a block that overlaps the one before, unless they are few, or where there
+ * is none, in part of one. */
 static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int64_t src_pitch, void *to,
                             int64_t dst_pitch) {
   const real *src = from;
@@ -79,7 +86,11 @@ static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int
       }
     } else if (height >= VL / 2) {
       for (; c + VL <= columns; c += VL)
-        transpose_few(height, src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+        transpose_part(height, VL, src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
+    }
+    for (int64_t some; HAS_MASKS && height > VL / 4 && columns - c > VL / 4; c += some) {
+      some = columns - c < VL ? columns - c : VL;
+      transpose_part(height, some, src + r * src_pitch + c, src_pitch, dst + c * dst_pitch + r, dst_pitch);
     }
     for (; c < columns; c++)
       for (int64_t i = r; i < r + height; i++) dst[c * dst_pitch + i] = src[i * src_pitch + c];

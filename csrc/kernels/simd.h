@@ -29,6 +29,9 @@ typedef int32_t lane;
 typedef double real;
 typedef int64_t lane;
 #endif
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
 typedef lane ivec __attribute__((vector_size(VECTOR_BYTES)));
 typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
@@ -83,7 +86,22 @@ INLINE void copy_part(real *to, const real *from, int64_t n) {
     }
 }
 
+#if VECTOR_BYTES == 64 && defined(__AVX512F__)
+#define HAS_MASKS 1 /* parts of a vector are read and written like whole ones, and not through memory */
+#define first_lanes NAME(first_lanes)
 #define load_part NAME(load_part) /* the other lanes are zero */
+#define store_part NAME(store_part)
+INLINE unsigned first_lanes(int64_t n) { return (1u << n) - 1; }
+#if DTYPE_BITS == 32
+INLINE vec load_part(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_ps((__mmask16)first_lanes(n), p); }
+INLINE void store_part(real *p, vec v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)first_lanes(n), (__m512)v); }
+#else
+INLINE vec load_part(const real *p, int64_t n) { return (vec)_mm512_maskz_loadu_pd((__mmask8)first_lanes(n), p); }
+INLINE void store_part(real *p, vec v, int64_t n) { _mm512_mask_storeu_pd(p, (__mmask8)first_lanes(n), (__m512d)v); }
+#endif
+#else
+#define HAS_MASKS 0
+#define load_part NAME(load_part)
 INLINE vec load_part(const real *p, int64_t n) {
   real part[VL] = {0};
   copy_part(part, p, n);
@@ -96,6 +114,7 @@ INLINE void store_part(real *p, vec v, int64_t n) {
   store(part, v);
   copy_part(p, part, n);
 }
+#endif
 
 /* (vec){0} + x would cost an addition: it changes -0. */
 #define splat NAME(splat)

@@ -124,6 +124,8 @@ INLINE void grad_weight_line_2(const vec *u, int i, vec *g, int o) {
 #define winograd_body NAME(winograd_body)
 INLINE void winograd_body(const struct fcv_winograd_tile *t, NAME(line) *const line, const int n_in, const int n_out) {
   for (int64_t c = 0; c < t->channels; c += VL) {
+    if (t->channels - c < VL && c > 0) /* the last vector overlaps the one before: a part of one takes twice as long */
+      c = t->channels - VL;
     const int64_t left = t->channels - c;
     vec in[36], half[36], out[36];
     UNROLL(36)
