@@ -30,15 +30,23 @@ static fcv_algorithm winograd_tile(const struct fcv_conv *conv, fcv_pass pass) {
   return two < four ? FCV_WINOGRAD_2X2 : FCV_WINOGRAD_4X4;
 }
 
-/* Groups run one after the other by every algorithm; those of the same size are not worth a comparison. */
 static int can_estimate(const struct fcv_geometry *g) {
   return g->groups == 1 && g->n * g->ci * g->co * fcv_product(g->out) * fcv_product(g->kernel) > 0;
+}
+
+/* Groups run one after the other, by every algorithm as well as by direct: layouts alone are compared, where a group
+ * has channels for some vectors. */
+static int can_estimate_groups(const struct fcv_conv *conv) {
+  const struct fcv_geometry *g = &conv->geometry;
+  const int64_t least = 2 * fcv_kernels(conv->dtype)->vl;
+  return g->groups > 1 && g->ci / g->groups >= least && g->co / g->groups >= least &&
+         g->n * fcv_product(g->out) * fcv_product(g->kernel) > 0;
 }
 
 /* The algorithm of least cost, and this. */
 static fcv_algorithm best(const struct fcv_conv *conv, fcv_pass pass, double *cost_of_it) {
   const struct fcv_geometry *g = &conv->geometry;
-  *cost_of_it = 0;
+  *cost_of_it = can_estimate_groups(conv) ? (double)g->groups * fcv_pass_cost(conv, pass, FCV_DIRECT) : 0;
   if (fcv_get_strict() || !can_estimate(g))
     return FCV_DIRECT;
   const int able[FCV_ALGORITHMS] = {
@@ -70,7 +78,7 @@ struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass) {
   const struct fcv_geometry *g = &conv->geometry;
   struct fcv_conv last = *conv;
   last.layout = FCV_CHANNELS_LAST;
-  if (pass != FCV_FORWARD && g->ci * g->co * fcv_product(g->kernel) <= TURN_WEIGHTS)
+  if (pass != FCV_FORWARD && fcv_weights(g) <= TURN_WEIGHTS)
     last.weight_layout = FCV_CHANNELS_LAST;
   return last;
 }
@@ -79,8 +87,9 @@ struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass) {
  * 32->64 3x3 took 3.1 ms by planes, 2.5 there and back, its gradients 3.2 and 3.8, 2.5 and 3.1. */
 static int can_turn(const struct fcv_conv *conv) {
   const struct fcv_geometry *g = &conv->geometry;
-  return conv->layout == FCV_CHANNELS_FIRST && conv->dtype == FCV_F32 && !fcv_get_strict() && can_estimate(g) &&
-         !fcv_layouts_agree(g) && images_elements(g) * (double)fcv_kernels(conv->dtype)->size <= TURN_BYTES;
+  return conv->layout == FCV_CHANNELS_FIRST && conv->dtype == FCV_F32 && !fcv_get_strict() &&
+         (can_estimate(g) || can_estimate_groups(conv)) && !fcv_layouts_agree(g) &&
+         images_elements(g) * (double)fcv_kernels(conv->dtype)->size <= TURN_BYTES;
 }
 
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen) {
@@ -92,7 +101,7 @@ int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm 
   const fcv_algorithm other = best(&last, pass, &there);
   const struct fcv_geometry *g = &conv->geometry;
   const int given = conv->prepared || last.weight_layout == FCV_CHANNELS_LAST;
-  const double weights = given ? 0 : (double)(g->ci * g->co * fcv_product(g->kernel));
+  const double weights = given ? 0 : (double)fcv_weights(g);
   there += (fcv_multiplies_in_halves() ? TURN_PRICE / 2 : TURN_PRICE) * (images_elements(g) + weights);
   if (there >= GAIN * here)
     return 0;

@@ -29,18 +29,18 @@ static void turn(const struct fcv_kernels *kernels, int64_t images, int64_t rows
   fcv_parallel_for(images * turn.parts, fcv_threads_for((double)(images * rows * columns)), turn_part, &turn);
 }
 
-/* Weights, [co][ci][tap], to or from [tap][ci][co]; of one group. */
+/* Weights, [co][ci of a group][tap], to or from [tap][ci of a group][co]. */
 #define MOVE_WEIGHTS(type)                                                                                             \
   for (int64_t j = 0; j < g->co; j++)                                                                                  \
-    for (int64_t k = 0; k < g->ci; k++)                                                                                \
+    for (int64_t k = 0; k < ci; k++)                                                                                   \
       for (int64_t t = 0; t < taps; t++) {                                                                             \
-        const int64_t first = (j * g->ci + k) * taps + t, last = (t * g->ci + k) * g->co + j;                          \
+        const int64_t first = (j * ci + k) * taps + t, last = (t * ci + k) * g->co + j;                                \
         ((type *)to)[to_last ? last : first] = ((const type *)from)[to_last ? first : last];                           \
       }
 
 static void turn_weights(const struct fcv_conv *conv, int to_last, const void *from, void *to) {
   const struct fcv_geometry *g = &conv->geometry;
-  const int64_t taps = fcv_product(g->kernel);
+  const int64_t taps = fcv_product(g->kernel), ci = g->ci / g->groups;
   if (conv->dtype == FCV_F32) {
     MOVE_WEIGHTS(float)
   } else {

@@ -10,7 +10,7 @@ enum kind {
   POINTERS, /* written: one for a pixel and tap, or the calls of a tile and point; pieces of patches */
   WEIGHTS,  /* packed or transformed; for the weight gradient summed and written */
   VALUES,   /* staged, copied to patches, added from them, or transformed */
-  PARTIAL,  /* tiles at one point whose channels do not fill their last vector; blocks' outputs stored one by one;
+  PARTIAL,  /* tiles at one point whose channels fill half a vector at most; blocks' outputs stored one by one;
                weights that are packed where they are used, or of an input gradient by planes; pixels whose patches
                are added in one call; vectors of kernel rows that are copied to patches; weights' sums that are
                transposed in the end; weights that every unit of im2col reads from beyond L2 */
@@ -80,16 +80,16 @@ static const struct work price_avx512[2][METHODS] =
 };
 
 /* A Zen 4, whose AVX-512 multiplies in two halves: a multiply-add takes twice as long, so that all else costs half as
- * many. One core, float32, 220 layers a pass. With channels first, direct has the prices of channels last, since few of
- * those layers take it. Set by hand: calls, at half of the above; the weights of Winograd (1x7x7 512->512 3x3: 4.2 ms,
- * direct 3.2) and col2im, which cost more where they leave the caches; Winograd's values, channels first, and lanes
- * (256x4x4 16->32 3x3, 256x11x11 8->16 5x5 s2). */
+ * many. One core, float32, 220 layers a pass; planes since they fetch what comes next. With channels first, direct has
+ * the prices of channels last, since few of those layers take it. Set by hand: calls, at half of the above; the weights
+ * of Winograd (1x7x7 512->512 3x3: 4.2 ms, direct 3.2) and col2im, which cost more where they leave the caches;
+ * Winograd's values, channels first, and lanes (256x4x4 16->32 3x3, 256x11x11 8->16 5x5 s2). */
 static const struct work price_avx512_halves[2][METHODS] =
     {
         [FCV_CHANNELS_FIRST] =
             {
                 [DIRECT] = {{0.98, 0.153, 370, 41.9, 10.1, 15, 19.4, 0}},
-                [PLANES] = {{1.09, 0, 20.9, 95.6, 0, 15.6, 48.7, 0}},
+                [PLANES] = {{1.09, 0, 30.9, 97.3, 1.22, 13.8, 39.1, 0}},
                 [IM2COL] = {{0.976, 0, 885, 176, 24.1, 8.73, 2.47, 1e5}},
                 [COL2IM] = {{1.09, 0.234, 0, 469, 30, 9.18, 0, 2.6e5}},
                 [COL2IM_PLANES] = {{1.41, 0, 0, 214, 0, 6.09, 0, 2e5}},
@@ -377,7 +377,7 @@ static void count_winograd(const struct shape *s, struct work *work) {
   }
   work->of[POINTERS] = points * tiles;
   work->of[VALUES] = points * tiles * (double)(fcv_round_up(kc, vl) + fcv_round_up(nc, vl));
-  work->of[PARTIAL] = points * tiles * ((kc % vl != 0) + (nc % vl != 0));
+  work->of[PARTIAL] = points * tiles * ((2 * kc <= vl) + (2 * nc <= vl));
 }
 
 static void count_narrow(const struct shape *s, struct work *work) {

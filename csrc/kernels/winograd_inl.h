@@ -121,41 +121,50 @@ INLINE void grad_weight_line_2(const vec *u, int i, vec *g, int o) {
   g[2 * o] = (u[i] + u[2 * i]) * (real)0.5 + u[3 * i];
 }
 
+/* Channels c .. c + VL - 1, or count of them. */
+#define winograd_vector NAME(winograd_vector)
+INLINE void winograd_vector(const struct fcv_winograd_tile *t, NAME(line) *const line, const int n_in, const int n_out,
+                            int64_t c, const int part, int64_t count) {
+  vec in[36], half[36], out[36];
+  UNROLL(36)
+  for (int e = 0; e < n_in * n_in; e++) {
+    const real *from = (const real *)((const char *)t->from[e] + t->from_bytes) + c;
+    in[e] = part ? load_part(from, count) : load(from);
+  }
+  UNROLL(6)
+  for (int i = 0; i < n_in; i++) line(in + i, n_in, half + i, n_in);
+  UNROLL(6)
+  for (int i = 0; i < n_out; i++) line(half + i * n_in, 1, out + i * n_out, 1);
+  const vec bias = !t->bias ? (vec){0}
+                   : part   ? load_part((const real *)t->bias, count)
+                            : load((const real *)t->bias + c);
+  UNROLL(36)
+  for (int e = 0; e < n_out * n_out; e++) {
+    if (!t->to[e])
+      continue;
+    real *to = (real *)((char *)t->to[e] + t->to_bytes) + c;
+    vec y = out[e] + bias;
+    if (t->activation == FCV_RELU)
+      y = relu(y);
+    else if (t->activation == FCV_LEAKY_RELU)
+      y = leaky_relu(y, (real)t->slope);
+    if (part)
+      store_part(to, y, count);
+    else if (t->past_caches)
+      stream(to, y);
+    else
+      store(to, y);
+  }
+}
+
+/* The last vector overlaps the one before, since a part of one takes twice as long. */
 #define winograd_body NAME(winograd_body)
 INLINE void winograd_body(const struct fcv_winograd_tile *t, NAME(line) *const line, const int n_in, const int n_out) {
-  for (int64_t c = 0; c < t->channels; c += VL) {
-    if (t->channels - c < VL && c > 0) /* the last vector overlaps the one before: a part of one takes twice as long */
-      c = t->channels - VL;
-    const int64_t left = t->channels - c;
-    vec in[36], half[36], out[36];
-    UNROLL(36)
-    for (int e = 0; e < n_in * n_in; e++) {
-      const real *from = (const real *)((const char *)t->from[e] + t->from_bytes) + c;
-      in[e] = left >= VL ? load(from) : load_part(from, left);
-    }
-    UNROLL(6)
-    for (int i = 0; i < n_in; i++) line(in + i, n_in, half + i, n_in);
-    UNROLL(6)
-    for (int i = 0; i < n_out; i++) line(half + i * n_in, 1, out + i * n_out, 1);
-    const vec bias = !t->bias ? (vec){0} : load_or((const real *)t->bias, c, t->channels, 0);
-    UNROLL(36)
-    for (int e = 0; e < n_out * n_out; e++) {
-      if (!t->to[e])
-        continue;
-      real *to = (real *)((char *)t->to[e] + t->to_bytes) + c;
-      vec y = out[e] + bias;
-      if (t->activation == FCV_RELU)
-        y = relu(y);
-      else if (t->activation == FCV_LEAKY_RELU)
-        y = leaky_relu(y, (real)t->slope);
-      if (t->past_caches)
-        stream(to, y);
-      else if (left >= VL)
-        store(to, y);
-      else
-        store_part(to, y, left);
-    }
-  }
+  const int64_t last = t->channels - VL;
+  if (last < 0)
+    winograd_vector(t, line, n_in, n_out, 0, 1, t->channels);
+  for (int64_t c = 0; c < last + VL && last >= 0; c += VL)
+    winograd_vector(t, line, n_in, n_out, c < last ? c : last, 0, VL);
 }
 
 #define WINOGRAD(name, n_in_2, n_out_2, n_in_4, n_out_4)                                                               \
