@@ -18,6 +18,8 @@ enum {
   ONE_TAP_BYTES = 512 << 10, /* or where one tap meets them: none are staged twice */
   NEAR_BYTES = 4 << 20,      /* x, that is in the caches still */
   FAR_TERMS = 64,            /* of memory beyond them, where panels are packed by the first tile that reads them */
+  REST_TILES = 8,            /* of output channels at least, */
+  REST_PRODUCTS = 2000000,   /* or less work than for two threads */
   MANY_CHANNELS = 512,       /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
@@ -78,7 +80,7 @@ struct panel {
   const int64_t *out;
   char *patches;
   const char *rows; /* of x, from which the first tile packs the patches; or NULL, they are there */
-  const char *rest; /* where sums run along terms the patches, [pixel][pitch] */
+  const char *rest; /* the patches, [pixel][pitch], where sums run along terms; or NULL */
 };
 
 /* A few elements: for less than a vector or two a call takes longer than the copy. */
@@ -192,6 +194,7 @@ static void multiply_rest(const struct planes *d, const struct panel *panel, con
   struct fcv_dots_tile dots = {.count = tile->kc, .a = a, .b = b, .c_pitch = k->db, .column = column};
   dots.n = (int)panel->count;
   find_pixels(d, panel, pixel);
+  memset(sums, 0, (size_t)(tile->m * k->db * k->size)); /* also those of no pixel, which are activated too */
   for (int j = 0; j < k->db; j++) b[j] = panel->rest + fcv_min(j, panel->count - 1) * d->pitch * k->size;
   for (int i = 0; i < tile->m; i += dots.m) {
     dots.m = (int)fcv_min(k->da, tile->m - i);
@@ -400,9 +403,26 @@ static int leaves_caches(const struct planes *d) {
          fcv_leaves_caches(walk->n * walk->groups * walk->nc * plane);
 }
 
+/* Of the images of x. */
+static int is_far(const struct fcv_kernels *k, const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  return walk->n * walk->groups * walk->kc * axis[0].in * axis[1].in * axis[2].in * k->size > NEAR_BYTES;
+}
+
+static double products(const struct fcv_walk *walk) {
+  const struct fcv_axis *axis = walk->axis;
+  const double pixels = (double)(walk->n * axis[0].count * axis[1].count * axis[2].count);
+  return pixels * (double)(fcv_walk_taps(walk) * walk->kc) * (double)walk->nc;
+}
+
+/* Then images are one box, and threads share the channels: by the shape alone, as which these pixels are. */
 int fcv_planes_rest(const struct fcv_kernels *k, const struct fcv_walk *walk) {
-  const int64_t pixels = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
-  return pixels <= MORE_PIXELS && pixels % k->vl <= k->db ? (int)(pixels % k->vl) : 0;
+  const struct fcv_axis *axis = walk->axis;
+  const int64_t pixels = walk->n * axis[0].count * axis[1].count * axis[2].count;
+  const int shares = walk->groups * walk->nc >= (int64_t)REST_TILES * k->wide || products(walk) < REST_PRODUCTS;
+  return shares && pixels <= MORE_PIXELS && pixels % k->vl <= k->db && axis[2].out_step == 1 && !is_far(k, walk)
+             ? (int)(pixels % k->vl)
+             : 0;
 }
 
 /* Into boxes, for so many threads. */
@@ -421,21 +441,20 @@ static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk 
   struct fcv_patcher *patcher = &d.patcher;
   const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
-  const int64_t inputs = walk->n * walk->groups * walk->kc * walk->axis[0].in * walk->axis[1].in * walk->axis[2].in;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
   if (fcv_use_runs(k, walk))
     return fcv_conv_runs(conv, walk, view, x, w, bias, y);
-  const int threads = fcv_threads_for((double)outputs * (double)(taps * walk->kc) * (double)walk->nc);
+  const int threads = fcv_threads_for(products(walk));
   d.width = (int64_t)k->wide_nv * k->vl;
   d.threads = threads;
-  const int far = inputs * k->size > NEAR_BYTES;
+  const int far = is_far(k, walk);
   patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
   const int64_t pixel = patcher->channels * taps * k->size;
   const int64_t more = taps == 1 && far ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
   const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
   d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
-  d.rest = far || spreads ? 0 : fcv_planes_rest(k, walk);
+  d.rest = fcv_planes_rest(k, walk);
   cut(&d, walk, d.rest > 0 ? 1 : threads);
   if (d.rest > 0 && fcv_product(patcher->boxes) > 1) {
     d.rest = 0;

@@ -112,8 +112,10 @@ fcv_status fcv_conv_planes_merged(const struct fcv_conv *conv, const struct fcv_
     asks.workspace = &inner;
     asks.packed = conv;
     FCV_FOR_EACH_RESIDUE(g, walk, {
-      walk.n = images;
-      FCV_TRY(fcv_conv_planes(&asks, &walk, view, gy, w, bias, gx));
+      for (int last = 0; last < 2; last++) {
+        walk.n = last ? g->n % images : images;
+        FCV_TRY(fcv_conv_planes(&asks, &walk, view, gy, w, bias, gx));
+      }
     });
   }
   char *memory;

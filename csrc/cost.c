@@ -229,7 +229,7 @@ static void count_planes(const struct shape *s, struct work *work) {
   const double lanes = rest ? s->outputs - rest + 0.3 * (double)vl : (double)fcv_round_up((int64_t)s->outputs, vl);
   work->of[PRODUCTS] = lanes * terms * nc;
   work->of[WEIGHTS] = terms * nc;
-  const int merged = x->out_step > 1 && fcv_merges_planes(s->conv, &s->view);
+  const int merged = x->out_step > 1 && (fcv_merges_planes(s->conv, &s->view) || fcv_spreads_planes(s->conv, &s->view));
   work->of[STORES] = s->outputs / (double)run * nc * (merged ? 2 : x->out_step > 1 ? (double)vl : 1);
   work->of[POINTERS] = s->outputs / (double)run * terms;
   work->of[VALUES] = s->taps > 1 ? s->inputs * s->kc : 0;

@@ -1,9 +1,9 @@
 /* Pooling, channels first: row of outputs by row, each from the rows of inputs that its windows share. */
 #include "pool.h"
 
-enum { WIDE = 1 << 12 }; /* elements of a row, of which few are kept */
+enum { WIDE = 1 << 12 }; /* elements of a row, of which so many are not kept */
 
-/* Maxima of images, whose rows are reduced some at a time. */
+/* Maxima of images, whose rows are reduced some at a time, unless they are very wide. */
 static int takes_planes(const struct fcv_pooling *p) {
   const struct fcv_geometry *g = &p->geometry;
   return p->pass == FCV_POOL_MAX && !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1 &&

@@ -64,13 +64,14 @@ fcv_status fcv_conv_planes(const struct fcv_conv *conv, const struct fcv_walk *w
 int fcv_spreads_planes(const struct fcv_conv *conv, const struct fcv_weight_view *view);
 fcv_status fcv_conv_planes_spread(const struct fcv_conv *conv, const struct fcv_weight_view *view, const void *gy,
                                   const void *w, void *gx);
-/* How many pixels of so small an image do not fill a vector, and are few: their sums run along terms. */
+/* Where the pixels of all images are few, how many of them fill no vector, if these are few too: their sums run along
+ * terms. */
 int fcv_planes_rest(const struct fcv_kernels *kernels, const struct fcv_walk *walk);
+/* weight_rows.c: whether w is [group][channel][term] as it stands. */
+int fcv_stands_as_rows(const struct fcv_walk *walk, const struct fcv_weight_view *view);
 int64_t fcv_planes_packed_bytes(const struct fcv_conv *conv, const struct fcv_walk *walk);
 void fcv_planes_pack(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                      const void *w, const void *bias, char *packed);
-/* weight_rows.c: whether w is [group][channel][term] as it stands. */
-int fcv_stands_as_rows(const struct fcv_walk *walk, const struct fcv_weight_view *view);
 /* Weights as rows of terms, and bias: packed, as they stand, or packed to memory of so many bytes. */
 struct fcv_weight_rows {
   const char *w, *bias; /* w: [group][channel][pitch]; bias: [group][channel], or NULL */

@@ -533,6 +533,22 @@ class TestMemory:
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_workspace_is_what_a_call_takes(self, algorithm, direction, dtype, data_format, threads):
         case = LargeConv2D(2, (5, 6), 7, 9, (3, 3), padding=((1, 0), (2, 1)))
+        self.assert_workspace_is_taken(case, algorithm, direction, dtype, data_format)
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            LargeConv2D(8, (34, 34), 64, 128, (4, 4), (2, 2), padding=((1, 1), (1, 1))),  # merged, the last one alone
+            LargeConv2D(3, (15, 14), 30, 40, (1, 1), (2, 2)),  # between zeros
+        ],
+        ids=str,
+    )
+    def test_workspace_of_strided_input_gradients(self, case):
+        with fc.set_num_threads(1):  # with more what walks take differs, and blocks of each size are kept
+            self.assert_workspace_is_taken(case, "direct", GRAD_INPUT, np.float32, "channels_first")
+
+    @staticmethod
+    def assert_workspace_is_taken(case, algorithm, direction, dtype, data_format):
         x, w, b, gy = arrays_as(case, data_format, dtype)
         geometry, last, number = geometry_of(case), data_format == "channels_last", NUMBERS[algorithm]
         needed = _core.workspace_bytes(geometry, dtype == np.float64, last, last, direction, number)

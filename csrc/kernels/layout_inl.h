@@ -62,8 +62,8 @@ static void transpose_part(int64_t rows, int64_t columns, const real *src, int64
       store_part(dst + i * dst_pitch, r[i], rows);
 }
 
-/* In blocks. The last rows and columns are in a block that overlaps the one before, unless they are few, or where there
- * is none, in part of one. */
+/* In blocks. The last rows and columns are in a block that overlaps the one before, unless they are few, or, with
+ * masks, in part of one where there is none before. */
 static void NAME(transpose)(int64_t rows, int64_t columns, const void *from, int64_t src_pitch, void *to,
                             int64_t dst_pitch) {
   const real *src = from;
