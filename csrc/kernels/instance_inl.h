@@ -61,6 +61,7 @@ INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
 #include "igemm_inl.h"
 #include "layout_inl.h"
 #include "depthwise_planes_inl.h"
+#include "depthwise_spread_inl.h"
 #include "dots_inl.h"
 #include "narrow_inl.h"
 #include "normalize_inl.h"
