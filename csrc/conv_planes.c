@@ -5,7 +5,7 @@
  * and patches as its weights. A unit takes a box of outputs and a range of output channels: it copies the rows that the
  * box meets, padded (where x cannot be read in place), then pixel by pixel panels of patches, and multiplies them while
  * they are in L2. Sums of many terms are cut into blocks of channels, whose results are added up in the output. */
-#include "internal.h"
+#include "planes_tiles.h"
 
 enum {
   TERM_BYTES = 2048,       /* of the terms of a block: a panel of patches stays in L1 or close to it */
@@ -23,25 +23,6 @@ enum {
   MANY_CHANNELS = 512,       /* of output: units that share a box then lose less by its patches than by short boxes */
 };
 
-struct planes {
-  const struct fcv_conv *conv;
-  const struct fcv_kernels *kernels;
-  struct fcv_patcher patcher;
-  struct fcv_weight_rows rows;
-  int64_t width, chunk; /* pixels of a panel, and at a time */
-  int64_t rest, pitch;  /* pixels that are computed along their terms; elements from one to the next */
-  int packs;            /* with the first tile, where pixels lie side by side */
-  int fetches;          /* what comes next from memory */
-  int past_caches;      /* y is written so where it can be, in vectors of so many bytes: */
-  int64_t line;
-  int threads;
-  int spreads;    /* y: to every second row and column, the others are zero */
-  int64_t splits; /* units of a box and group: ranges of output channels */
-  int64_t units;
-  int64_t thread_bytes;
-  char *y, *thread_memory;
-};
-
 struct unit_memory {
   char *stage, *patches, *tile;
   char *rest; /* [pixel][pitch] */
@@ -49,7 +30,7 @@ struct unit_memory {
   int64_t *out; /* [run]: element of y, channel 0 of the group */
 };
 
-static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *memory) {
+static int64_t lay_out(const struct fcv_planes *d, char *base, struct unit_memory *memory) {
   const int64_t size = d->kernels->size, slack = d->kernels->vl * size;
   int64_t bytes = 0;
   const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
@@ -72,221 +53,17 @@ static int64_t lay_out(const struct planes *d, char *base, struct unit_memory *m
   return bytes;
 }
 
-/* A panel of patches: its pixels, their runs. */
-struct panel {
-  int64_t count, runs;
-  int in_place; /* its pixels are neighbours in the output */
-  const struct fcv_patch_run *run;
-  const int64_t *out;
-  char *patches;
-  const char *rows; /* of x, from which the first tile packs the patches; or NULL, they are there */
-  const char *rest; /* the patches, [pixel][pitch], where sums run along terms; or NULL */
-};
-
-/* A few elements: for less than a vector or two a call takes longer than the copy. */
-static inline void copy_few(char *to, const char *from, int64_t bytes) {
-  for (; bytes >= 16; bytes -= 16, to += 16, from += 16) memcpy(to, from, 16);
-  if (bytes & 8)
-    memcpy(to, from, 8), to += 8, from += 8;
-  if (bytes & 4)
-    memcpy(to, from, 4);
-}
-
-/* Between rows of a tile and the output. */
-static void move_tile(const struct planes *d, const struct panel *panel, int64_t channel, int m, int to_y, char *tile) {
-  const struct fcv_axis *axis = d->patcher.walk.axis;
-  const int64_t size = d->kernels->size, plane = axis[0].out * axis[1].out * axis[2].out, step = axis[2].out_step;
-  for (int i = 0; i < m; i++)
-    for (int64_t r = 0; r < panel->runs; r++) {
-      char *y = d->y + ((channel + i) * plane + panel->out[r]) * size;
-      char *t = tile + (i * d->width + panel->run[r].start) * size;
-      if (step == 1)
-        copy_few(to_y ? y : t, to_y ? t : y, panel->run[r].count * size);
-      else if (size == 4)
-        for (int64_t j = 0; j < panel->run[r].count; j++)
-          *((to_y ? (float *)y + j * step : (float *)t + j)) = *((to_y ? (float *)t + j : (float *)y + j * step));
-      else
-        for (int64_t j = 0; j < panel->run[r].count; j++)
-          *((to_y ? (double *)y + j * step : (double *)t + j)) = *((to_y ? (double *)t + j : (double *)y + j * step));
-    }
-}
-
-/* Pixels between zeros, and below them zeros. */
-#define SPREAD(type)                                                                                                   \
-  for (int64_t j = 0; j < width / 2; j++) {                                                                            \
-    ((type *)y)[2 * j] = ((const type *)t)[j];                                                                         \
-    ((type *)y)[2 * j + 1] = 0;                                                                                        \
-  }                                                                                                                    \
-  if (width % 2 != 0)                                                                                                  \
-    ((type *)y)[width - 1] = ((const type *)t)[width / 2];
-
-/* Rows of a tile to every second row and column of the output, and zeros around them. */
-static void spread_tile(const struct planes *d, const struct panel *panel, int64_t channel, int m, const char *tile) {
-  const int64_t size = d->kernels->size, rows = d->patcher.walk.axis[1].out, columns = d->patcher.walk.axis[2].out;
-  for (int64_t r = 0; r < panel->runs; r++) {
-    const int64_t at = panel->out[r], width = fcv_min(2 * panel->run[r].count, columns - at % columns);
-    const int below = at / columns % rows + 1 < rows;
-    for (int i = 0; i < m; i++) {
-      char *y = d->y + ((channel + i) * rows * columns + at) * size;
-      const char *t = tile + (i * d->width + panel->run[r].start) * size;
-      if (size == sizeof(float)) {
-        SPREAD(float)
-      } else {
-        SPREAD(double)
-      }
-      if (below)
-        memset(y + columns * size, 0, (size_t)(width * size));
-    }
-  }
-}
-
-/* Memory that is fetched while tiles are computed, in turns of so many of its rows, and how far that is. */
-struct fetch {
-  struct fcv_patch_memory memory;
-  int64_t rows, part, channel;
-};
-
-/* A call's share. */
-static struct fcv_ahead fetch_share(struct fetch *fetch, int64_t turns) {
-  const struct fcv_patch_memory *m = &fetch->memory;
-  if (fetch->part >= m->parts)
-    return (struct fcv_ahead){0};
-  const int64_t skip = fetch->part == 0 ? m->skip : 0;
-  const struct fcv_ahead share = {
-      .from = m->from + fetch->part * m->part_pitch + fetch->channel * m->pitch + skip,
-      .rows = fetch->rows,
-      .lines = (m->bytes - skip) / 64 + 1,
-      .pitch = m->pitch,
-  };
-  fetch->channel += turns * fetch->rows;
-  if (fetch->channel >= m->channels) {
-    fetch->channel = 0;
-    fetch->part++;
-  }
-  return share;
-}
-
-/* Where in y the pixels of a panel lie, channel 0. */
-static void find_pixels(const struct planes *d, const struct panel *panel, int64_t *pixel) {
-  for (int64_t r = 0; r < panel->runs; r++)
-    for (int64_t i = 0; i < panel->run[r].count; i++)
-      pixel[panel->run[r].start + i] = panel->out[r] + i * d->patcher.walk.axis[2].out_step;
-}
-
-#define ADD_STARTS(type)                                                                                               \
-  for (int64_t i = 0; i < tile->m; i++)                                                                                \
-    for (int64_t j = 0; j < panel->count; j++)                                                                         \
-      ((type *)sums)[i * k->db + j] += tile->row_bias               ? ((const type *)tile->row_bias)[i]                \
-                                       : tile->into == FCV_CONTINUE ? ((const type *)y[i])[pixel[j]]                   \
-                                                                    : 0;
-#define STORE_SUMS(type)                                                                                               \
-  for (int64_t i = 0; i < tile->m; i++)                                                                                \
-    for (int64_t j = 0; j < panel->count; j++) ((type *)y[i])[pixel[j]] = ((const type *)sums)[i * k->db + j];
-
-/* The few pixels of a panel, whose sums run along terms: what a tile of igemm computes for others. y: of the tile's
- * channels. */
-static void multiply_rest(const struct planes *d, const struct panel *panel, const struct fcv_igemm_tile *tile,
-                          int ends, void *const *y, char *sums) {
-  const struct fcv_kernels *k = d->kernels;
-  const int64_t column[FCV_MAX_DB] = {0, 1, 2, 3};
-  int64_t pixel[FCV_MAX_DB];
-  const void *a[FCV_MAX_DA], *b[FCV_MAX_DB];
-  struct fcv_dots_tile dots = {.count = tile->kc, .a = a, .b = b, .c_pitch = k->db, .column = column};
-  dots.n = (int)panel->count;
-  find_pixels(d, panel, pixel);
-  memset(sums, 0, (size_t)(tile->m * k->db * k->size)); /* also those of no pixel, which are activated too */
-  for (int j = 0; j < k->db; j++) b[j] = panel->rest + fcv_min(j, panel->count - 1) * d->pitch * k->size;
-  for (int i = 0; i < tile->m; i += dots.m) {
-    dots.m = (int)fcv_min(k->da, tile->m - i);
-    for (int r = 0; r < k->da; r++) a[r] = tile->a[fcv_min(i + r, tile->m - 1)];
-    dots.c = sums + (int64_t)i * k->db * k->size;
-    k->dots(&dots);
-  }
-  if (k->size == sizeof(float)) {
-    ADD_STARTS(float)
-  } else {
-    ADD_STARTS(double)
-  }
-  if (ends && d->conv->activation != FCV_LINEAR)
-    k->activation((int)d->conv->activation, d->conv->slope, INFINITY, tile->m * k->db, sums, sums, 0);
-  if (k->size == sizeof(float)) {
-    STORE_SUMS(float)
-  } else {
-    STORE_SUMS(double)
-  }
-}
-
-/* Output channels first .. last - 1 of a group, over some panels, with the terms of a block of channels. */
-static void multiply(const struct planes *d, int64_t group, int64_t first, int64_t last, int64_t channel,
-                     int64_t channels, const struct panel *panel, int64_t panels, const struct fcv_patch_memory *next,
-                     char *memory) {
-  const struct fcv_kernels *k = d->kernels;
-  const struct fcv_axis *axis = d->patcher.walk.axis;
-  const int64_t size = k->size, plane = axis[0].out * axis[1].out * axis[2].out;
-  const int64_t tiles = fcv_ceil_div(last - first, k->wide);
-  const int ends = channel + channels == d->patcher.walk.kc;
-  const void *a[FCV_MAX_MR];
-  void *c[FCV_MAX_MR], *own[FCV_MAX_MR];
-  struct fcv_igemm_tile tile = {
-      .taps = 1,
-      .kc = channels * d->patcher.taps,
-      .a = a,
-      .activation = ends ? fcv_kernel_activation(d->conv) : FCV_LINEAR,
-      .slope = d->conv->slope,
-      .into = channel > 0 ? FCV_CONTINUE : FCV_REPLACE,
-      .w_pitch = d->patcher.plane,
-  };
-  const int64_t turns = fcv_ceil_div(tile.kc, FCV_TURN);
-  struct fetch fetch = {.memory = *next};
-  fetch.rows = fcv_ceil_div(next->parts * next->channels, turns * tiles * panels);
-  for (int t = 0; t < k->wide; t++) own[t] = memory + t * d->width * size;
-  for (int64_t t = 0; t < tiles; t++) {
-    const int64_t j0 = group * d->patcher.walk.nc + first + (last - first) * t / tiles;
-    const int64_t j1 = group * d->patcher.walk.nc + first + (last - first) * (t + 1) / tiles;
-    tile.m = (int)(j1 - j0);
-    tile.row_bias = d->rows.bias && channel == 0 ? d->rows.bias + j0 * size : NULL;
-    for (int i = 0; i < k->wide; i++) {
-      const int64_t j = fcv_min(j0 + i, j1 - 1);
-      a[i] = d->rows.w + (j * d->rows.pitch + channel * d->patcher.taps) * size;
-      c[i] = d->y + j * plane * size;
-    }
-    for (int64_t p = 0; p < panels; p++) {
-      if (panel[p].rest) {
-        multiply_rest(d, &panel[p], &tile, ends, c, memory);
-        continue;
-      }
-      const int in_place = panel[p].in_place;
-      const int packs = t == 0 && panel[p].rows;
-      tile.ahead = fetch_share(&fetch, turns);
-      tile.ahead.from = tile.ahead.from ? tile.ahead.from : panel[p].patches; /* c is fetched too */
-      tile.w = packs ? panel[p].rows : panel[p].patches;
-      tile.pack = panel[p].patches;
-      tile.n = (int)panel[p].count;
-      tile.c = in_place ? c : own;
-      tile.c_bytes = in_place ? panel[p].out[0] * size : 0;
-      tile.past_caches = d->past_caches && in_place && tile.c_bytes % d->line == 0;
-      if (!in_place && channel > 0)
-        move_tile(d, &panel[p], j0, tile.m, 0, memory);
-      (packs ? k->igemm_wide_packing : k->igemm_wide[fcv_ceil_div(panel[p].count, k->vl) - 1])(&tile);
-      fcv_activate_rows(k, d->conv, ends ? tile.m : 0, tile.n, tile.c, tile.c_bytes);
-      if (!in_place && d->spreads && ends)
-        spread_tile(d, &panel[p], j0, tile.m, memory);
-      else if (!in_place)
-        move_tile(d, &panel[p], j0, tile.m, 1, memory);
-    }
-  }
-}
-
 /* Where the panel's patches are pixels that lie side by side in x. */
-static const char *find_rows(const struct planes *d, const struct fcv_patch_view *view, const struct panel *panel) {
+static const char *find_rows(const struct fcv_planes *d, const struct fcv_patch_view *view,
+                             const struct fcv_panel *panel) {
   const struct fcv_patch_run *first = panel->run, *last = &panel->run[panel->runs - 1];
   const int side_by_side = last->start + last->count == d->width && last->from - first->from == last->start;
   return d->packs && side_by_side ? view->x + (first->from + d->patcher.offset[0]) * d->kernels->size : NULL;
 }
 
 /* Of the pixels that are left, along their terms. */
-static void make_rest(const struct planes *d, const struct fcv_patch_view *view, int64_t channels,
-                      const struct unit_memory *memory, struct panel *panel) {
+static void make_rest(const struct fcv_planes *d, const struct fcv_patch_view *view, int64_t channels,
+                      const struct unit_memory *memory, struct fcv_panel *panel) {
   const struct fcv_kernels *k = d->kernels;
   fcv_patch_copy(&d->patcher, view, channels, panel->runs, panel->run, panel->patches, k->vl);
   k->transpose(channels * d->patcher.taps, panel->count, panel->patches, k->vl, memory->rest, d->pitch);
@@ -296,9 +73,9 @@ static void make_rest(const struct planes *d, const struct fcv_patch_view *view,
 /* Panels of patches for the next count pixels of the box, the rest of them by themselves; returns how many. Where they
  * are whole vectors at one tap, the rows of all panels are copied channel by channel, since they lie side by side in x.
  */
-static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *view, int64_t count, int64_t rest,
+static int64_t make_panels(const struct fcv_planes *d, const struct fcv_patch_view *view, int64_t count, int64_t rest,
                            struct fcv_patch_cursor *cursor, int64_t channels, const struct unit_memory *memory,
-                           struct panel *panel) {
+                           struct fcv_panel *panel) {
   const struct fcv_kernels *k = d->kernels;
   const int64_t filling = count - rest, full = fcv_ceil_div(filling, d->width), row = d->width / k->vl;
   struct fcv_patch_run whole[MOST_PANELS * FCV_MAX_NV];
@@ -306,7 +83,7 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
   for (int64_t p = 0; p < full + (rest > 0); p++) {
     struct fcv_patch_run *run = memory->run + p * d->width;
     int64_t *out = memory->out + p * d->width;
-    panel[p] = (struct panel){.count = p < full ? fcv_min(d->width, filling - p * d->width) : rest};
+    panel[p] = (struct fcv_panel){.count = p < full ? fcv_min(d->width, filling - p * d->width) : rest};
     panel[p].run = run;
     panel[p].out = out;
     panel[p].patches = memory->patches + p * d->width * channels * d->patcher.taps * k->size;
@@ -334,7 +111,7 @@ static int64_t make_panels(const struct planes *d, const struct fcv_patch_view *
 
 /* What a unit reads after a chunk, whose cursor is behind it, of a block of channels with so many pixels left: the rest
  * of the box, the next channels, or what this thread will take next. */
-static struct fcv_patch_memory find_next(const struct planes *d, int64_t unit, const struct fcv_patch_view *view,
+static struct fcv_patch_memory find_next(const struct fcv_planes *d, int64_t unit, const struct fcv_patch_view *view,
                                          int64_t channel, int64_t left, const struct fcv_patch_cursor *cursor) {
   const struct fcv_patcher *p = &d->patcher;
   struct fcv_patch_view next = *view;
@@ -359,7 +136,7 @@ static struct fcv_patch_memory find_next(const struct planes *d, int64_t unit, c
 }
 
 static void planes_unit(const void *context, int64_t unit, int thread) {
-  const struct planes *d = context;
+  const struct fcv_planes *d = context;
   const struct fcv_walk *walk = &d->patcher.walk;
   const int64_t split = unit % d->splits, group = unit / d->splits % walk->groups;
   struct unit_memory memory = {0};
@@ -372,12 +149,12 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
     fcv_patch_read(&d->patcher, group * walk->kc + c, channels, memory.stage, &view);
     struct fcv_patch_cursor cursor = fcv_patch_begin(&view);
     for (int64_t q = 0; q < view.pixels; q += d->chunk) {
-      struct panel panel[MOST_PANELS + 1];
+      struct fcv_panel panel[MOST_PANELS + 1];
       const int64_t left = view.pixels - q;
       const int64_t panels = make_panels(d, &view, fcv_min(d->chunk, left), left <= d->chunk ? d->rest : 0, &cursor,
                                          channels, &memory, panel);
       const struct fcv_patch_memory next = find_next(d, unit, &view, c, left - d->chunk, &cursor);
-      multiply(d, group, first, last, c, channels, panel, panels, &next, memory.tile);
+      fcv_planes_multiply(d, group, first, last, c, channels, panel, panels, &next, memory.tile);
     }
   }
   if (d->past_caches)
@@ -395,7 +172,7 @@ int fcv_use_planes(const struct fcv_conv *conv, const struct fcv_walk *walk, con
 }
 
 /* Rows of y begin with a vector, and are written once. */
-static int leaves_caches(const struct planes *d) {
+static int leaves_caches(const struct fcv_planes *d) {
   const struct fcv_walk *walk = &d->patcher.walk;
   const int64_t plane = walk->axis[0].out * walk->axis[1].out * walk->axis[2].out * d->kernels->size;
   const int aligned = (uintptr_t)d->y % (size_t)d->line == 0 && plane % d->line == 0;
@@ -426,7 +203,7 @@ int fcv_planes_rest(const struct fcv_kernels *k, const struct fcv_walk *walk) {
 }
 
 /* Into boxes, for so many threads. */
-static void cut(struct planes *d, const struct fcv_walk *walk, int threads) {
+static void cut(struct fcv_planes *d, const struct fcv_walk *walk, int threads) {
   const int one_tap = fcv_walk_taps(walk) == 1;
   d->patcher.walk = *walk;
   fcv_join_rows(&d->patcher.walk, walk->nc < MANY_CHANNELS ? threads : 1, d->kernels->vl);
@@ -437,7 +214,7 @@ static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk 
                              const struct fcv_weight_view *view, const void *x, const void *w, const void *bias,
                              int spreads, void *y) {
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
-  struct planes d = {.spreads = spreads, .conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
+  struct fcv_planes d = {.spreads = spreads, .conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
   struct fcv_patcher *patcher = &d.patcher;
   const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;

@@ -10,10 +10,13 @@
 enum {
   BLOCK_BYTES = 2 << 20, /* V and M of a block, */
   MOST_TILES = 56,       /* and its tiles: all of U is read once a block, */
-  FEW_TILES = 28,        /* from L2 if it fits there beside V and M */
-  RUN = 8,               /* neighbouring tiles that are stored to channels first together, */
-  SHORT_ROW = 16,        /* or a row of as many */
-  PIXELS = 16,           /* of an output tile at most */
+  FEW_TILES = 28,        /* from L2 if it fits there beside V and M; */
+  FAR_BYTES = 16 << 20,  /* U, that is read from memory each time: then as many tiles as are */
+  FAR_BLOCK_BYTES = 12 << 20,
+  SHORT_TILE = 6, /* rows at most: it reads U faster than hardware fetches it from behind L2 */
+  RUN = 8,        /* neighbouring tiles that are stored to channels first together, */
+  SHORT_ROW = 16, /* or a row of as many */
+  PIXELS = 16,    /* of an output tile at most */
 };
 
 struct winograd {
@@ -23,6 +26,7 @@ struct winograd {
   int64_t pieces, splits; /* units: pieces of all tiles, ranges of the panels */
   int64_t piece, most;    /* tiles of a piece that is not staged; of a block */
   int64_t run;            /* neighbouring tiles that are stored together */
+  int fetches;            /* the next panel of U while one is multiplied */
   struct fcv_source source;
   struct fcv_weight_view view;
   const char *x, *weights, *u, *bias;
@@ -46,6 +50,14 @@ struct block {
   char *stage, *pixels; /* pixels: [m][run * m][channels], before they are stored to channels first */
 };
 
+/* A tile's share of the next panel, of so many bytes: it lies behind this one, or a little further for the next point.
+ */
+static struct fcv_ahead next_panel(const struct fcv_igemm_tile *tile, int64_t number, int64_t tiles, int64_t bytes) {
+  const int64_t turns = fcv_ceil_div(tile->kc, FCV_TURN), lines = fcv_ceil_div(bytes, 64 * tiles * turns);
+  const char *next = (const char *)tile->w + bytes;
+  return (struct fcv_ahead){.from = next + number * turns * lines * 64, .rows = 1, .lines = lines, .pitch = lines * 64};
+}
+
 /* M[e] = V[e] U[e] for one point and panel. */
 static void multiply_point(const struct winograd *d, const struct block *b, int64_t point, int64_t panel) {
   const struct fcv_kernels *k = d->w.kernels;
@@ -62,7 +74,10 @@ static void multiply_point(const struct winograd *d, const struct block *b, int6
       .c = c,
       .n = (int)width,
   };
+  const int64_t tiles = fcv_ceil_div(b->tiles.count, k->mr);
   for (int64_t t = 0; t < b->tiles.count; t += k->mr) {
+    if (d->fetches)
+      tile.ahead = next_panel(&tile, t / k->mr, tiles, kc * width * k->size);
     tile.m = (int)fcv_min(k->mr, b->tiles.count - t);
     for (int i = 0; i < k->mr; i++) {
       const int64_t row = t + fcv_min(i, tile.m - 1);
@@ -320,8 +335,9 @@ static void cut(struct winograd *d, int threads) {
   const int64_t u = d->w.points * walk->kc * fcv_panels_channels(&d->w.panels) * k->size;
   const int64_t tile = d->w.points * channels * k->size;
   const int64_t most = u + FEW_TILES * tile <= fcv_l2_bytes() ? FEW_TILES : MOST_TILES;
-  const int64_t fit = fcv_min(most, BLOCK_BYTES / tile);
+  const int64_t fit = u > FAR_BYTES ? FAR_BLOCK_BYTES / tile / k->mr * k->mr : fcv_min(most, BLOCK_BYTES / tile);
   d->most = fcv_min(tiles.all, fcv_round_up(fcv_max(fit, least), k->mr));
+  d->fetches = u > (k->mr <= SHORT_TILE ? fcv_l2_bytes() : FAR_BYTES);
   int64_t wanted = fcv_ceil_div(tiles.all, d->most);
   if (wanted < 4 * threads && threads > 1)
     wanted = fcv_max(1, fcv_min(fcv_round_up(wanted, threads), tiles.all / least));
