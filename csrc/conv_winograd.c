@@ -23,14 +23,14 @@ struct winograd {
   struct fcv_winograd w;
   struct fcv_stage stage;
   int staged;
-  int64_t pieces, splits; /* units: pieces of all tiles, ranges of the panels */
-  int64_t piece, most;    /* tiles of a piece that is not staged; of a block */
-  int64_t run;            /* neighbouring tiles that are stored together */
-  int fetches;            /* the next panel of U while one is multiplied */
+  int64_t pieces, splits;     /* units: pieces of all tiles, ranges of the panels */
+  int64_t tiles, piece, most; /* all; those of a piece that is not staged; of a block */
+  int64_t run;                /* neighbouring tiles that are stored together */
+  int fetches;                /* the next panel of U while one is multiplied */
   struct fcv_source source;
   struct fcv_weight_view view;
   const char *x, *weights, *u, *bias;
-  int own_u; /* each unit transforms the weights of its panels; else u has all of them */
+  int own_u; /* each unit transforms the weights of a panel and multiplies with them; else u has all of them */
   char *y;
   int past_caches; /* results are written so */
   char *thread_memory;
@@ -43,10 +43,8 @@ struct block {
   struct fcv_source source;
   int64_t first, last;
   int64_t channel, channels; /* those of the panels */
-  const char *u;             /* [point][panel][k][width], */
-  int64_t u_point;           /* bytes from one point to the next */
   struct fcv_factor v, m;
-  char *own_u, *taps;   /* of panels that are transformed */
+  char *own_u, *taps;   /* of a panel that is transformed */
   char *stage, *pixels; /* pixels: [m][run * m][channels], before they are stored to channels first */
 };
 
@@ -58,8 +56,9 @@ static struct fcv_ahead next_panel(const struct fcv_igemm_tile *tile, int64_t nu
   return (struct fcv_ahead){.from = next + number * turns * lines * 64, .rows = 1, .lines = lines, .pitch = lines * 64};
 }
 
-/* M[e] = V[e] U[e] for one point and panel. */
-static void multiply_point(const struct winograd *d, const struct block *b, int64_t point, int64_t panel) {
+/* M[e] = V[e] U[e] for one point and panel, whose weights are u. */
+static void multiply_point(const struct winograd *d, const struct block *b, int64_t point, int64_t panel,
+                           const char *u) {
   const struct fcv_kernels *k = d->w.kernels;
   const int64_t kc = d->w.walk->kc, width = fcv_panel_width(&d->w.panels, panel), j0 = panel * d->w.panels.width;
   const char *v = b->v.data + point * b->v.point;
@@ -70,7 +69,7 @@ static void multiply_point(const struct winograd *d, const struct block *b, int6
       .taps = 1,
       .kc = kc,
       .a = a,
-      .w = b->u + point * b->u_point + (j0 - b->channel) * kc * k->size,
+      .w = u,
       .c = c,
       .n = (int)width,
   };
@@ -86,11 +85,6 @@ static void multiply_point(const struct winograd *d, const struct block *b, int6
     }
     k->igemm[width / k->vl - 1](&tile);
   }
-}
-
-static void multiply(const struct winograd *d, const struct block *b) {
-  for (int64_t point = 0; point < d->w.points; point++)
-    for (int64_t panel = b->first; panel < b->last; panel++) multiply_point(d, b, point, panel);
 }
 
 /* The m * m pixels of a tile in y, channels last, from the block's first channel on; NULL outside. */
@@ -180,8 +174,13 @@ static void transform_output(const struct winograd *d, const struct block *b) {
     fcv_fence();
 }
 
-/* Of a panel's weights at one tap or point, [k][width]. */
+/* Of a panel's weights at one point, [k][width]. */
 static int64_t panel_bytes(const struct winograd *d) { return d->w.walk->kc * d->w.panels.width * d->w.kernels->size; }
+
+/* Of those that are packed before they are transformed. */
+static int64_t taps_bytes(const struct winograd *d) {
+  return fcv_round_up(9 * fcv_min(d->w.walk->kc, FCV_PACK_BLOCK) * d->w.panels.width * d->w.kernels->size, 64);
+}
 
 /* From one point of some channels' transformed weights to the next. */
 static int64_t u_point(const struct winograd *d, int64_t channels) {
@@ -196,8 +195,8 @@ static int64_t lay_out(const struct winograd *d, char *base, struct block *b) {
   int64_t bytes = 0;
   const int64_t v_at = fcv_reserve(&bytes, d->w.points * v.point);
   const int64_t m_at = fcv_reserve(&bytes, d->w.points * m.point);
-  const int64_t u = fcv_reserve(&bytes, d->own_u ? d->w.points * u_point(d, channels) : 0);
-  const int64_t taps = fcv_reserve(&bytes, d->own_u ? 9 * panel_bytes(d) : 0);
+  const int64_t u = fcv_reserve(&bytes, d->own_u ? d->w.points * u_point(d, d->w.panels.width) : 0);
+  const int64_t taps = fcv_reserve(&bytes, d->own_u ? taps_bytes(d) : 0);
   const int64_t stage = fcv_reserve(&bytes, d->staged ? d->stage.bytes : 0);
   const int64_t pixels = fcv_reserve(&bytes, d->w.m * d->w.m * d->run * channels * size);
   if (base) {
@@ -215,16 +214,35 @@ static int64_t lay_out(const struct winograd *d, char *base, struct block *b) {
   return bytes;
 }
 
-/* U = G g G^T of a panel, to u, by way of taps: all k at once, they are neighbours. */
+/* U = G g G^T of a panel, to u, by way of taps, which stay in the caches: some k at once, they are neighbours. */
 static void transform_panel(const struct winograd *d, int64_t panel, char *taps, char *to, int64_t point) {
   const struct fcv_kernels *k = d->w.kernels;
-  const int64_t elements = d->w.walk->kc * fcv_panel_width(&d->w.panels, panel);
+  const int64_t kc = d->w.walk->kc, width = fcv_panel_width(&d->w.panels, panel);
   void *tap[9], *u[FCV_POINTS];
-  fcv_pack_panel(k, d->w.walk, &d->view, d->weights, panel, taps);
-  fcv_point_rows(taps, 9, elements * k->size, tap);
   fcv_point_rows(to, d->w.points, point, u);
-  k->winograd_weight[d->w.which](
-      &(struct fcv_winograd_tile){.channels = elements, .from = (const void *const *)tap, .to = u});
+  for (int64_t k0 = 0, k1; k0 < kc; k0 = k1) {
+    k1 = fcv_min(k0 + FCV_PACK_BLOCK, kc);
+    fcv_pack_panel(k, d->w.walk, &d->view, d->weights, panel, k0, k1, taps);
+    fcv_point_rows(taps, 9, (k1 - k0) * width * k->size, tap);
+    k->winograd_weight[d->w.which](&(struct fcv_winograd_tile){
+        .channels = (k1 - k0) * width,
+        .from = (const void *const *)tap,
+        .to = u,
+        .to_bytes = k0 * width * k->size,
+    });
+  }
+}
+
+/* Of all points and panels. Own weights are multiplied while they are in the caches: 1x14x14 512->512, 16 tiles, would
+ * else write and read 37 MB of them. */
+static void multiply(const struct winograd *d, const struct block *b) {
+  const int64_t panel = panel_bytes(d), own = u_point(d, d->w.panels.width), point = u_point(d, d->w.walk->nc);
+  for (int64_t p = b->first; d->own_u && p < b->last; p++) {
+    transform_panel(d, p, b->taps, b->own_u, own);
+    for (int64_t e = 0; e < d->w.points; e++) multiply_point(d, b, e, p, b->own_u + e * own);
+  }
+  for (int64_t e = 0; !d->own_u && e < d->w.points; e++)
+    for (int64_t p = b->first; p < b->last; p++) multiply_point(d, b, e, p, d->u + e * point + p * panel);
 }
 
 static void convolve_unit(const void *context, int64_t unit, int thread) {
@@ -238,11 +256,6 @@ static void convolve_unit(const void *context, int64_t unit, int thread) {
   b.last = panels * (split + 1) / d->splits;
   b.channel = b.first * d->w.panels.width;
   b.channels = fcv_min(b.last * d->w.panels.width, walk->nc) - b.channel;
-  const int64_t before = b.channel * walk->kc * d->w.kernels->size;
-  b.u_point = u_point(d, d->own_u ? b.channels : walk->nc);
-  b.u = d->own_u ? b.own_u : d->u + before;
-  for (int64_t panel = b.first; d->own_u && panel < b.last; panel++)
-    transform_panel(d, panel, b.taps, b.own_u + panel * panel_bytes(d) - before, b.u_point);
   b.source = d->source;
   if (d->staged) {
     fcv_stage_box(&d->stage, walk, piece, &box);
@@ -296,11 +309,10 @@ struct packing {
 static void pack_unit(const void *context, int64_t panel, int thread) {
   const struct packing *p = context;
   const struct winograd *d = p->d;
-  transform_panel(d, panel, p->taps + thread * 9 * panel_bytes(d), p->u + panel * panel_bytes(d),
-                  u_point(d, d->w.walk->nc));
+  transform_panel(d, panel, p->taps + thread * taps_bytes(d), p->u + panel * panel_bytes(d), u_point(d, d->w.walk->nc));
 }
 
-/* taps: scratch of 9 panel_bytes for each thread. */
+/* taps: scratch of taps_bytes for each thread. */
 static void pack_u(const struct winograd *d, int threads, char *taps, char *u) {
   fcv_parallel_for(d->w.panels.per_group, threads, pack_unit, &(struct packing){.d = d, .u = u, .taps = taps});
 }
@@ -314,7 +326,7 @@ fcv_status fcv_winograd_pack(const struct fcv_conv *conv, const struct fcv_walk 
   const struct winograd d = {.w = fcv_winograd(conv, walk, m), .view = *view, .weights = w};
   const struct layout layout = packed_layout(&d);
   const int threads = pack_threads(&d);
-  char *taps = fcv_scratch_take((size_t)(threads * 9 * panel_bytes(&d)));
+  char *taps = fcv_scratch_take((size_t)(threads * taps_bytes(&d)));
   if (!taps)
     return FCV_NO_MEMORY;
   pack_u(&d, threads, taps, packed + layout.u);
@@ -337,6 +349,7 @@ static void cut(struct winograd *d, int threads) {
   const int64_t most = u + FEW_TILES * tile <= fcv_l2_bytes() ? FEW_TILES : MOST_TILES;
   const int64_t fit = u > FAR_BYTES ? FAR_BLOCK_BYTES / tile / k->mr * k->mr : fcv_min(most, BLOCK_BYTES / tile);
   d->most = fcv_min(tiles.all, fcv_round_up(fcv_max(fit, least), k->mr));
+  d->tiles = tiles.all;
   d->fetches = u > (k->mr <= SHORT_TILE ? fcv_l2_bytes() : FAR_BYTES);
   int64_t wanted = fcv_ceil_div(tiles.all, d->most);
   if (wanted < 4 * threads && threads > 1)
@@ -372,14 +385,14 @@ fcv_status fcv_conv_winograd(const struct fcv_conv *conv, const struct fcv_walk 
   cut(&d, threads);
   d.past_caches = leaves_caches(&d);
 
-  d.own_u = !conv->packed && d.pieces == 1;
+  d.own_u = !conv->packed && d.pieces == 1 && d.most >= d.tiles;
   d.thread_bytes = lay_out(&d, NULL, NULL);
 
   const struct layout layout = packed_layout(&d);
   const int packs = !conv->packed && !d.own_u, packing = pack_threads(&d);
   int64_t bytes = 0;
   const int64_t u_at = fcv_reserve(&bytes, packs ? layout.bytes : 0);
-  const int64_t taps_at = fcv_reserve(&bytes, packs ? packing * 9 * panel_bytes(&d) : 0);
+  const int64_t taps_at = fcv_reserve(&bytes, packs ? packing * taps_bytes(&d) : 0);
   const int64_t zero_at = fcv_reserve(&bytes, pixel);
   const int64_t threads_at = fcv_reserve(&bytes, threads * d.thread_bytes);
   char *memory;

@@ -118,46 +118,46 @@ static const struct work price_avx512_halves[2][METHODS] =
             },
 };
 
-/* Weights that are packed already are read, at so much of their price there: with it 1x13x13 256->384 3x3, channels
- * first, 2.8 ms became 1.4, 1x7x7 512->512 2.9 and 1.3. Of the machines above and below that was not measured. */
-static const double PREPARED = 0.25;
-
-/* A Zen 3 with AVX2, one core of a busy machine, float32, 140 layers a pass; for other instruction sets too. Winograd's
- * weights cost several times what those layers show where they leave the cache: 14x14 256->256 3x3 took 6.1 ms, direct
- * 3.3. Their prices, 40 and 30, are set by hand, and products cost PLANES what they cost IM2COL, the same kernel. */
+/* Kernels of AVX2, on the same Zen 4, one core, float32, 220 layers a pass; for other instruction sets too. By hand:
+ * calls, of which every algorithm has one; direct with channels first, as above; Winograd's weights, and its products
+ * of the weight gradient, whose share few of those layers show. */
 static const struct work price[2][METHODS] =
     {
         [FCV_CHANNELS_FIRST] =
             {
-                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 27, 29, 0}},
-                [PLANES] = {{1.17, 0, 67, 60, 9.6, 24, 47, 156000}},
-                [IM2COL] = {{1.17, 0.29, 713, 199, 41, 8.8, 3, 0}},
-                [COL2IM] = {{1.33, 1.1, 0, 515, 22, 20, 0, 0}},
-                [COL2IM_PLANES] = {{1.17, 0, 110, 309, 54, 12.6, 282, 0}},
-                [TOEPLITZ] = {{1.35, 0.22, 2690, 0, 153, 21, 0, 0}},
-                [WINOGRAD] = {{1.44, 1.6, 156, 497, 40, 23, 249, 0}},
-                [SUM_DIRECT] = {{1.48, 0.97, 277, 112, 4.1, 27, 21, 0}},
-                [SUM_PLANES] = {{1.99, 0, 1040, 0, 131, 69, 0, 99500}},
-                [SUM_IM2COL] = {{1.42, 0.27, 422, 194, 26, 21, 300, 0}},
-                [SUM_WINOGRAD] = {{1.54, 0.93, 40, 763, 30, 29, 58, 0}},
-                [LANES] = {{1.3, 2.3, 0, 0, 90, 20, 0, 0}},
-                [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
+                [DIRECT] = {{0.917, 0.377, 230, 53.6, 6.43, 15, 18.3, 0}},
+                [PLANES] = {{0.948, 0, 55.9, 49.8, 7.53, 11.5, 33.9, 0}},
+                [IM2COL] = {{0.942, 0.23, 437, 176, 17.9, 6.68, 2.25, 5e4}},
+                [COL2IM] = {{1.08, 0.404, 0, 356, 15, 11.8, 0, 1.4e5}},
+                [COL2IM_PLANES] = {{1.28, 0, 0, 115, 8.66, 8.08, 0, 6e4}},
+                [TOEPLITZ] = {{1.03, 0.275, 1860, 0, 140, 13.5, 0, 0}},
+                [WINOGRAD] = {{0.991, 1.13, 136, 243, 26, 12.7, 211, 0}},
+                [SUM_DIRECT] = {{1.13, 0.747, 102, 83.6, 15.6, 12.2, 50.1, 0}},
+                [SUM_PLANES] = {{1.27, 0, 603, 31.3, 0, 78.4, 0, 1e4}},
+                [SUM_IM2COL] = {{1.17, 0, 270, 149, 34.6, 19.9, 118, 0}},
+                [SUM_WINOGRAD] = {{0.95, 0, 71.8, 143, 15.8, 19.3, 155, 0}},
+                [LANES] = {{0.936, 0.57, 0, 0, 367, 10.6, 0, 1e5}},
+                [SUM_LANES] = {{0.986, 1.19, 0, 0, 1670, 16.8, 0, 0}},
             },
         [FCV_CHANNELS_LAST] =
             {
-                [DIRECT] = {{1.17, 0.49, 349, 58, 22, 7.2, 29, 0}},
-                [IM2COL] = {{1.16, 0.48, 435, 218, 21, 4, 3, 0}},
-                [COL2IM] = {{1.21, 0.85, 0, 518, 26, 17, 1500, 0}},
-                [TOEPLITZ] = {{1.21, 0.59, 318, 96, 52, 3.7, 575, 0}},
-                [WINOGRAD] = {{1.38, 1.3, 163, 651, 40, 15, 151, 0}},
-                [SUM_DIRECT] = {{1.5, 1.1, 276, 98, 4.1, 0, 0, 0}},
-                [SUM_IM2COL] = {{1.39, 0.65, 378, 205, 11, 13, 300, 0}},
-                [SUM_WINOGRAD] = {{1.45, 0.72, 75, 641, 30, 16, 170, 0}},
-                [LANES] = {{1.3, 2.3, 0, 0, 90, 20, 0, 0}},
-                [SUM_LANES] = {{1.6, 0, 0, 0, 200, 20, 0, 0}},
-                [NARROW_ROWS] = {{1.2, 0, 300, 0, 0, 0, 0, 0}},
+                [DIRECT] = {{0.917, 0.377, 230, 53.6, 6.43, 6.39, 18.3, 0}},
+                [IM2COL] = {{0.916, 0.235, 278, 196, 14.1, 4.49, 2.54, 0}},
+                [COL2IM] = {{1, 0.613, 0, 409, 15.5, 9.4, 1540, 0}},
+                [TOEPLITZ] = {{1, 0.461, 210, 48.9, 36.8, 1.01, 444, 2e4}},
+                [WINOGRAD] = {{0.96, 1.21, 150, 290, 22, 6.72, 205, 0}},
+                [SUM_DIRECT] = {{1.13, 0.833, 193, 88.6, 0, 25.3, 0, 0}},
+                [SUM_IM2COL] = {{1.11, 0, 254, 162, 10.3, 16.9, 119, 0}},
+                [SUM_WINOGRAD] = {{0.95, 0, 95.5, 209, 11.8, 13, 146, 0}},
+                [LANES] = {{0.957, 0.353, 0, 0, 530, 12.4, 0, 0}},
+                [SUM_LANES] = {{0.986, 0.665, 0, 0, 1230, 17.3, 0, 0}},
+                [NARROW_ROWS] = {{1.29, 0, 48.7, 0, 0, 0, 0, 1e5}},
             },
 };
+
+/* Weights that are packed already are read, at so much of their price on a Zen 4: with it 1x13x13 256->384 3x3,
+ * channels first, 2.8 ms became 1.4, 1x7x7 512->512 2.9 and 1.3. Of the Sapphire Rapids that was not measured. */
+static const double PREPARED = 0.25;
 
 /* A walk as the kernels see it. */
 struct shape {
@@ -462,7 +462,7 @@ double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm a
   const int wide = !strcmp(fcv_isa(), "avx512"), halves = fcv_multiplies_in_halves();
   const struct work *prices = &(halves ? price_avx512_halves : wide ? price_avx512 : price)[conv->layout][method];
   double sum = 0;
-  if (conv->prepared && halves) {
+  if (conv->prepared && (halves || !wide)) {
     work.of[WEIGHTS] *= PREPARED;
     if (method == DIRECT)
       work.of[PARTIAL] *= PREPARED; /* weights of pieces */

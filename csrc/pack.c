@@ -20,12 +20,13 @@ struct pack {
   const struct fcv_walk *walk;
   const struct fcv_weight_view *view;
   struct fcv_panels panels;
-  int64_t blocks; /* of k, BLOCK each: a unit is one of them in one panel */
+  int64_t blocks;      /* of k, BLOCK each: a unit is one of them in one panel */
+  int64_t first, rows; /* the k that is written first, and how many are at each tap */
   const char *w;
   char *packed;
 };
 
-enum { BLOCK = 64, TAPS = 16 /* that are packed together */ };
+enum { BLOCK = FCV_PACK_BLOCK, TAPS = 16 /* that are packed together */ };
 
 int64_t fcv_tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view *view, int64_t t) {
   int64_t offset = 0;
@@ -60,7 +61,7 @@ static int64_t tap_pitch(const struct fcv_walk *walk, const struct fcv_weight_vi
   for (int64_t k = k0; k < k1; k++)                                                                                    \
     for (int64_t j = 0; j < valid; j++)                                                                                \
       for (int64_t t = 0; t < taps; t++)                                                                               \
-        ((type *)to)[(t * p->walk->kc + k) * width + j] = ((const type *)w)[k * k_step + j * j_step + offset[t]];
+        ((type *)to)[(t * p->rows + k - p->first) * width + j] = ((const type *)w)[k * k_step + j * j_step + offset[t]];
 
 static void scatter(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
                     int64_t taps, const int64_t *offset, char *to) {
@@ -83,25 +84,25 @@ static void pack_tap(const struct pack *p, const char *w, int64_t k0, int64_t k1
         .count = valid,
         .step = 1,
         .x = w + k0 * k_step * size,
-        .y = to + k0 * width * size,
+        .y = to + (k0 - p->first) * width * size,
         .x_pitch = k_step,
         .y_pitch = width,
     });
   else if (k_step != 1)
     scatter(p, w, k0, k1, valid, width, 1, &offset, to);
   else
-    p->kernels->transpose(valid, k1 - k0, w + k0 * size, j_step, to + k0 * width * size, width);
+    p->kernels->transpose(valid, k1 - k0, w + k0 * size, j_step, to + (k0 - p->first) * width * size, width);
 }
 
 /* All taps of one k after the other, where they are neighbours in w (kernels last): a transposition of channels x taps,
  * backwards where the walk is. */
 static void pack_all_taps(const struct pack *p, const char *w, int64_t k0, int64_t k1, int64_t valid, int64_t width,
                           int64_t taps, int forwards, char *to) {
-  const int64_t size = p->kernels->size, tap = p->walk->kc * width;
+  const int64_t size = p->kernels->size, tap = p->rows * width;
   const int64_t low = forwards ? 0 : taps - 1; /* the tap that stands first in w */
   for (int64_t k = k0; k < k1; k++)
     p->kernels->transpose(valid, taps, w + (k * p->view->k - (forwards ? 0 : taps - 1)) * size, p->view->j,
-                          to + (low * tap + k * width) * size, forwards ? tap : -tap);
+                          to + (low * tap + (k - p->first) * width) * size, forwards ? tap : -tap);
 }
 
 /* Channels that a panel has beyond those of w. */
@@ -119,7 +120,7 @@ static void pack_block(const struct pack *p, int64_t group, int64_t panel, int64
   const char *w = p->w + (group * p->view->group + j0 * p->view->j) * size;
 
   for (int64_t t = 0; t < taps; t++)
-    clear_padding(size, k1 - k0, valid, width, to + (t * walk->kc + k0) * width * size);
+    clear_padding(size, k1 - k0, valid, width, to + (t * p->rows + k0 - p->first) * width * size);
   const int64_t pitch = tap_pitch(walk, p->view);
   if (taps > 1 && (pitch == 1 || pitch == -1)) {
     pack_all_taps(p, w + fcv_tap_offset(walk, p->view, 0) * size, k0, k1, valid, width, taps, pitch == 1, to);
@@ -128,12 +129,12 @@ static void pack_block(const struct pack *p, int64_t group, int64_t panel, int64
   for (int64_t t = 0; t < taps && p->view->j != 1 && p->view->k != 1; t += TAPS) {
     int64_t offset[TAPS], count = fcv_min(TAPS, taps - t);
     for (int64_t i = 0; i < count; i++) offset[i] = fcv_tap_offset(walk, p->view, t + i);
-    scatter(p, w, k0, k1, valid, width, count, offset, to + t * walk->kc * width * size);
+    scatter(p, w, k0, k1, valid, width, count, offset, to + t * p->rows * width * size);
   }
   if (p->view->j != 1 && p->view->k != 1)
     return;
   for (int64_t t = 0; t < taps; t++)
-    pack_tap(p, w + fcv_tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * walk->kc * width * size);
+    pack_tap(p, w + fcv_tap_offset(walk, p->view, t) * size, k0, k1, valid, width, to + t * p->rows * width * size);
 }
 
 static void pack_unit(const void *context, int64_t unit, int thread) {
@@ -147,7 +148,7 @@ static void pack_unit(const void *context, int64_t unit, int thread) {
 
 void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                     const void *w, int64_t tap, int64_t k0, int64_t k1, int64_t first, int64_t last, char *to) {
-  struct pack p = {.kernels = kernels, .walk = walk, .view = view};
+  struct pack p = {.kernels = kernels, .walk = walk, .view = view, .rows = k1 - k0};
   fcv_panels(kernels, walk->nc, &p.panels);
   const int64_t size = kernels->size, full = p.panels.width, rows = k1 - k0;
   const int64_t channels = fcv_min(walk->nc, last * full) - first * full;
@@ -163,15 +164,15 @@ void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *wa
 }
 
 void fcv_pack_panel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                    const void *w, int64_t panel, char *to) {
-  struct pack p = {.kernels = kernels, .walk = walk, .view = view, .w = w};
+                    const void *w, int64_t panel, int64_t k0, int64_t k1, char *to) {
+  struct pack p = {.kernels = kernels, .walk = walk, .view = view, .first = k0, .rows = k1 - k0, .w = w};
   fcv_panels(kernels, walk->nc, &p.panels);
-  for (int64_t k = 0; k < walk->kc; k += BLOCK) pack_block(&p, 0, panel, k, fcv_min(k + BLOCK, walk->kc), to);
+  for (int64_t k = k0; k < k1; k += BLOCK) pack_block(&p, 0, panel, k, fcv_min(k + BLOCK, k1), to);
 }
 
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads) {
-  struct pack pack = {.kernels = kernels, .walk = walk, .view = view, .w = w, .packed = packed};
+  struct pack pack = {.kernels = kernels, .walk = walk, .view = view, .rows = walk->kc, .w = w, .packed = packed};
   fcv_panels(kernels, walk->nc, &pack.panels);
   pack.blocks = fcv_ceil_div(walk->kc, BLOCK);
   if (fcv_walk_taps(walk) > 0)

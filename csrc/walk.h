@@ -76,9 +76,10 @@ int64_t fcv_tap_offset(const struct fcv_walk *walk, const struct fcv_weight_view
 /* w to [group][panel][tap][k][width], zero past the last channel. */
 void fcv_pack_weights(const struct fcv_kernels *kernels, const struct fcv_walk *walk,
                       const struct fcv_weight_view *view, const void *w, void *packed, int threads);
-/* A panel of the first group's: [tap][k][width]. */
+/* Some k of a panel of the first group's: [tap][k - k0][width]. */
+enum { FCV_PACK_BLOCK = 64 /* so many at a time */ };
 void fcv_pack_panel(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
-                    const void *w, int64_t panel, char *to);
+                    const void *w, int64_t panel, int64_t k0, int64_t k1, char *to);
 /* A piece of them: a tap, k0 <= k < k1, panels first .. last - 1, [panel][k][width]. */
 void fcv_pack_piece(const struct fcv_kernels *kernels, const struct fcv_walk *walk, const struct fcv_weight_view *view,
                     const void *w, int64_t tap, int64_t k0, int64_t k1, int64_t first, int64_t last, char *to);
