@@ -151,6 +151,42 @@ static void pool_2x2(const struct fcv_pooling *p, int64_t unit) {
     fcv_fence();
 }
 
+/* One window for each channel, which holds all of it. */
+static int is_whole(const struct fcv_pooling *p) {
+  const struct fcv_geometry *g = &p->geometry;
+  int is = p->pass != FCV_POOL_MAX_GRAD && !p->index && fcv_product(g->out) == 1 && g->in[0] * g->in[1] == 1;
+  for (int i = 0; i < FCV_AXES && is; i++) is = p->window[i][0].count == g->in[i];
+  return is;
+}
+
+static void pool_whole(const struct fcv_pooling *p, int64_t unit) {
+  const struct fcv_geometry *g = &p->geometry;
+  const struct fcv_kernels *k = p->kernels;
+  fcv_pool_whole_fn *const kernel[] = {
+      [FCV_POOL_MAX] = k->pool_max_whole,
+      [FCV_POOL_AVG] = k->pool_avg_whole,
+      [FCV_POOL_AVG_GRAD] = k->pool_avg_whole_grad,
+  };
+  const int64_t plane = p->in_plane * k->size, last = fcv_min((unit + 1) * p->planes, g->n * g->ci);
+  const int passes = p->gx && fcv_pool_passes_caches(p, plane);
+  const int64_t together = passes ? FCV_POOL_BAND / plane : p->planes;
+  _Alignas(64) char block[FCV_POOL_BAND];
+  struct fcv_pool_whole planes = {
+      .count = p->in_plane,
+      .scale = fcv_pool_scale(p, &p->window[0][0], &p->window[1][0], &p->window[2][0]),
+  };
+  for (int64_t first = unit * p->planes; first < last; first += planes.planes) {
+    planes.planes = fcv_min(together, last - first);
+    planes.from = p->gx ? p->gy + first * k->size : p->x + first * plane;
+    planes.to = passes ? block : p->gx ? p->gx + first * plane : p->y + first * k->size;
+    kernel[p->pass](&planes);
+    if (passes)
+      k->copy_past_caches(planes.planes * p->in_plane, block, p->gx + first * plane, block);
+  }
+  if (passes)
+    fcv_fence();
+}
+
 static void pool_planes(const struct fcv_pooling *p, int64_t unit, const struct memory *m) {
   const struct fcv_geometry *g = &p->geometry;
   const int64_t size = p->kernels->size, first = unit * p->planes;
@@ -180,6 +216,10 @@ void fcv_pool_first(const void *context, int64_t unit, int thread) {
   const struct fcv_geometry *g = &p->geometry;
   if (is_2x2(p)) {
     pool_2x2(p, unit);
+    return;
+  }
+  if (is_whole(p)) {
+    pool_whole(p, unit);
     return;
   }
   const struct memory m = carve_memory(p, thread);

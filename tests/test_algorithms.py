@@ -223,6 +223,24 @@ class TestIntegers:
             assert_integers(gx, grad_x[:, 1:, 1:], algorithm, label)
             assert_integers(gw, grad_w, algorithm, label)
 
+    # One block of tiles, whose weights are transformed panel by panel, 64 input channels at a time, and several, which
+    # share them; the last ones' take more than 16 MB.
+    @pytest.mark.parametrize(
+        "shape", [(1, 9, 6, 64, 40), (1, 5, 4, 65, 33), (9, 13, 17, 130, 16), (3, 13, 14, 352, 344)]
+    )
+    @pytest.mark.parametrize("algorithm", WINOGRAD)
+    def test_many_channels_of_winograd(self, algorithm, shape, isa, threads, data_format, rng):
+        *image, ci, co = shape
+        x, w = small_integers(rng, (*image, ci)), small_integers(rng, (3, 3, ci, co))
+        padded, y = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)]), np.zeros((*image, co))
+        for p, q in np.ndindex(3, 3):
+            y += padded[:, p : p + image[1], q : q + image[2]] @ w[p, q]
+        x, w = image_as(x, data_format, np.float32), weight_as(w, data_format, np.float32)
+        how = {"padding": 1, "data_format": data_format, "algorithm": algorithm}
+        found = F.conv2d(x, w, **how)
+        assert_integers(found, image_as(y, data_format, np.float32), algorithm)
+        assert_same_bits(F.prepare_conv2d(w, **how)(x), found)
+
     @pytest.mark.parametrize("case", WINOGRAD_LARGE[:8], ids=str)
     def test_winograd_2x2_is_exact_on_weights_that_are_multiples_of_4(self, case, isa, dtype, data_format):
         """G holds halves, so that G g G^T is then whole; B and A hold 1 and -1. In the weight gradient only sums are

@@ -198,6 +198,25 @@ class TestAveragePool:
         assert np.vdot(x, gx) == pytest.approx(np.vdot(y, gy), rel=0, abs=1e-12 * max(scale, 1))
 
 
+@pytest.mark.parametrize("name", ["max_pool", "avg_pool"])
+class TestWholePlanes:
+    @pytest.mark.parametrize("planes", [1, 7, 16, 33])
+    def test_one_window_over_any_number_of_elements(self, planes, name, isa, threads, dtype, rng):
+        forward, backward = getattr(F, f"{name}1d"), getattr(F, f"{name}1d_backward")
+        for count in [*range(1, 70), 127, 129, 200]:
+            x = rng.permutation(planes * count).reshape(1, planes, count).astype(dtype)
+            x[0, -1, -1] = x[0, planes // 2, 0] = -1e6  # a neighbour's element would not show in a maximum or a mean
+            y = forward(x, count)
+            expected = x.max(axis=2) if name == "max_pool" else x.astype(np.float64).mean(axis=2)
+            np.testing.assert_allclose(y[..., 0], expected, rtol=1e-5, atol=1, err_msg=str(count))
+            x[0, -1, count // 2] = np.nan
+            np.testing.assert_array_equal(np.isnan(forward(x, count)[0, :, 0]), np.arange(planes) == planes - 1)
+            if name == "avg_pool":
+                gy = small_integers(rng, y.shape, dtype)
+                gx = backward(gy, x, count)
+                np.testing.assert_allclose(gx, np.repeat(gy / count, count, axis=2), rtol=1e-6)
+
+
 SIZES = {1: (35,), 2: (5, 7), 3: (3, 4, 5)}
 
 

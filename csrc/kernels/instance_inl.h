@@ -70,6 +70,7 @@ INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
 #include "pool_2x2_inl.h"
 #include "pool_inl.h"
 #include "pool_last_inl.h"
+#include "pool_whole_inl.h"
 #include "softmax_inl.h"
 #include "resample_inl.h"
 #include "run_dots_inl.h"
@@ -157,6 +158,9 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
     .pool_max_planes = NAME(pool_max_planes),
+    .pool_max_whole = NAME(pool_max_whole),
+    .pool_avg_whole = NAME(pool_avg_whole),
+    .pool_avg_whole_grad = NAME(pool_avg_whole_grad),
     .pool_max_2x2 = NAME(pool_max_2x2),
     .pool_avg_2x2 = NAME(pool_avg_2x2),
     .pool_max_2x2_grad = NAME(pool_max_2x2_grad),

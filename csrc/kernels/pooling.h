@@ -92,6 +92,15 @@ struct fcv_pool_2x2 {
   void *y, *gx;
 };
 typedef void fcv_pool_2x2_fn(const struct fcv_pool_2x2 *pool);
+/* A number of each plane, which lie one after the other: y[p] = max, or scale * sum, of x[p][i] over i < count; or
+ * back, x[p][i] = scale * y[p]. */
+struct fcv_pool_whole {
+  int64_t planes, count;
+  double scale;
+  const void *from;
+  void *to;
+};
+typedef void fcv_pool_whole_fn(const struct fcv_pool_whole *pool);
 /* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.
  *
  *     add: image[index[p][c]][c] += pooled[p][c], where index is not -1

@@ -29,7 +29,7 @@ typedef int32_t lane;
 typedef double real;
 typedef int64_t lane;
 #endif
-#if defined(__AVX512F__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
@@ -182,8 +182,28 @@ INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
     store_part(y + i, v, count - i);
 }
 
-#define vmax NAME(vmax) /* the larger; NaN where either is NaN */
+#define vmax NAME(vmax) /* the larger, a if they are equal; NaN where either is NaN */
+#if HAS_MASKS           /* the instruction takes a where either is NaN */
+INLINE vec vmax(vec a, vec b) {
+#if DTYPE_BITS == 32
+  return (vec)_mm512_mask_mov_ps(_mm512_max_ps((__m512)b, (__m512)a),
+                                 _mm512_cmp_ps_mask((__m512)b, (__m512)b, _CMP_UNORD_Q), (__m512)b);
+#else
+  return (vec)_mm512_mask_mov_pd(_mm512_max_pd((__m512d)b, (__m512d)a),
+                                 _mm512_cmp_pd_mask((__m512d)b, (__m512d)b, _CMP_UNORD_Q), (__m512d)b);
+#endif
+}
+#elif VECTOR_BYTES == 32 && defined(__AVX__)
+INLINE vec vmax(vec a, vec b) {
+#if DTYPE_BITS == 32
+  return (vec)_mm256_blendv_ps(_mm256_max_ps((__m256)b, (__m256)a), (__m256)b, (__m256)(b != b));
+#else
+  return (vec)_mm256_blendv_pd(_mm256_max_pd((__m256d)b, (__m256d)a), (__m256d)b, (__m256d)(b != b));
+#endif
+}
+#else
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }
+#endif
 
 #define relu NAME(relu) /* NaN stays */
 INLINE vec relu(vec x) { return select(x <= (vec){0}, (vec){0}, x); }
