@@ -8,11 +8,12 @@
 #include "planes_tiles.h"
 
 enum {
-  TERM_BYTES = 2048,       /* of the terms of a block: a panel of patches stays in L1 or close to it */
-  PATCH_BYTES = 128 << 10, /* panels of a unit at a time, */
-  MORE_BYTES = 512 << 10,  /* or of many terms, which are read from as many pages, as many more of */
-  MORE_PIXELS = 512,       /* at most so many pixels, */
-  MOST_PANELS = 64,        /* and no more of them */
+  TERM_BYTES = 2048,          /* of the terms of a block: a panel of patches stays in L1 or close to it */
+  REST_TERM_BYTES = 64 << 10, /* or, of pixels that no vector holds: rows of weights are read in long pieces */
+  PATCH_BYTES = 128 << 10,    /* panels of a unit at a time, */
+  MORE_BYTES = 512 << 10,     /* or of many terms, which are read from as many pages, as many more of */
+  MORE_PIXELS = 512,          /* at most so many pixels, */
+  MOST_PANELS = 64,           /* and no more of them */
   BOX_PIXELS = 1024,       /* of a box at least that is read in place, if its images have so many: they share panels */
   STAGE_BYTES = 192 << 10, /* its padded rows, */
   ONE_TAP_BYTES = 512 << 10, /* or where one tap meets them: none are staged twice */
@@ -35,7 +36,7 @@ static int64_t lay_out(const struct fcv_planes *d, char *base, struct unit_memor
   int64_t bytes = 0;
   const int64_t stage = fcv_reserve(&bytes, d->patcher.stage_bytes);
   const int64_t terms = d->patcher.channels * d->patcher.taps;
-  const int64_t pixels = d->chunk + (d->rest > 0 ? d->kernels->vl : 0);
+  const int64_t pixels = (d->filling ? d->chunk : 0) + (d->rest > 0 ? d->kernels->vl : 0);
   const int64_t patches = fcv_reserve(&bytes, pixels * terms * size + slack);
   const int64_t rest = fcv_reserve(&bytes, d->rest * d->pitch * size);
   const int64_t tile = fcv_reserve(&bytes, d->kernels->wide * d->width * size);
@@ -202,12 +203,22 @@ int fcv_planes_rest(const struct fcv_kernels *k, const struct fcv_walk *walk) {
              : 0;
 }
 
-/* Into boxes, for so many threads. */
+/* Into blocks of channels, chunks of pixels, and boxes for so many threads. */
 static void cut(struct fcv_planes *d, const struct fcv_walk *walk, int threads) {
-  const int one_tap = fcv_walk_taps(walk) == 1;
+  const struct fcv_kernels *k = d->kernels;
+  const int64_t taps = fcv_walk_taps(walk);
+  const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
+  d->filling = d->rest < outputs;
+  const int64_t most = fcv_max(1, (d->filling ? TERM_BYTES : REST_TERM_BYTES) / k->size / taps);
+  d->patcher.channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
+  const int64_t pixel = d->patcher.channels * taps * k->size;
+  const int64_t more =
+      taps == 1 && is_far(k, walk) ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
+  const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
+  d->chunk = d->width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d->width));
   d->patcher.walk = *walk;
-  fcv_join_rows(&d->patcher.walk, walk->nc < MANY_CHANNELS ? threads : 1, d->kernels->vl);
-  fcv_patcher_plan(&d->patcher, one_tap ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d->chunk, BOX_PIXELS), threads);
+  fcv_join_rows(&d->patcher.walk, walk->nc < MANY_CHANNELS ? threads : 1, k->vl);
+  fcv_patcher_plan(&d->patcher, taps == 1 ? ONE_TAP_BYTES : STAGE_BYTES, fcv_max(4 * d->chunk, BOX_PIXELS), threads);
 }
 
 static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk *walk,
@@ -216,7 +227,7 @@ static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk 
   const struct fcv_kernels *k = fcv_kernels(conv->dtype);
   struct fcv_planes d = {.spreads = spreads, .conv = conv, .kernels = k, .patcher = {.kernels = k, .x = x}, .y = y};
   struct fcv_patcher *patcher = &d.patcher;
-  const int64_t taps = fcv_walk_taps(walk), most = fcv_max(1, TERM_BYTES / k->size / taps);
+  const int64_t taps = fcv_walk_taps(walk);
   const int64_t outputs = walk->n * walk->axis[0].count * walk->axis[1].count * walk->axis[2].count;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
@@ -226,11 +237,6 @@ static fcv_status run_planes(const struct fcv_conv *conv, const struct fcv_walk 
   d.width = (int64_t)k->wide_nv * k->vl;
   d.threads = threads;
   const int far = is_far(k, walk);
-  patcher->channels = fcv_ceil_div(walk->kc, fcv_ceil_div(walk->kc, most));
-  const int64_t pixel = patcher->channels * taps * k->size;
-  const int64_t more = taps == 1 && far ? fcv_l2_bytes() / 4 : MORE_BYTES; /* twice as many with what comes next */
-  const int64_t pixels = fcv_max(PATCH_BYTES / pixel, fcv_min(MORE_PIXELS, more / pixel));
-  d.chunk = d.width * fcv_max(1, fcv_min(MOST_PANELS, pixels / d.width));
   d.rest = fcv_planes_rest(k, walk);
   cut(&d, walk, d.rest > 0 ? 1 : threads);
   if (d.rest > 0 && fcv_product(patcher->boxes) > 1) {

@@ -11,6 +11,7 @@ struct fcv_planes {
   struct fcv_weight_rows rows;
   int64_t width, chunk; /* pixels of a panel, and at a time */
   int64_t rest, pitch;  /* pixels that are computed along their terms; elements from one to the next */
+  int filling;          /* there are others */
   int packs;            /* with the first tile, where pixels lie side by side */
   int fetches;          /* what comes next from memory */
   int past_caches;      /* y is written so where it can be, in vectors of so many bytes: */
