@@ -20,7 +20,7 @@ static int multiplies_rows(const struct fcv_conv *conv, fcv_pass pass) {
   const struct fcv_geometry *g = &conv->geometry;
   struct fcv_walk walk;
   fcv_walk_forward(g, &walk);
-  return pass == FCV_FORWARD && conv->weight_layout == FCV_CHANNELS_FIRST && !conv->prepared && g->n > 0 &&
+  return pass == FCV_FORWARD && conv->layout != conv->weight_layout && !conv->prepared && g->n > 0 &&
          fcv_product(g->in) * fcv_product(g->out) == 1 && fcv_planes_rest(fcv_kernels(conv->dtype), &walk) == g->n;
 }
 

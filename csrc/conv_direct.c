@@ -498,6 +498,8 @@ fcv_status fcv_conv_direct(const struct fcv_conv *conv, const struct fcv_walk *w
   const int64_t outputs = walk->n * axis[0].count * axis[1].count * axis[2].count;
   if (outputs == 0 || walk->nc == 0)
     return FCV_OK;
+  if (fcv_use_few_samples(conv, walk, view))
+    return fcv_conv_few_samples(conv, walk, x, w, bias, y);
 
   struct direct d = {.conv = conv, .kernels = k, .walk = walk, .view = *view, .x = x, .w = w, .y = y};
   fcv_panels(k, walk->nc, &d.panels);

@@ -83,6 +83,10 @@ struct fcv_weight_rows fcv_weight_rows(const struct fcv_conv *conv, const struct
                                        const struct fcv_weight_view *view, const void *w, const void *bias,
                                        char *memory);
 
+/* conv_few_samples.c: of a linear layer. */
+int fcv_use_few_samples(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view);
+fcv_status fcv_conv_few_samples(const struct fcv_conv *conv, const struct fcv_walk *walk, const void *x, const void *w,
+                                const void *bias, void *y);
 /* conv_runs.c: planes without patches, for few terms, where it applies. */
 int fcv_use_runs(const struct fcv_kernels *k, const struct fcv_walk *walk);
 fcv_status fcv_conv_runs(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,

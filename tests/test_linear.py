@@ -8,7 +8,12 @@ import fastconv.functional as F
 from fastconv import reference
 from fastconv.testing import check_gradient, error_bound
 
-SIZES = [(1, 1, 1), (3, 5, 2), (32, 8, 16), (33, 17, 31), (7, 130, 65), (1, 1000, 10), (128, 64, 10), (200, 3, 33)]
+# Few samples of large layers, whose weights are read where they lie.
+LARGE = [(1, 1100, 270), (2, 3000, 129), (3, 530, 500), (4, 517, 1001), (6, 2101, 1030), (5, 2050, 33)]
+SIZES = [
+    *[(1, 1, 1), (3, 5, 2), (32, 8, 16), (33, 17, 31), (7, 130, 65), (1, 1000, 10), (128, 64, 10), (200, 3, 33)],
+    *LARGE,
+]
 
 
 def weight_shape(inputs, outputs, data_format):
@@ -53,9 +58,12 @@ def test_any_number_of_leading_axes(leading, data_format, rng):
         np.testing.assert_array_equal(gradient, value)
 
 
+@pytest.mark.parametrize("size", [(7, 5, 33), *LARGE[:4]], ids=str)
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
-def test_fused_activation_is_that_of_the_result(activation, isa, dtype, data_format, rng):
-    x, w, b = (rng.standard_normal(shape).astype(dtype) for shape in ((7, 5), weight_shape(5, 33, data_format), 33))
+def test_fused_activation_is_that_of_the_result(activation, size, isa, dtype, data_format, rng):
+    samples, inputs, outputs = size
+    shapes = (samples, inputs), weight_shape(inputs, outputs, data_format), outputs
+    x, w, b = (rng.standard_normal(shape).astype(dtype) / inputs**0.5 for shape in shapes)
     for _ in range(2):
         y = F.linear(x, w, b, data_format=data_format, activation=activation)
         assert_same_bits(y, getattr(F, activation)(F.linear(x, w, b, data_format=data_format)))

@@ -73,6 +73,7 @@ INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
 #include "pool_whole_inl.h"
 #include "softmax_inl.h"
 #include "resample_inl.h"
+#include "row_updates_inl.h"
 #include "run_dots_inl.h"
 #include "lane_sums_inl.h"
 #include "runs_inl.h"
@@ -158,6 +159,7 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
     .pool_max_planes = NAME(pool_max_planes),
+    .row_updates = NAME(row_updates),
     .pool_max_whole = NAME(pool_max_whole),
     .pool_avg_whole = NAME(pool_avg_whole),
     .pool_avg_whole_grad = NAME(pool_avg_whole_grad),

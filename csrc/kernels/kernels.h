@@ -26,6 +26,7 @@ struct fcv_kernels {
   int da, db, ra, rb;         /* dots tile; run_dots takes another too */
   fcv_igemm_fn *igemm[FCV_MAX_NV], *igemm_wide[FCV_MAX_NV], *igemm_rows[FCV_MAX_NV]; /* [v - 1]: panels of v vectors */
   fcv_igemm_fn *igemm_packing, *igemm_wide_packing;
+  fcv_row_updates_fn *row_updates;
   int narrow_pixels; /* of a tile of narrow, even */
   fcv_narrow_fn *narrow;
   fcv_depthwise_fn *depthwise_last, *depthwise_first;

@@ -65,6 +65,21 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
 enum fcv_weights_as { FCV_ROWS, FCV_PACKED, FCV_PACKING };
 enum { FCV_PACKING_AHEAD = 16 }; /* rows that are fetched before they are packed: each lies in another page */
 
+/* A few rows times a matrix that is read in its order, 8 rows of it at a time, as far as it lies in memory behind them:
+ *
+ *     y[i][j] += sum over k < rows of x[i][k] * w[k][j]     i < m <= FCV_ROW_UPDATES, j < width
+ *
+ * Rows of w lie w_pitch apart. Summed in the order of k, starting from what y holds. */
+enum { FCV_ROW_UPDATES = 4 };
+struct fcv_row_updates {
+  int64_t rows, width, w_pitch;
+  int m;
+  const void *const *x; /* [m] */
+  const void *w;
+  void *const *y; /* [m] */
+};
+typedef void fcv_row_updates_fn(const struct fcv_row_updates *updates);
+
 /* Direct convolution to at most a vector of channels: one tile of m pixels that are neighbours in a row of outputs, and
  * of x, pixels of kc channels.
  *
