@@ -177,6 +177,7 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
          : fcv_small_groups(conv)               ? FCV_BY_DEPTHWISE
          : fcv_use_lanes(conv, walk)            ? FCV_BY_LANES
          : fcv_use_narrow(conv, walk)           ? FCV_BY_NARROW
+         : fcv_use_dots(conv, walk)             ? FCV_BY_DOTS
          : fcv_use_planes(conv, walk, view)     ? FCV_BY_PLANES
                                                 : FCV_BY_DIRECT;
 }

@@ -105,6 +105,7 @@ static const struct way {
     [FCV_BY_DEPTHWISE] = {depthwise_bytes, pack_depthwise, .pass = fcv_conv_depthwise},
     [FCV_BY_LANES] = {plain_bytes, pack_plain, .pass = fcv_conv_lanes},
     [FCV_BY_NARROW] = {fcv_narrow_packed_bytes, fcv_narrow_pack, .walk = fcv_conv_narrow},
+    [FCV_BY_DOTS] = {plain_bytes, pack_plain, .walk = fcv_conv_dots},
     [FCV_BY_PLANES] = {fcv_planes_packed_bytes, fcv_planes_pack, .walk = fcv_conv_planes},
     [FCV_BY_DIRECT] = {fcv_direct_packed_bytes, fcv_direct_pack, .walk = fcv_conv_direct},
 };

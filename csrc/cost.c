@@ -208,6 +208,10 @@ static void count_products(struct work *work, double rows, double terms, const s
 static void count_direct(const struct shape *s, struct work *work) {
   const struct width w = width_of(s->kernels, s->walk->nc);
   const int row_taps = fcv_use_row_taps(s->walk);
+  if (fcv_use_dots(s->conv, s->walk)) { /* some lanes more for the sum of a vector */
+    work->of[PRODUCTS] = s->outputs * (double)s->walk->nc * (s->kc + 3 * (double)s->kernels->vl);
+    return;
+  }
   count_products(work, s->outputs, s->taps * s->kc, &w);
   work->of[STORES] = s->outputs * w.panels;
   work->of[POINTERS] = s->outputs * s->taps / (row_taps ? (double)s->walk->axis[2].taps : 1);
@@ -388,8 +392,9 @@ static void count_narrow(const struct shape *s, struct work *work) {
 
 /* How the work of a way is counted, and which prices it has. */
 static const enum method methods[] = {
-    [FCV_BY_WINOGRAD] = WINOGRAD, [FCV_BY_TOEPLITZ] = TOEPLITZ,  [FCV_BY_MATRIX] = DIRECT, [FCV_BY_DEPTHWISE] = DIRECT,
-    [FCV_BY_LANES] = LANES,       [FCV_BY_NARROW] = NARROW_ROWS, [FCV_BY_PLANES] = PLANES, [FCV_BY_DIRECT] = DIRECT,
+    [FCV_BY_WINOGRAD] = WINOGRAD, [FCV_BY_TOEPLITZ] = TOEPLITZ, [FCV_BY_MATRIX] = DIRECT,
+    [FCV_BY_DEPTHWISE] = DIRECT,  [FCV_BY_LANES] = LANES,       [FCV_BY_NARROW] = NARROW_ROWS,
+    [FCV_BY_DOTS] = DIRECT,       [FCV_BY_PLANES] = PLANES,     [FCV_BY_DIRECT] = DIRECT,
 };
 
 static const enum method wgrad_methods[] = {

@@ -19,6 +19,7 @@ enum fcv_way {
   FCV_BY_DEPTHWISE,
   FCV_BY_LANES,
   FCV_BY_NARROW,
+  FCV_BY_DOTS,
   FCV_BY_PLANES,
   FCV_BY_DIRECT, /* im2col too */
 };
@@ -121,6 +122,11 @@ static inline int fcv_leaves_lanes_empty(int64_t vl, int64_t channels) { return 
 double fcv_lanes_products(const struct fcv_conv *conv, const struct fcv_walk *walk);
 fcv_status fcv_conv_lanes(const struct fcv_conv *conv, int transposed, const void *x, const void *w, const void *bias,
                           void *y);
+
+/* conv_dots.c: one tap, few output channels. */
+int fcv_use_dots(const struct fcv_conv *conv, const struct fcv_walk *walk);
+fcv_status fcv_conv_dots(const struct fcv_conv *conv, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                         const void *x, const void *w, const void *bias, void *y);
 
 /* conv_narrow.c: direct convolution to at most a vector of output channels, or of few input channels, channels last,
  * where it applies. */
