@@ -2,7 +2,7 @@
  * maps, and with the maps transposed so are their gradients: each element of the result gathers what it needs, so that
  * no two threads write the same one. A row of results is combined from rows of x, in vectors along the row, and then
  * mapped along it. */
-#include "internal.h"
+#include "resample_rows.h"
 
 enum {
   PIECE = 16384, /* elements of a unit's results: several KiB, in L1 and L2 */
@@ -237,5 +237,7 @@ fcv_status fcv_resample(const struct fcv_resampling *maps, const void *x, void *
   r.planes = last ? 1 : maps->c;
   r.channels = last ? maps->c : 1;
   r.rows = maps->n * r.planes * maps->axis[0].out * maps->axis[1].out;
-  return r.rows * maps->axis[2].out * r.channels == 0 ? FCV_OK : run(&r);
+  if (r.rows * maps->axis[2].out * r.channels == 0)
+    return FCV_OK;
+  return fcv_resample_rows_suits(maps) ? fcv_resample_rows(maps, x, y) : run(&r);
 }

@@ -13,6 +13,42 @@ typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const 
 typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
                            const void *x, void *y);
 
+/* Rows of sums of rows: y[r * y_pitch + i] = sum over t of weight[t] * x[offset[t] + i] for begin[r] <= t < begin[r + 1],
+ * in their order, i < count. VL - 1 elements behind each row are read where it is shorter than a vector, unless exact is
+ * set, and as many of y written. */
+struct fcv_row_sums {
+  int64_t rows, count;
+  const int64_t *begin, *offset;
+  const double *weight;
+  int exact;
+  const void *x;
+  void *y;
+  int64_t y_pitch;
+};
+typedef void fcv_row_sums_fn(const struct fcv_row_sums *sums);
+
+/* Rows mapped along themselves, a group of outputs first .. first + VL - 1 at a time:
+ *
+ *     y[r * out + first + l] = sum over t < taps of weight[t][l] * x[offset[r] + base[t] + index[t][l]]
+ *
+ * for first + l < out, in the order of t. index is less than windows * VL, all of which are read, and of the integer
+ * type of T's size; it is -1, with weight -0 (0 for t = 0), for lanes of a partial group that have no such tap. Groups
+ * overlap where the last one would be part of a vector. */
+struct fcv_row_group {
+  int64_t first, taps;
+  int64_t tap; /* its first one in base, index and weight */
+  int windows; /* 1 or 2 */
+  int partial;
+};
+struct fcv_row_map {
+  int64_t out, groups;
+  const struct fcv_row_group *group;
+  const int64_t *base;
+  const void *index, *weight; /* [][VL] */
+};
+typedef void fcv_map_rows_fn(const struct fcv_row_map *map, int64_t rows, const void *x, const int64_t *offset,
+                             void *y);
+
 /* Activations of so few instructions that their loops write past the caches themselves. */
 static inline int fcv_is_comparison(int activation) {
   return activation == FCV_LINEAR || activation == FCV_RELU || activation == FCV_LEAKY_RELU || activation == FCV_RELU6;

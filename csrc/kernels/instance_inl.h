@@ -74,6 +74,7 @@ INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
 #include "softmax_inl.h"
 #include "resample_inl.h"
 #include "row_updates_inl.h"
+#include "resample_rows_inl.h"
 #include "run_dots_inl.h"
 #include "lane_sums_inl.h"
 #include "runs_inl.h"
@@ -169,6 +170,8 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_avg_2x2_grad = NAME(pool_avg_2x2_grad),
     .weighted_sum = NAME(weighted_sum),
     .gather = NAME(gather),
+    .row_sums = NAME(row_sums),
+    .map_rows = NAME(map_rows),
     .unpool_add = NAME(unpool_add),
     .unpool_put = NAME(unpool_put),
     .unpool_get = NAME(unpool_get),

@@ -62,6 +62,8 @@ struct fcv_kernels {
   fcv_pool_2x2_fn *pool_max_2x2, *pool_avg_2x2, *pool_max_2x2_grad, *pool_avg_2x2_grad;
   fcv_weighted_sum_fn *weighted_sum;
   fcv_gather_fn *gather;
+  fcv_row_sums_fn *row_sums;
+  fcv_map_rows_fn *map_rows;
   fcv_unpool_fn *unpool_add, *unpool_put, *unpool_get;
   fcv_activation_fn *activation;
   fcv_activation_grad_fn *activation_grad;

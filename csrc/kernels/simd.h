@@ -182,6 +182,45 @@ INLINE void store_upto(real *y, int64_t i, int64_t count, vec v) {
     store_part(y + i, v, count - i);
 }
 
+/* x[index[l]] of the first VL elements of x, and of the first 2 * VL: all of them are read, but for the last form. */
+#define pick NAME(pick)
+#define pick_two NAME(pick_two)
+#if HAS_MASKS
+#if DTYPE_BITS == 32
+INLINE vec pick(const real *x, ivec index) { return (vec)_mm512_permutexvar_ps((__m512i)index, (__m512)load(x)); }
+INLINE vec pick_two(const real *x, ivec index) {
+  return (vec)_mm512_permutex2var_ps((__m512)load(x), (__m512i)index, (__m512)load(x + VL));
+}
+#else
+INLINE vec pick(const real *x, ivec index) { return (vec)_mm512_permutexvar_pd((__m512i)index, (__m512d)load(x)); }
+INLINE vec pick_two(const real *x, ivec index) {
+  return (vec)_mm512_permutex2var_pd((__m512d)load(x), (__m512i)index, (__m512d)load(x + VL));
+}
+#endif
+#elif VECTOR_BYTES == 32 && defined(__AVX2__)
+INLINE vec pick(const real *x, ivec index) {
+#if DTYPE_BITS == 64 /* as pairs of floats: there is no instruction for doubles */
+  const ivec pair = index * 2;
+  index = pair | ((pair + 1) << 32);
+#endif
+  return (vec)_mm256_permutevar8x32_ps((__m256)load(x), (__m256i)index);
+}
+INLINE vec pick_two(const real *x, ivec index) { /* index modulo VL is what the instruction takes */
+  return select(index < VL, pick(x, index), pick(x + VL, index));
+}
+#elif defined(__aarch64__) && !defined(__clang__)
+INLINE vec pick(const real *x, ivec index) { return __builtin_shuffle(load(x), index); }
+INLINE vec pick_two(const real *x, ivec index) { return __builtin_shuffle(load(x), load(x + VL), index); }
+#else
+INLINE vec pick(const real *x, ivec index) {
+  vec picked;
+  UNROLL(16)
+  for (int l = 0; l < VL; l++) picked[l] = x[index[l]];
+  return picked;
+}
+INLINE vec pick_two(const real *x, ivec index) { return pick(x, index); }
+#endif
+
 #define vmax NAME(vmax) /* the larger, a if they are equal; NaN where either is NaN */
 #if HAS_MASKS           /* the instruction takes a where either is NaN */
 INLINE vec vmax(vec a, vec b) {
