@@ -107,6 +107,50 @@ class TestReference:
         )
 
 
+WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 31, 32, 33, 40]
+
+
+class TestRows:
+    """Channels first, rows around the length of a vector: whole ones, parts, one that overlaps the one before."""
+
+    @pytest.mark.parametrize("width", WIDTHS)
+    @pytest.mark.parametrize("mode", ["nearest", "bilinear", "area"])
+    def test_widths_and_factors(self, width, mode, isa, threads, dtype, rng):
+        for height, planes in [(1, (1, 1)), (5, (1, 3)), (3, (2, 25))]:
+            x = rng.standard_normal((*planes, height, width)).astype(dtype)
+            for factor in (2, 1.5, 4, 1.1, 0.6, 0.3):
+                size = (max(1, int(height * factor)), max(1, int(width * factor)))
+                y = F.interpolate(x, size, mode=mode)
+                gy = rng.standard_normal(y.shape).astype(dtype)
+                gx = F.interpolate_backward(gy, x, size, mode=mode)
+                eps = np.finfo(dtype).eps
+                bound = 16 * eps * reference.interpolate(np.abs(x), size, mode=mode) + 1e-12
+                assert_within(y, reference.interpolate(x, size, mode=mode), bound, size)
+                bound_x = (16 + max(gy.shape)) * eps * reference.interpolate_backward(np.abs(gy), x, size, mode=mode)
+                assert_within(gx, reference.interpolate_backward(gy, x, size, mode=mode), bound_x + 1e-12, size)
+
+    @pytest.mark.parametrize("mode", ["nearest", "bilinear", "area"])
+    @pytest.mark.parametrize("shape", [(3, 5, 13, 13), (1, 2, 150, 170), (40, 3, 1, 9), (2, 1, 33, 4)])
+    def test_values_do_not_depend_on_what_is_behind(self, shape, mode, isa, dtype, rng):
+        x = rng.standard_normal(shape).astype(dtype)
+        height, width = shape[2:]
+        for size in [(2 * height, 2 * width), (height + 1, 3 * width), (height, max(1, width // 2))]:
+            y = F.interpolate(x, size, mode=mode)
+            assert_same_bits(F.interpolate(x[-1:, -1:], size, mode=mode), y[-1:, -1:])
+            assert_same_bits(F.interpolate(x[:1, :1], size, mode=mode), y[:1, :1])
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_not_finite_values_stay_in_their_window(self, value, isa, dtype):
+        x = np.zeros((1, 1, 6, 20), dtype)
+        x[..., 19] = value  # of the last output a neighbour that does not exist
+        y = F.interpolate(x, scale_factor=2, mode="bilinear")
+        assert np.isfinite(y[..., :37]).all()
+        gy = np.zeros((1, 1, 12, 40), dtype)
+        gy[..., 39] = value  # the first elements have fewer taps than their neighbours
+        gx = F.interpolate_backward(gy, x, scale_factor=2, mode="bilinear")
+        assert np.isfinite(gx[..., :18]).all()
+
+
 def torch_agrees_with_itself(case):
     """Whether torch takes the same elements for one, two and three axes, and in values and gradients.
 

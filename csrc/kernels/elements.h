@@ -13,9 +13,9 @@ typedef void fcv_weighted_sum_fn(int64_t rows, int64_t count, const void *const 
 typedef void fcv_gather_fn(int64_t count, int64_t taps, int64_t channels, const int64_t *index, const void *weight,
                            const void *x, void *y);
 
-/* Rows of sums of rows: y[r * y_pitch + i] = sum over t of weight[t] * x[offset[t] + i] for begin[r] <= t < begin[r + 1],
- * in their order, i < count. VL - 1 elements behind each row are read where it is shorter than a vector, unless exact is
- * set, and as many of y written. */
+/* Rows of sums of rows: y[r * y_pitch + i] = sum over t of weight[t] * x[offset[t] + i] for begin[r] <= t < begin[r +
+ * 1], in their order, i < count. VL - 1 elements behind each row are read where it is shorter than a vector, unless
+ * exact is set, and as many of y written. */
 struct fcv_row_sums {
   int64_t rows, count;
   const int64_t *begin, *offset;

@@ -1,4 +1,5 @@
-/* Many rows mapped by the same indices and weights, which stay in registers; contracts in elements.h. */
+/* Many rows mapped by the same indices and weights, which stay in registers; contracts in elements.h. The first product
+ * of a sum is held: of two the compiler would choose which one it rounds, here another than there. */
 
 #define row_sum NAME(row_sum)
 INLINE vec row_sum(const struct fcv_row_sums *s, int64_t row, int64_t i, int64_t part) {
@@ -6,8 +7,8 @@ INLINE vec row_sum(const struct fcv_row_sums *s, int64_t row, int64_t i, int64_t
   vec total = {0};
   for (int64_t t = s->begin[row]; t < s->begin[row + 1]; t++) {
     const real *from = x + s->offset[t];
-    const vec product = (real)s->weight[t] * (part < VL ? load_part(from, part) : load(from));
-    total = t == s->begin[row] ? product : total + product;
+    const vec lanes = part < VL ? load_part(from, part) : load(from);
+    total = t == s->begin[row] ? hold((real)s->weight[t] * lanes) : total + (real)s->weight[t] * lanes;
   }
   return total;
 }
@@ -22,7 +23,7 @@ static void NAME(row_sums)(const struct fcv_row_sums *s) {
       const vec w = splat((real)s->weight[tap]), w_next = splat((real)s->weight[tap + 1]);
       for (int64_t i = 0; i < count; i += VL) {
         i = i < last ? i : last;
-        vec total = w * load(x + i);
+        vec total = hold(w * load(x + i));
         total += w_next * load(next + i);
         store(y + i, total);
       }
@@ -47,7 +48,8 @@ INLINE vec tap_lanes(const real *x, ivec index, const int windows, const int par
 INLINE void map_group(const struct fcv_row_map *map, const struct fcv_row_group *group, int64_t rows, const real *x,
                       const int64_t *offset, real *y, const int taps, const int windows, const int partial) {
   const int64_t *base = map->base + group->tap;
-  const real *lanes = (const real *)map->index + group->tap * VL, *weights = (const real *)map->weight + group->tap * VL;
+  const real *lanes = (const real *)map->index + group->tap * VL,
+             *weights = (const real *)map->weight + group->tap * VL;
   const real *end = y + rows * map->out, *from[4];
   ivec index[4];
   vec weight[4];
@@ -61,12 +63,12 @@ INLINE void map_group(const struct fcv_row_map *map, const struct fcv_row_group 
   for (int64_t r = 0; r < rows; r++, y += map->out) {
     vec total;
     if (taps > 0) {
-      total = weight[0] * tap_lanes(from[0] + offset[r], index[0], windows, partial);
+      total = hold(weight[0] * tap_lanes(from[0] + offset[r], index[0], windows, partial));
       UNROLL(4)
       for (int t = 1; t < taps; t++) total += weight[t] * tap_lanes(from[t] + offset[r], index[t], windows, partial);
     } else {
       const real *row = x + offset[r];
-      total = load(weights) * tap_lanes(row + base[0], (ivec)load(lanes), windows, partial);
+      total = hold(load(weights) * tap_lanes(row + base[0], (ivec)load(lanes), windows, partial));
       for (int64_t t = 1; t < group->taps; t++)
         total += load(weights + t * VL) * tap_lanes(row + base[t], (ivec)load(lanes + t * VL), windows, partial);
     }

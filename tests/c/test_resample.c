@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RANDOM_CASES = 150, THREADS = 3, MOST_TAPS = 5 };
+enum { RANDOM_CASES = 250, THREADS = 3, MOST_TAPS = 5 };
 
 static const int64_t channel_counts[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 33};
 
@@ -32,9 +32,10 @@ static int64_t draw_row(const struct fcv_axis_map *axis, int64_t output, int64_t
   return taps;
 }
 
-/* Fills axis->taps and map. Of the maps of one kind all rows have as many taps: the runs of kernel calls are long. */
+/* Fills axis->taps and map. Of the maps of one kind all rows have as many taps: the runs of kernel calls are long.
+ * Those of another gather from neighbours, as those of a resized image do. */
 static void draw_map(struct fcv_axis_map *axis, struct map *map) {
-  const int64_t rows = axis->images * axis->out, kind = random_below(4);
+  const int64_t rows = axis->images * axis->out, kind = random_below(5);
   map->begin = allocated((size_t)(rows + 1) * sizeof(int64_t));
   map->index = allocated((size_t)(rows * MOST_TAPS) * sizeof(int64_t));
   map->weight = allocated((size_t)(rows * MOST_TAPS) * sizeof(double));
@@ -44,6 +45,8 @@ static void draw_map(struct fcv_axis_map *axis, struct map *map) {
     int64_t taps = draw_row(axis, row % axis->out, start, map->index + at, map->weight + at);
     if (kind == 1 && axis->in > 0)
       for (taps = 0; taps < 2; taps++) map->index[at + taps] = random_below(axis->in), map->weight[at + taps] = 0.5;
+    for (int64_t t = at; kind == 2 && t < at + taps; t++)
+      map->index[t] = (row % axis->out * axis->in / axis->out + random_below(3)) % axis->in;
     for (int64_t t = at; t < at + taps; t++) map->dense[row * axis->in + map->index[t]] += map->weight[t];
     map->begin[row + 1] = at + taps;
   }
@@ -130,10 +133,11 @@ static void check_random(void) {
     struct map map[FCV_AXES] = {0};
     /* One axis is long: whole vectors of a row, and of copies. */
     const int64_t limits[] = {3, 5, number % 3 ? 7 : 60};
+    const int shared = random_below(2); /* maps by all images */
     for (int i = 0; i < FCV_AXES; i++) {
       struct fcv_axis_map *axis = &r.axis[i];
       axis->in = axis->out = random_below(limits[i] + 1);
-      axis->images = random_below(2) ? r.n : 1;
+      axis->images = !shared && random_below(2) ? r.n : 1;
       if (random_below(4)) {
         axis->out = random_below(limits[i] + 1);
         draw_map(axis, &map[i]);
