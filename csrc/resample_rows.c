@@ -5,7 +5,7 @@
 
 enum {
   PIECE = 16384, /* elements of a unit's results */
-  SUMS = 16384   /* bytes of rows of sums: they stay in L1, and a kernel's call is worth its registers */
+  CALL = 8192    /* bytes of a kernel's call, which writes them a column of vectors after the other */
 };
 
 struct plan {
@@ -15,9 +15,9 @@ struct plan {
   char *y;
   int64_t planes, plane_rows, plane_in; /* planes; rows of y and elements of x of one */
   int64_t unit_planes, unit_rows, pieces;
-  int64_t sum_rows, sum_pitch, reach; /* of x, from a row on, elements that are read */
-  int copies;                         /* each row of y is made of one of x */
-  int64_t *begin, *offset;            /* rows of unit_planes planes as fcv_row_sums has them */
+  int64_t call_rows, sum_pitch, reach; /* of x, from a row on, elements that are read */
+  int copies;                          /* each row of y is made of one of x */
+  int64_t *begin, *offset;             /* rows of unit_planes planes as fcv_row_sums has them */
   double *weight;
   int64_t *sum_offset;
   struct fcv_row_map map;
@@ -147,7 +147,7 @@ static void plan_rows(struct plan *p) {
         p->copies &= tap - p->begin[row - 1] == 1 && p->weight[tap - 1] == 1;
       }
   p->begin[row] = tap;
-  for (int64_t r = 0; r < p->sum_rows; r++) p->sum_offset[r] = r * p->sum_pitch;
+  for (int64_t r = 0; r < p->call_rows; r++) p->sum_offset[r] = r * p->sum_pitch;
 }
 
 static void resample_unit(const void *context, int64_t unit, int thread) {
@@ -158,22 +158,20 @@ static void resample_unit(const void *context, int64_t unit, int thread) {
   const int64_t behind = (p->planes - plane - planes) * p->plane_in; /* elements of x */
   const char *x = p->x + plane * p->plane_in * kernels->size;
   char *y = p->y + (plane * p->plane_rows + first) * p->map.out * kernels->size;
-  if (p->copies && (p->maps->axis[2].in >= p->reach || behind >= p->reach)) {
-    kernels->map_rows(&p->map, last - first, x, p->offset + first, y);
-    return;
-  }
+  const int direct = p->copies && (p->maps->axis[2].in >= p->reach || behind >= p->reach);
   struct fcv_row_sums sums = {.count = p->maps->axis[2].in,
                               .offset = p->offset,
                               .weight = p->weight,
                               .exact = behind < kernels->vl,
                               .x = x,
-                              .y = p->sums + thread * p->sum_rows * p->sum_pitch * kernels->size,
+                              .y = p->sums + thread * p->call_rows * p->sum_pitch * kernels->size,
                               .y_pitch = p->sum_pitch};
   for (int64_t r = first; r < last; r += sums.rows, y += sums.rows * p->map.out * kernels->size) {
-    sums.rows = fcv_min(p->sum_rows, last - r);
+    sums.rows = fcv_min(p->call_rows, last - r);
     sums.begin = p->begin + r;
-    kernels->row_sums(&sums);
-    kernels->map_rows(&p->map, sums.rows, sums.y, p->sum_offset, y);
+    if (!direct)
+      kernels->row_sums(&sums);
+    kernels->map_rows(&p->map, sums.rows, direct ? x : sums.y, direct ? p->offset + r : p->sum_offset, y);
   }
 }
 
@@ -196,7 +194,7 @@ fcv_status fcv_resample_rows(const struct fcv_resampling *maps, const void *x, v
   p.unit_rows = p.unit_planes > 1 ? p.unit_planes * p.plane_rows : fcv_max(1, PIECE / p.map.out);
   p.pieces = p.unit_planes > 1 ? 1 : fcv_ceil_div(p.plane_rows, p.unit_rows);
   p.sum_pitch = fcv_round_up(fcv_max(axis[2].in, 2 * vl), 64 / size);
-  p.sum_rows = fcv_max(1, fcv_min(p.unit_rows, SUMS / (p.sum_pitch * size)));
+  p.call_rows = fcv_max(1, fcv_min(p.unit_rows, CALL / (fcv_max(p.sum_pitch, p.map.out) * size)));
 
   int64_t taps, lanes = p.map.groups * most_taps(&axis[2]);
   if (__builtin_mul_overflow(all_taps(&axis[0]), all_taps(&axis[1]), &taps) ||
@@ -211,8 +209,8 @@ fcv_status fcv_resample_rows(const struct fcv_resampling *maps, const void *x, v
   const int64_t index = fcv_reserve(&bytes, lanes * vl * size), weight = fcv_reserve(&bytes, lanes * vl * size);
   const int64_t begin = fcv_reserve(&bytes, (p.unit_planes * p.plane_rows + 1) * word);
   const int64_t offset = fcv_reserve(&bytes, taps * word), row_weight = fcv_reserve(&bytes, taps * word);
-  const int64_t sum_offset = fcv_reserve(&bytes, p.sum_rows * word);
-  const int64_t sums = fcv_reserve(&bytes, threads * p.sum_rows * p.sum_pitch * size);
+  const int64_t sum_offset = fcv_reserve(&bytes, p.call_rows * word);
+  const int64_t sums = fcv_reserve(&bytes, threads * p.call_rows * p.sum_pitch * size);
   char *memory = fcv_scratch_take((size_t)bytes);
   if (!memory)
     return FCV_NO_MEMORY;
