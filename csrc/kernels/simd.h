@@ -208,9 +208,20 @@ INLINE vec pick(const real *x, ivec index) {
 INLINE vec pick_two(const real *x, ivec index) { /* index modulo VL is what the instruction takes */
   return select(index < VL, pick(x, index), pick(x + VL, index));
 }
-#elif defined(__aarch64__) && !defined(__clang__)
-INLINE vec pick(const real *x, ivec index) { return __builtin_shuffle(load(x), index); }
-INLINE vec pick_two(const real *x, ivec index) { return __builtin_shuffle(load(x), load(x + VL), index); }
+#elif defined(__aarch64__) && !defined(__clang__) /* as bytes: GCC takes other lanes one by one */
+#define index_bytes NAME(index_bytes)
+typedef uint8_t NAME(bytes) __attribute__((vector_size(VECTOR_BYTES)));
+INLINE NAME(bytes) index_bytes(ivec index) {
+#if DTYPE_BITS == 32
+  return (NAME(bytes))(index * 0x04040404 + 0x03020100);
+#else
+  return (NAME(bytes))(index * 0x0808080808080808 + 0x0706050403020100);
+#endif
+}
+INLINE vec pick(const real *x, ivec index) { return (vec)__builtin_shuffle((NAME(bytes))load(x), index_bytes(index)); }
+INLINE vec pick_two(const real *x, ivec index) {
+  return (vec)__builtin_shuffle((NAME(bytes))load(x), (NAME(bytes))load(x + VL), index_bytes(index));
+}
 #else
 INLINE vec pick(const real *x, ivec index) {
   vec picked;
