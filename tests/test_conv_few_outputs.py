@@ -8,6 +8,7 @@ from oracle import (
     assert_small_is_activated_once,
     assert_small_is_exact,
     assert_threads_do_not_change_small,
+    small_integers,
 )
 
 import fastconv.functional as F
@@ -82,6 +83,22 @@ def test_results_are_exact_on_small_integers(case, isa, threads, dtype):
 @pytest.mark.parametrize("case", [*GEOMETRIES[:4], *NARROW[:3], *PANELS[:6]], ids=str)
 def test_activations_are_applied_once(case, activation, isa, dtype):
     assert_small_is_activated_once(case, activation, dtype)
+
+
+@pytest.mark.parametrize("co", [1, 2])
+@pytest.mark.parametrize("ci", [15, 16, 33, 70, 200])
+def test_pixels_as_rows(ci, co, isa, threads, dtype, rng):
+    """One tap: with 32 channels and more a pixel is a row that is multiplied with those of the weights."""
+    for shape in ((1, 1, 1), (2, 3, 5), (5, 17, 31)):
+        x, w, b = (small_integers(rng, s, dtype) for s in ((*shape, ci), (1, 1, ci, co), (co,)))
+        known = x.astype(np.float64) @ w[0, 0].astype(np.float64) + b
+        y = F.conv2d(x, w, b, **LAST, algorithm="direct")
+        np.testing.assert_array_equal(y, known)
+        np.testing.assert_array_equal(F.conv2d(x, w, b, **LAST, activation="relu"), np.maximum(known, 0))
+        assert_same_bits(F.prepare_conv2d(w, b, **LAST, algorithm="direct")(x), y)
+        gy = small_integers(rng, y.shape, dtype)
+        gx = F.conv2d_backward(gy, x, w, b, **LAST)[0]
+        np.testing.assert_array_equal(gx, gy @ w[0, 0].T)
 
 
 @pytest.mark.parametrize("case", [*GEOMETRIES, *NARROW, *PANELS], ids=str)
