@@ -12,7 +12,7 @@ enum {
   MOST_TILES = 56,       /* and its tiles: all of U is read once a block, */
   FEW_TILES = 28,        /* from L2 if it fits there beside V and M; */
   FAR_BYTES = 16 << 20,  /* U, that is read from memory each time: then as many tiles as are */
-  FAR_BLOCK_BYTES = 12 << 20,
+  FAR_BLOCK_BYTES = 11 << 20,
   SHORT_TILE = 6, /* rows at most: it reads U faster than hardware fetches it from behind L2 */
   RUN = 8,        /* neighbouring tiles that are stored to channels first together, */
   SHORT_ROW = 16, /* or a row of as many */
