@@ -1,15 +1,19 @@
 /* Many rows mapped by the same indices and weights, which stay in registers; contracts in elements.h. The first product
  * of a sum is held: of two the compiler would choose which one it rounds, here another than there. */
 
+#define row_part NAME(row_part)
+INLINE vec row_part(const struct fcv_row_sums *s, int64_t t, int64_t i, int64_t part) {
+  const real *from = (const real *)s->x + s->offset[t] + i;
+  return part < VL ? load_part(from, part) : load(from);
+}
+
 #define row_sum NAME(row_sum)
 INLINE vec row_sum(const struct fcv_row_sums *s, int64_t row, int64_t i, int64_t part) {
-  const real *x = (const real *)s->x + i;
-  vec total = {0};
-  for (int64_t t = s->begin[row]; t < s->begin[row + 1]; t++) {
-    const real *from = x + s->offset[t];
-    const vec lanes = part < VL ? load_part(from, part) : load(from);
-    total = t == s->begin[row] ? hold((real)s->weight[t] * lanes) : total + (real)s->weight[t] * lanes;
-  }
+  int64_t t = s->begin[row];
+  if (t == s->begin[row + 1])
+    return (vec){0};
+  vec total = hold((real)s->weight[t] * row_part(s, t, i, part));
+  for (t++; t < s->begin[row + 1]; t++) total += (real)s->weight[t] * row_part(s, t, i, part);
   return total;
 }
 

@@ -39,16 +39,27 @@ typedef real NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(s
 #define load NAME(load)
 INLINE vec load(const real *p) { return *(const NAME(unaligned) *)p; }
 
-/* x in a register, for several uses: GCC would load it for each again, and a load that crosses a line counts twice. */
+/* x in a register, for several uses: GCC would load it for each again, and a load that crosses a line counts twice.
+ * Also a product that is to be rounded before it is added to. */
 #define hold NAME(hold)
-INLINE vec hold(vec x) {
+#define hold_one NAME(hold_one)
+#ifndef HOLD
 #if defined(__AVX512F__)
-  __asm__("" : "+v"(x));
+#define HOLD(x) __asm__("" : "+v"(x))
 #elif defined(__x86_64__)
-  __asm__("" : "+x"(x));
+#define HOLD(x) __asm__("" : "+x"(x))
 #elif defined(__aarch64__)
-  __asm__("" : "+w"(x));
+#define HOLD(x) __asm__("" : "+w"(x))
+#else
+#define HOLD(x)
 #endif
+#endif
+INLINE vec hold(vec x) {
+  HOLD(x);
+  return x;
+}
+INLINE real hold_one(real x) {
+  HOLD(x);
   return x;
 }
 
