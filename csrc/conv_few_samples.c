@@ -29,7 +29,7 @@ int fcv_use_few_samples(const struct fcv_conv *conv, const struct fcv_walk *walk
   int one = walk->groups == 1 && !conv->packed && conv->algorithm == FCV_DIRECT;
   for (int i = 0; i < FCV_AXES; i++)
     one = one && walk->axis[i].in * walk->axis[i].out == 1 && walk->axis[i].count == 1 && walk->axis[i].taps == 1;
-  return few && one && view->j == 1 && view->k == walk->nc;
+  return few && one && view->j == 1 && view->k == walk->nc && walk->nc >= k->vl;
 }
 
 static void few_unit(const void *context, int64_t unit, int thread) {

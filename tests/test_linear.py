@@ -1,5 +1,8 @@
 """The linear map and its gradients."""
 
+import ctypes
+import mmap
+
 import numpy as np
 import pytest
 from oracle import assert_same_bits, assert_within, small_integers
@@ -9,7 +12,7 @@ from fastconv import reference
 from fastconv.testing import check_gradient, error_bound
 
 # Few samples of large layers, whose weights are read where they lie.
-LARGE = [(1, 1100, 270), (2, 3000, 129), (3, 530, 500), (4, 517, 1001), (6, 2101, 1030), (5, 2050, 33)]
+LARGE = [(1, 1100, 270), (2, 3000, 129), (3, 530, 500), (4, 517, 1001), (6, 2101, 1030), (5, 2050, 33), (1, 87454, 5)]
 SIZES = [
     *[(1, 1, 1), (3, 5, 2), (32, 8, 16), (33, 17, 31), (7, 130, 65), (1, 1000, 10), (128, 64, 10), (200, 3, 33)],
     *LARGE,
@@ -165,3 +168,25 @@ def test_same_as_torch(torch, shape, outputs, rng):
     expected.backward(torch.tensor(gy))
     for gradient, tensor in zip(F.linear_backward(gy, *arrays), tensors, strict=False):
         np.testing.assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("outputs", range(1, 9))
+def test_weights_of_few_outputs_are_not_read_past_their_end(outputs, isa, dtype, rng):
+    """A page that may not be read lies behind them."""
+    inputs = 2**20 // (outputs * np.dtype(dtype).itemsize) // 8 * 8 + 10
+    size = inputs * outputs * np.dtype(dtype).itemsize
+    pages = -(-size // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.mprotect(ctypes.c_void_p(first + pages * mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+    try:
+        w = np.frombuffer(memory, dtype, inputs * outputs, pages * mmap.PAGESIZE - size).reshape(inputs, outputs)
+        w[:] = small_integers(rng, w.shape, dtype)
+        x = small_integers(rng, (2, inputs), dtype)
+        np.testing.assert_array_equal(F.linear(x, w, data_format="channels_last"), x @ w)
+        gy = small_integers(rng, (2, inputs), dtype)
+        gx = F.linear_backward(gy, np.zeros((2, outputs), dtype), w, needs="input")[0]
+        np.testing.assert_array_equal(gx, gy @ w)
+    finally:
+        libc.mprotect(ctypes.c_void_p(first + pages * mmap.PAGESIZE), mmap.PAGESIZE, 3)

@@ -65,11 +65,12 @@ typedef void fcv_igemm_fn(const struct fcv_igemm_tile *tile);
 enum fcv_weights_as { FCV_ROWS, FCV_PACKED, FCV_PACKING };
 enum { FCV_PACKING_AHEAD = 16 }; /* rows that are fetched before they are packed: each lies in another page */
 
-/* A few rows times a matrix that is read in its order, 8 rows of it at a time, as far as it lies in memory behind them:
+/* A few rows times a matrix that is read in its order, 8 rows of it at a time:
  *
  *     y[i][j] += sum over k < rows of x[i][k] * w[k][j]     i < m <= FCV_ROW_UPDATES, j < width
  *
- * Rows of w lie w_pitch apart. Summed in the order of k, starting from what y holds. */
+ * Rows of w lie w_pitch apart, at least VL; of all but the last one whole vectors are read. Summed in the order of k,
+ * starting from what y holds. */
 enum { FCV_ROW_UPDATES = 4 };
 struct fcv_row_updates {
   int64_t rows, width, w_pitch;

@@ -13,7 +13,7 @@ INLINE void update_rows(const struct fcv_row_updates *u, int64_t k, const int m,
   }
   for (int64_t j = 0; j < width; j += VL, w += VL) {
     const int64_t left = width - j;
-    const int whole = left >= VL, reads = whole || k + together < u->rows; /* the next row, which no lane keeps */
+    const int whole = left >= VL, reads = whole || k + together < u->rows; /* the next row's, which no lane keeps */
     vec acc[FCV_ROW_UPDATES];
     UNROLL(4)
     for (int i = 0; i < m; i++) acc[i] = whole ? load(y[i] + j) : load_part(y[i] + j, left);
