@@ -75,7 +75,7 @@ static void multiply_point(const struct winograd *d, const struct block *b, int6
   };
   const int64_t tiles = fcv_ceil_div(b->tiles.count, k->mr);
   for (int64_t t = 0; t < b->tiles.count; t += k->mr) {
-    if (d->fetches)
+    if (d->fetches && tiles > 1)
       tile.ahead = next_panel(&tile, t / k->mr, tiles, kc * width * k->size);
     tile.m = (int)fcv_min(k->mr, b->tiles.count - t);
     for (int i = 0; i < k->mr; i++) {
