@@ -175,6 +175,7 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
          : conv->algorithm == FCV_TOEPLITZ      ? FCV_BY_TOEPLITZ
          : conv->algorithm == FCV_TOEPLITZ_FULL ? FCV_BY_MATRIX
          : fcv_small_groups(conv)               ? FCV_BY_DEPTHWISE
+         : fcv_channel_multiplier(conv)         ? FCV_BY_MULTIPLIED
          : fcv_use_lanes(conv, walk)            ? FCV_BY_LANES
          : fcv_use_narrow(conv, walk)           ? FCV_BY_NARROW
          : fcv_use_dots(conv, walk)             ? FCV_BY_DOTS
@@ -185,6 +186,7 @@ enum fcv_way fcv_way(const struct fcv_conv *conv, const struct fcv_walk *walk, c
 enum fcv_wgrad_way fcv_wgrad_way(const struct fcv_conv *conv, const struct fcv_walk *walk) {
   return fcv_winograd_size(conv)            ? FCV_WGRAD_BY_WINOGRAD
          : fcv_small_groups(conv)           ? FCV_WGRAD_BY_DEPTHWISE
+         : fcv_channel_multiplier(conv)     ? FCV_WGRAD_BY_DEPTHWISE
          : fcv_use_wgrad_runs(conv, walk)   ? FCV_WGRAD_BY_RUNS
          : fcv_use_wgrad_lanes(conv, walk)  ? FCV_WGRAD_BY_LANES
          : fcv_use_wgrad_planes(conv)       ? FCV_WGRAD_BY_PLANES

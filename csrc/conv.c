@@ -80,6 +80,18 @@ static void pack_depthwise(const struct fcv_conv *c, const struct fcv_walk *walk
   fcv_depthwise_pack(c, 0, w, bias, packed);
 }
 
+static int64_t multiplied_bytes(const struct fcv_conv *c, const struct fcv_walk *walk) {
+  (void)walk;
+  return fcv_multiplied_packed_bytes(c);
+}
+
+static void pack_multiplied(const struct fcv_conv *c, const struct fcv_walk *walk, const struct fcv_weight_view *view,
+                            const void *w, const void *bias, char *packed) {
+  (void)walk;
+  (void)view;
+  fcv_multiplied_pack(c, w, bias, packed);
+}
+
 static int64_t winograd_bytes(const struct fcv_conv *c, const struct fcv_walk *walk) {
   return fcv_winograd_packed_bytes(c, walk, fcv_winograd_size(c));
 }
@@ -103,6 +115,7 @@ static const struct way {
     [FCV_BY_TOEPLITZ] = {plain_bytes, pack_plain, .walk = fcv_conv_toeplitz},
     [FCV_BY_MATRIX] = {plain_bytes, pack_plain, .pass = fcv_conv_toeplitz_full},
     [FCV_BY_DEPTHWISE] = {depthwise_bytes, pack_depthwise, .pass = fcv_conv_depthwise},
+    [FCV_BY_MULTIPLIED] = {multiplied_bytes, pack_multiplied, .pass = fcv_conv_multiplied},
     [FCV_BY_LANES] = {plain_bytes, pack_plain, .pass = fcv_conv_lanes},
     [FCV_BY_NARROW] = {fcv_narrow_packed_bytes, fcv_narrow_pack, .walk = fcv_conv_narrow},
     [FCV_BY_DOTS] = {plain_bytes, pack_plain, .walk = fcv_conv_dots},

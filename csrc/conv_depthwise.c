@@ -65,9 +65,9 @@ static void run_columns(const struct depthwise *d, const struct fcv_axis *axis, 
   (d->inputs > 1 ? d->kernels->grouped_last : d->kernels->depthwise_last)(lines);
 }
 
-/* All outputs of a residue of a row. */
-static void run_residue(const struct depthwise *d, const struct fcv_axis *axis, struct fcv_depthwise *lines,
-                        char *row) {
+/* All outputs of a residue of a row, or of them those that are a dilation apart. */
+static void run_neighbours(const struct depthwise *d, const struct fcv_axis *axis, struct fcv_depthwise *lines,
+                           char *row) {
   lines->x_step = axis->in_step * d->channels;
   lines->x_tap = axis->shift_step * d->channels;
   lines->w_tap = axis->kernel_step * d->w_tap;
@@ -92,6 +92,21 @@ static void run_residue(const struct depthwise *d, const struct fcv_axis *axis, 
   if (last > first)
     run_columns(d, axis, first, last, lines, row);
   for (int64_t o = last; o < axis->count; o++) run_columns(d, axis, o, o + 1, lines, row);
+}
+
+/* Outputs that are a dilation apart have taps in common, as neighbours have without one. */
+static void run_residue(const struct depthwise *d, const struct fcv_axis *axis, struct fcv_depthwise *lines,
+                        char *row) {
+  const int64_t apart = d->inputs == 1 && axis->in_step == 1 ? axis->shift_step : 1;
+  for (int64_t r = 0; r < fcv_min(apart, axis->count); r++) {
+    struct fcv_axis every = *axis;
+    every.count = fcv_ceil_div(axis->count - r, apart);
+    every.out_start += r * axis->out_step;
+    every.out_step *= apart;
+    every.in_step *= apart;
+    every.shift += r * axis->in_step;
+    run_neighbours(d, &every, lines, row);
+  }
 }
 
 /* A row of outputs, for channels c0 .. c1 - 1. */

@@ -2,12 +2,14 @@
  * and what reaches past a plane's ends is masked. Of the first and the last planes, around which a vector could leave
  * the array, there are copies.
  *
- * A unit takes some planes (a channel of an image), or a band of rows of large ones. */
+ * A unit takes some planes (a channel of an image), or a band of rows of large ones. With dilation, rows that are as
+ * far apart meet rows of the input that are as well: a call for each such set. */
 #include "small_groups.h"
 
 enum {
-  BAND = 32 << 10, /* outputs */
-  AHEAD = 4 << 10, /* bytes */
+  BAND = 32 << 10,   /* outputs, */
+  DILATED = 8 << 10, /* of planes with dilation that are taken together */
+  AHEAD = 4 << 10,   /* bytes */
   UNIT_WORK = 1 << 16
 };
 
@@ -34,7 +36,8 @@ static int find_axis(const struct fcv_conv *conv, int transposed, int axis, stru
   else
     fcv_walk_forward(&conv->geometry, &walks);
   *walk = walks.axis[axis];
-  return (walk->taps == 3 || walk->taps == 5) && walk->in_step <= 2 && walk->out_step == 1 && walk->shift_step == 1;
+  return fcv_has_own_taps(walk->taps) && walk->out_step == 1 &&
+         (walk->in_step == 1 || (walk->in_step == 2 && walk->taps < 7 && walk->shift_step == 1));
 }
 
 /* The same for residue 1 of an input gradient with stride 2. */
@@ -73,29 +76,39 @@ int fcv_depthwise_in_place(const struct fcv_conv *conv, int transposed) {
   const int taken = find_axis(conv, transposed, 1, &y) & find_axis(conv, transposed, 2, &x);
   if (!taken || z.in * z.out * z.taps != 1 || z.shift != 0 || y.taps != x.taps || y.in_step != x.in_step)
     return 0;
-  const int64_t behind = (x.count - 1) * x.in_step + x.shift + x.taps - x.in;
-  const int64_t below = (y.count - 1) * y.in_step + y.shift + y.taps - y.in;
-  const int merged = x.in_step == 1 && x.in == x.out && 2 * x.out <= vl;
-  return g->n > 0 && fcv_product(g->in) > 0 && x.shift <= vl && x.shift >= -vl && behind <= vl && y.shift >= -y.taps &&
-         below <= y.taps && 3 * x.out * (1 + merged) >= vl;
+  const int64_t behind = (x.count - 1) * x.in_step + x.shift + (x.taps - 1) * x.shift_step + 1 - x.in;
+  const int64_t below = (y.count - 1) * y.in_step + y.shift + (y.taps - 1) * y.shift_step + 1 - y.in;
+  const int64_t height = y.taps * y.shift_step;
+  const int merged = y.shift_step * x.shift_step * x.in_step == 1 && x.in == x.out && 2 * x.out <= vl;
+  return g->n > 0 && fcv_product(g->in) > 0 && x.shift <= vl && x.shift >= -vl && behind <= vl && y.shift >= -height &&
+         below <= height && 3 * x.out * (1 + merged) >= vl;
 }
 
 int64_t fcv_planes_rows(const struct fcv_axis *rows, const struct fcv_axis *columns, int64_t r0, int64_t r1,
                         struct fcv_depthwise_planes *planes) {
-  const int64_t first = r0 * rows->in_step + rows->shift;
-  const int64_t lo = fcv_max(0, fcv_min(first, rows->in));
-  const int64_t hi = fcv_max(lo, fcv_min((r1 - 1) * rows->in_step + rows->shift + rows->taps, rows->in));
+  const int64_t every = rows->shift_step, meets = r0 * rows->in_step + rows->shift;
+  const int64_t phase = (meets % every + every) % every, first = (meets - phase) / every;
+  const int64_t in = fcv_max(0, fcv_ceil_div(rows->in - phase, every)), count = fcv_ceil_div(r1 - r0, every);
+  const int64_t lo = fcv_max(0, fcv_min(first, in));
+  const int64_t hi = fcv_max(lo, fcv_min(first + (count - 1) * rows->in_step + rows->taps, in));
   planes->taps = rows->taps;
   planes->step = rows->in_step;
+  planes->apart = columns->shift_step;
   planes->in_rows = hi - lo;
   planes->in_width = columns->in;
-  planes->rows = r1 - r0;
+  planes->rows = count;
   planes->width = columns->out;
   planes->above = lo - first;
   planes->before = -columns->shift;
+  planes->x_row = every * columns->in;
+  planes->y_row = every * columns->out;
   planes->x_plane = rows->in * columns->in;
   planes->y_plane = rows->out * columns->out;
-  return lo;
+  return phase + lo * every;
+}
+
+int64_t fcv_planes_extent(const struct fcv_depthwise_planes *planes) {
+  return planes->in_rows > 0 ? (planes->in_rows - 1) * planes->x_row + planes->in_width : 0;
 }
 
 static struct fcv_spread spread_of(const struct fcv_axis *axis, int64_t shift, int64_t kernel) {
@@ -136,7 +149,7 @@ static void run_spread(const struct planes *d, int64_t plane, int64_t planes, in
   });
 }
 
-/* The same of other walks. */
+/* The same of other walks, of rows r0, r0 + shift_step ... < r1. */
 static void run_planes(const struct planes *d, int64_t plane, int64_t planes, int64_t r0, int64_t r1, char *stage) {
   const struct fcv_axis *rows = &d->rows, *columns = &d->columns;
   const struct fcv_conv *conv = d->conv;
@@ -159,7 +172,7 @@ static void run_planes(const struct planes *d, int64_t plane, int64_t planes, in
   const int64_t row = fcv_planes_rows(rows, columns, r0, r1, &p);
   p.x = d->x + (plane * rows->in + row) * columns->in * size;
   if (stage)
-    p.x = memcpy(stage + d->slack * size, p.x, (size_t)(p.in_rows * columns->in * size));
+    p.x = memcpy(stage + d->slack * size, p.x, (size_t)(fcv_planes_extent(&p) * size));
   d->kernels->depthwise_planes(&p);
 }
 
@@ -173,8 +186,13 @@ static void planes_unit(const void *context, int64_t unit, int thread) {
     planes = 1;
     if (!copied && d->bands == 1)
       planes = fcv_min(fcv_min(end, d->planes - d->edge) - p, channels - p % channels);
-    (d->spread ? run_spread : run_planes)(d, p, planes, r0, r1,
-                                          copied ? d->thread_memory + thread * d->thread_bytes : NULL);
+    if (d->rows.shift_step > 1) /* each is passed several times */
+      planes = fcv_min(planes, fcv_max(1, DILATED / out));
+    char *stage = copied ? d->thread_memory + thread * d->thread_bytes : NULL;
+    if (d->spread)
+      run_spread(d, p, planes, r0, r1, stage);
+    for (int64_t r = r0; r < fcv_min(r0 + d->rows.shift_step, r1) && !d->spread; r++)
+      run_planes(d, p, planes, r, r1, stage);
     fcv_activate(d->kernels, d->conv, (planes - 1) * out + (r1 - r0) * d->columns.out,
                  d->y + (p * out + r0 * d->columns.out) * d->kernels->size);
   }
@@ -206,7 +224,7 @@ fcv_status fcv_conv_depthwise_planes(const struct fcv_conv *conv, int transposed
   const double work = (double)fcv_product(g->out) * (double)(d.planes * fcv_product(g->kernel));
   const int threads = fcv_threads_for(work);
   d.parts = (int64_t)fmax(1, fmin((double)d.planes, work / UNIT_WORK));
-  const int64_t reach = fcv_min(d.rows.in, d.band * d.rows.in_step + d.rows.taps + FCV_SPREAD_TAPS);
+  const int64_t reach = fcv_min(d.rows.in, d.band * d.rows.in_step + d.rows.taps * d.rows.shift_step + FCV_SPREAD_TAPS);
   d.thread_bytes = fcv_round_up((reach * d.columns.in + 2 * d.slack) * k->size, 64);
   char *memory;
   const fcv_status status = fcv_workspace(conv, threads * d.thread_bytes, &memory);

@@ -35,6 +35,7 @@ struct depthwise {
   struct fcv_axes axes;
   struct fcv_padded stage;
   int64_t taps, channels;
+  int64_t multiplier;    /* filters of a channel of x; channels are those of gy */
   int64_t outputs;       /* channels of a group */
   int64_t sums;          /* of a channel: taps * outputs */
   int64_t block, blocks; /* channels of a unit, units over them; the last block ends with the last channel */
@@ -47,10 +48,10 @@ struct depthwise {
 };
 
 struct unit_memory {
-  const void **x; /* [taps] */
-  void **gw;      /* [taps] */
-  char *stage, *gy, *lanes, *turned;
-  char *pixels_x, *pixels_gy; /* [pixel][block] */
+  const void **x;                             /* [taps] */
+  void **gw;                                  /* [taps] */
+  char *stage, *single, *gy, *lanes, *turned; /* single: with a multiplier, each value of x once */
+  char *pixels_x, *pixels_gy;                 /* [pixel][block] */
 };
 
 static int along_rows(const struct depthwise *d) { return d->form == PLANES || d->form == PLANES_IN_PLACE; }
@@ -63,10 +64,11 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
   const int64_t x = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const int64_t gw = fcv_reserve(&bytes, d->taps * (int64_t)sizeof(void *));
   const struct fcv_axis *rows = d->axes.axis[1];
-  const int64_t reach = fcv_min(rows->in, d->stage.rows * rows->in_step + rows->taps);
+  const int64_t reach = fcv_min(rows->in, d->stage.rows * rows->in_step + rows->taps * rows->shift_step);
   const int64_t copy = (reach * d->axes.in[2] + 2 * d->slack) * size; /* of one plane */
   const int padded = d->form == COPIED || d->form == PLANES;
   const int64_t stage = fcv_reserve(&bytes, d->form == PLANES_IN_PLACE ? copy : padded ? d->stage.bytes : 0);
+  const int64_t single = fcv_reserve(&bytes, d->multiplier > 1 ? d->stage.bytes / d->multiplier + 2 * vl * size : 0);
   const int64_t gy_pixel = d->form == COPIED ? d->block * size : d->form == PLANES_IN_PLACE ? size : 0;
   const int64_t gy = fcv_reserve(&bytes, (d->stage.rows * d->stage.columns + vl) * gy_pixel);
   const int64_t lanes_at = fcv_reserve(&bytes, lanes);
@@ -78,6 +80,7 @@ static int64_t lay_out(const struct depthwise *d, char *base, struct unit_memory
         .x = (const void **)(base + x),
         .gw = (void **)(base + gw),
         .stage = base + stage,
+        .single = base + single,
         .gy = base + gy,
         .lanes = base + lanes_at,
         .turned = base + turned,
@@ -155,31 +158,53 @@ static void sum_planes(const struct depthwise *d, int64_t first, const struct bo
   }
 }
 
-static void sum_planes_in_place(const struct depthwise *d, int64_t first, const struct box *box,
-                                const struct unit_memory *memory) {
+/* Rows r0, r0 + shift_step ... of a box. */
+static void sum_rows_in_place(const struct depthwise *d, int64_t first, const struct box *box, int64_t r0,
+                              const struct unit_memory *memory) {
   const struct fcv_axis *rows = d->axes.axis[1], *columns = d->axes.axis[2];
   const int64_t size = d->kernels->size, planes = d->conv->geometry.n * d->channels;
   struct fcv_depthwise_planes p;
-  const int64_t row = fcv_planes_rows(rows, columns, box->at.o0[1], box->at.o1[1], &p);
+  const int64_t row = fcv_planes_rows(rows, columns, r0, box->at.o1[1], &p);
   const int64_t edge = fcv_ceil_div(d->slack, fcv_min(p.x_plane, p.y_plane));
   p.ahead = d->channels * p.x_plane; /* the next image */
   p.y_ahead = d->channels * p.y_plane;
   for (int64_t c = 0; c < d->block; c += p.planes) {
     const int64_t plane = box->n * d->channels + first + c;
     const int copied = plane < edge || plane >= planes - edge;
-    const char *gy = d->gy + (plane * p.y_plane + box->at.o0[1] * columns->out) * size;
+    const char *gy = d->gy + (plane * p.y_plane + r0 * columns->out) * size;
     p.x = d->x + (plane * p.x_plane + row * columns->in) * size;
     p.planes = copied ? 1 : fcv_min(d->block - c, planes - edge - plane);
     if (copied) {
-      p.x = memcpy(memory->stage + d->slack * size, p.x, (size_t)(p.in_rows * p.in_width * size));
-      gy = memcpy(memory->gy, gy, (size_t)(p.rows * p.width * size));
+      p.x = memcpy(memory->stage + d->slack * size, p.x, (size_t)(fcv_planes_extent(&p) * size));
+      gy = memcpy(memory->gy, gy, (size_t)(((p.rows - 1) * p.y_row + p.width) * size));
     }
     d->kernels->depthwise_plane_sums(&p, gy, memory->lanes + c * d->taps * d->kernels->vl * size);
   }
 }
 
+static void sum_planes_in_place(const struct depthwise *d, int64_t first, const struct box *box,
+                                const struct unit_memory *memory) {
+  const int64_t r0 = box->at.o0[1];
+  for (int64_t r = r0; r < fcv_min(r0 + d->axes.axis[1]->shift_step, box->at.o1[1]); r++)
+    sum_rows_in_place(d, first, box, r, memory);
+}
+
 static fcv_depthwise_sums_fn *sums_kernel(const struct depthwise *d) {
   return d->outputs > 1 ? d->kernels->grouped_sums_last : d->kernels->depthwise_sums_last;
+}
+
+/* x of a box, padded; with a multiplier each value as often as filters meet it. */
+static void copy_pixels(const struct depthwise *d, int64_t first, int64_t channels, const struct box *box,
+                        const struct unit_memory *memory) {
+  const int64_t size = d->kernels->size, m = d->multiplier, block = d->block / m;
+  char *to = m > 1 ? memory->single : memory->stage;
+  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first / m * size, box->n, d->channels / m,
+                         channels / m, block, &box->at, to);
+  const int64_t pixels = (box->at.hi[1] - box->at.lo[1]) * d->stage.row;
+  for (int64_t z = 0; z < box->at.slices.hi - box->at.slices.lo && m > 1; z++) {
+    const int64_t at = z * d->stage.slice * block * size;
+    d->kernels->repeat(pixels * block, m, to + at, memory->stage + at * m);
+  }
 }
 
 static void sum_copied(const struct depthwise *d, int64_t first, const struct box *box, char *gw,
@@ -187,8 +212,7 @@ static void sum_copied(const struct depthwise *d, int64_t first, const struct bo
   const int64_t size = d->kernels->size, channels = fcv_min(d->block, d->channels);
   const int64_t *o0 = box->at.o0, rows = box->at.o1[1] - o0[1], columns = box->at.o1[2] - o0[2];
   const char *gy = d->gy + output_of(d, box, o0[1], o0[2]) + first * size;
-  fcv_padded_fill_pixels(d->kernels, &d->stage, &d->axes, d->x + first * size, box->n, d->channels, channels, d->block,
-                         &box->at, memory->stage);
+  copy_pixels(d, first, channels, box, memory);
   for (int64_t r = 0; r < rows; r++)
     d->kernels->pad_rows(&(struct fcv_pad_rows){
         .rows = columns,
@@ -356,19 +380,19 @@ static void write_block(const struct depthwise *d, const struct fcv_weight_view 
     fcv_group_weights(d->conv, 1, first / d->outputs, channels / d->outputs, d->block, 0, sum, gw);
     return;
   }
-  if (planes && view->kernel[2] == 1 && view->group == d->taps) {
-    memcpy(gw + first * view->group * size, sum, (size_t)(channels * d->taps * size));
+  if (planes && view->kernel[2] == 1 && view->j == d->taps) {
+    memcpy(gw + first * view->j * size, sum, (size_t)(channels * d->taps * size));
     return;
   }
   for (int64_t t = 0; t < d->taps; t++) {
     const int64_t z = t / kernel[2] / kernel[1], y = t / kernel[2] % kernel[1], x = t % kernel[2];
-    const int64_t element = z * view->kernel[0] + y * view->kernel[1] + x * view->kernel[2] + first * view->group;
-    if (!planes && view->group == 1) {
+    const int64_t element = z * view->kernel[0] + y * view->kernel[1] + x * view->kernel[2] + first * view->j;
+    if (!planes && view->j == 1) {
       memcpy(gw + element * size, sum + t * d->block * size, (size_t)(channels * size));
       continue;
     }
     for (int64_t c = 0; c < channels; c++)
-      memcpy(gw + (element + c * view->group) * size, sum + (planes ? c * d->taps + t : t * d->block + c) * size,
+      memcpy(gw + (element + c * view->j) * size, sum + (planes ? c * d->taps + t : t * d->block + c) * size,
              (size_t)size);
   }
 }
@@ -384,7 +408,7 @@ static int is_short(const struct depthwise *d) {
 static enum form form_of(const struct depthwise *d) {
   const int64_t vl = d->kernels->vl;
   if (d->conv->layout == FCV_CHANNELS_LAST)
-    return d->channels < vl || is_short(d) ? COPIED : PIXELS;
+    return d->channels < vl || d->multiplier > 1 || is_short(d) ? COPIED : PIXELS;
   if (fcv_depthwise_in_place(d->conv, 0) && d->axes.out[2] <= COLUMNS)
     return PLANES_IN_PLACE;
   return d->axes.in[0] == 1 && d->axes.out[0] == 1 && fcv_depthwise_is_small(d->conv, vl) ? TURNED : PLANES;
@@ -417,6 +441,7 @@ static void cut(struct depthwise *d) {
     break;
   case COPIED:
     d->block = fcv_max(1, fcv_min(COPIED_VECTORS, d->channels / k->vl)) * k->vl;
+    while (d->block % d->multiplier) d->block += k->vl;
     fcv_padded_plan(k, &d->axes, LAST_BYTES, COLUMNS, 1, d->block, &d->stage);
     break;
   case TURNED:
@@ -443,8 +468,9 @@ fcv_status fcv_conv_wgrad_depthwise(const struct fcv_conv *conv, const struct fc
   fcv_axes(g, 0, axes, &d.axes);
   fcv_weight_view(conv, 0, &view);
   d.taps = fcv_product(g->kernel);
-  d.channels = g->ci;
-  d.outputs = fcv_small_groups(conv);
+  d.channels = g->co;
+  d.multiplier = fcv_max(1, fcv_channel_multiplier(conv));
+  d.outputs = fcv_max(1, fcv_small_groups(conv));
   d.sums = d.taps * d.outputs;
   (void)walk;
   cut(&d);

@@ -21,10 +21,12 @@ void fcv_depthwise_first_pack(const struct fcv_conv *conv, const void *w, const 
 void fcv_depthwise_first_packed(const struct fcv_conv *conv, const void **w, const void **bias);
 /* conv_depthwise_planes.c: the same without padded copies, for small kernels. */
 int fcv_depthwise_in_place(const struct fcv_conv *conv, int transposed);
-/* The sizes of planes and of their walk, for rows r0 .. r1 - 1 of outputs; returns the first row of the input that
- * these meet, from which on it is described. */
+/* The sizes of planes and of their walk, for rows r0, r0 + shift_step ... < r1 of outputs, which meet rows of the input
+ * that are as far apart; returns the first one of these, from which on the input is described. */
 int64_t fcv_planes_rows(const struct fcv_axis *rows, const struct fcv_axis *columns, int64_t r0, int64_t r1,
                         struct fcv_depthwise_planes *planes);
+/* Elements from the first one of a plane's input that it describes to behind the last one. */
+int64_t fcv_planes_extent(const struct fcv_depthwise_planes *planes);
 fcv_status fcv_conv_depthwise_planes(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
                                      const void *bias, void *y);
 

@@ -10,13 +10,14 @@ double fcv_pass_cost(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm a
 int fcv_choose_layout(const struct fcv_conv *conv, fcv_pass pass, fcv_algorithm *chosen);
 /* How they are turned: data, and weights of gradients where they are few, channels last. */
 struct fcv_conv fcv_turned(const struct fcv_conv *conv, fcv_pass pass);
-/* How a walk of a convolution with a settled algorithm is computed; FCV_BY_MATRIX, FCV_BY_DEPTHWISE and FCV_BY_LANES
- * hold for all walks of a pass. */
+/* How a walk of a convolution with a settled algorithm is computed; FCV_BY_MATRIX, FCV_BY_DEPTHWISE,
+ * FCV_BY_MULTIPLIED and FCV_BY_LANES hold for all walks of a pass. */
 enum fcv_way {
   FCV_BY_WINOGRAD,
   FCV_BY_TOEPLITZ,
   FCV_BY_MATRIX, /* FCV_TOEPLITZ_FULL */
   FCV_BY_DEPTHWISE,
+  FCV_BY_MULTIPLIED,
   FCV_BY_LANES,
   FCV_BY_NARROW,
   FCV_BY_DOTS,
@@ -113,6 +114,14 @@ fcv_status fcv_conv_depthwise(const struct fcv_conv *conv, int transposed, const
 int fcv_depthwise_along_channels(const struct fcv_conv *conv, int transposed);
 int64_t fcv_depthwise_packed_bytes(const struct fcv_conv *conv);
 void fcv_depthwise_pack(const struct fcv_conv *conv, int transposed, const void *w, const void *bias, char *packed);
+
+/* conv_multiplied.c. By direct convolution, channels last, filters of each channel by itself, where there are several
+ * and the kernels for depthwise convolution take them; else 0. */
+int64_t fcv_channel_multiplier(const struct fcv_conv *conv);
+fcv_status fcv_conv_multiplied(const struct fcv_conv *conv, int transposed, const void *x, const void *w,
+                               const void *bias, void *y);
+int64_t fcv_multiplied_packed_bytes(const struct fcv_conv *conv);
+void fcv_multiplied_pack(const struct fcv_conv *conv, const void *w, const void *bias, char *packed);
 
 /* conv_lanes.c: direct convolution, or where transposed from gy to gx, of few channels of many images. */
 int fcv_fits_lanes(const struct fcv_conv *conv);

@@ -14,14 +14,19 @@ from fastconv import reference
 # tiles of 7 and of 4, or none.
 WIDTHS = [5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 18, 31, 32, 33, 34, 35, 47, 50]
 HEIGHTS = [1, 2, 3, 4, 7, 8, 14, 15]
+# Taps, stride, dilation: a number, or one along rows and one along columns.
+KERNELS = [(3, 1, 1), (3, 2, 1), (5, 1, 1), (5, 2, 1), (7, 1, 1), (3, 1, 2), (5, 1, (3, 1)), (3, 1, (1, 3)), (7, 1, 2)]
+OTHERS = [(3, 3, 1), (7, 2, 1), (3, 2, 2), (4, 1, 1), (9, 1, 1)]
 PADDING = {"same": (1, 1, 1, 1), "uneven": (0, 2, 2, 1), "none": (0, 0, 0, 0), "wide": (3, 1, 3, 2)}
 
 
-def options(taps, stride, padding="same", groups=1):
-    top, bottom, left, right = (p * (taps // 2) for p in PADDING[padding])
+def options(taps, stride, padding="same", groups=1, dilation=1):
+    down, along = (d * (taps // 2) for d in np.broadcast_to(dilation, 2).tolist())
+    top, bottom, left, right = PADDING[padding]
     return {
         "stride": stride,
-        "padding": ((top, bottom), (left, right)),
+        "padding": ((top * down, bottom * down), (left * along, right * along)),
+        "dilation": dilation,
         "groups": groups,
         "data_format": "channels_first",
         "algorithm": "direct",
@@ -33,15 +38,16 @@ def gradients(gy, x, w, given):
 
 
 @functools.cache
-def solved(taps, stride, padding):
+def solved(taps, stride, dilation, padding):
     """Cases of all widths, as options, arrays and results."""
     rng, cases = np.random.default_rng(taps * 10 + stride), []
     for number, width in enumerate(WIDTHS):
         height, channels = HEIGHTS[(number * 3 + taps + stride) % len(HEIGHTS)], 1 + number % 3
-        given = options(taps, stride, padding, channels)
+        given = options(taps, stride, padding, channels, dilation)
         known = {key: value for key, value in given.items() if key != "algorithm"}
         (top, bottom), (left, right) = given["padding"]
-        height, width = max(height, taps - top - bottom), max(width, taps - left - right)
+        down, along = (1 + d * (taps - 1) for d in np.broadcast_to(dilation, 2).tolist())
+        height, width = max(height, down - top - bottom), max(width, along - left - right)
         x, w = small_integers(rng, (2, channels, height, width)), small_integers(rng, (channels, 1, taps, taps))
         y = reference.conv2d(x, w, **known)
         gy = small_integers(rng, y.shape)
@@ -50,9 +56,9 @@ def solved(taps, stride, padding):
 
 
 @pytest.mark.parametrize("padding", PADDING)
-@pytest.mark.parametrize(("taps", "stride"), [(3, 1), (3, 2), (3, 3), (5, 1), (5, 2)])
-def test_results_are_exact_on_small_integers(taps, stride, padding, isa, dtype):
-    for given, arrays, expected in solved(taps, stride, padding):
+@pytest.mark.parametrize(("taps", "stride", "dilation"), KERNELS + OTHERS)
+def test_results_are_exact_on_small_integers(taps, stride, dilation, padding, isa, dtype):
+    for given, arrays, expected in solved(taps, stride, dilation, padding):
         x, w, gy = (array.astype(dtype) for array in arrays)
         results = F.conv2d(x, w, **given), *gradients(gy, x, w, given)
         for found, known in zip(results, expected, strict=True):
@@ -60,10 +66,10 @@ def test_results_are_exact_on_small_integers(taps, stride, padding, isa, dtype):
 
 
 @pytest.mark.parametrize("width", [7, 8, 14, 16, 17, 34])
-@pytest.mark.parametrize(("taps", "stride"), [(3, 1), (3, 2), (5, 1), (5, 2)])
-def test_not_finite_pixels_reach_their_windows_and_no_others(taps, stride, width, isa, dtype, rng):
+@pytest.mark.parametrize(("taps", "stride", "dilation"), KERNELS)
+def test_not_finite_pixels_reach_their_windows_and_no_others(taps, stride, dilation, width, isa, dtype, rng):
     """Each row's ends are neighbours in memory of what is outside of other rows and planes."""
-    given = options(taps, stride, groups=3)
+    given = options(taps, stride, groups=3, dilation=dilation)
     x = rng.standard_normal((2, 3, 7, width)).astype(dtype)
     w = rng.uniform(1, 2, (3, 1, taps, taps)).astype(dtype)
     gy = np.ones_like(F.conv2d(x, w, **given))
@@ -112,11 +118,11 @@ def test_bias_activation_and_prepared_weights(shape, activation, isa, threads, d
 
 
 @pytest.mark.parametrize("shape", [(16, 40, 7, 7), (8, 17, 14, 14), (2, 3, 230, 201), (4, 40, 28, 28)])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_bits_do_not_depend_on_threads_or_batch(shape, stride, isa, dtype, rng):
+@pytest.mark.parametrize(("taps", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (7, 1, 1), (3, 1, 5)])
+def test_bits_do_not_depend_on_threads_or_batch(shape, taps, stride, dilation, isa, dtype, rng):
     channels, before = shape[1], fc.get_num_threads()
-    given = options(3, stride, groups=channels)
-    x, w = rng.standard_normal(shape).astype(dtype), rng.standard_normal((channels, 1, 3, 3)).astype(dtype)
+    given = options(taps, stride, groups=channels, dilation=dilation)
+    x, w = rng.standard_normal(shape).astype(dtype), rng.standard_normal((channels, 1, taps, taps)).astype(dtype)
     results = []
     try:
         for count in (1, 2, 5):
@@ -132,9 +138,10 @@ def test_bits_do_not_depend_on_threads_or_batch(shape, stride, isa, dtype, rng):
 
 
 @pytest.mark.parametrize("width", [7, 8, 14, 17])
-def test_nothing_is_written_around_the_results(width, isa, dtype, rng):
+@pytest.mark.parametrize("dilation", [1, 2, (3, 1)])
+def test_nothing_is_written_around_the_results(width, dilation, isa, dtype, rng):
     x, w = rng.standard_normal((2, 3, 7, width)).astype(dtype), rng.standard_normal((3, 1, 3, 3)).astype(dtype)
-    given = options(3, 1, groups=3)
+    given = options(3, 1, groups=3, dilation=dilation)
     memory = np.full(x.size + 256, np.nan, dtype)
     out = memory[128:-128].reshape(x.shape)
     F.conv2d(x, w, **given, out=out)

@@ -43,27 +43,31 @@ typedef void fcv_depthwise_fn(const struct fcv_depthwise *lines);
 
 enum { FCV_DEPTHWISE_LINES = 4 }; /* of a tile: with 5 taps' weights and an input vector they fit into 16 registers */
 
+/* Kernels as wide as these have code of their own. */
+static inline int fcv_has_own_taps(int64_t taps) { return taps == 3 || taps == 5 || taps == 7; }
+
 static inline int fcv_depthwise_has_edges(const struct fcv_depthwise *d) {
-  const int fits =
-      (d->taps == 3 && d->x_step == 2 * d->x_tap) || ((d->taps == 3 || d->taps == 5) && d->x_step == d->x_tap);
+  const int fits = (d->taps == 3 && d->x_step == 2 * d->x_tap) || (fcv_has_own_taps(d->taps) && d->x_step == d->x_tap);
   return fits && d->count >= FCV_DEPTHWISE_LINES;
 }
 
 /* Depthwise convolution of planes that lie without padding; what is outside of a plane counts as zero.
  *
- *     y[p][r][c] = activation(bias[p] + sum over i < taps, k < taps of
- *                                       x[p][r * step + k - above][c * step + i - before] * w[p][k * w_row + i *
- * w_column])
+ *     y[p][r * y_row + c] = activation(bias[p] + sum over i < taps, k < taps of
+ *                                      x[p][(r * step + k - above) * x_row + c * step + i * apart - before] *
+ *                                      w[p][k * w_row + i * w_column])
  *
  * for p < planes, r < rows, c < width; planes, of in_rows x in_width and rows x width, begin x_plane, y_plane and
- * w_plane elements apart. taps is 3 or 5, step 1 or 2; of before, and of the columns that the last c meets behind a
- * row, there are at most VL, of above and of rows below at most taps. Whole vectors are moved: FCV_PLANE_SLACK * VL
- * elements before the first plane and behind the last one must be readable, and y is written in order and up to its
- * end. Summed over k inside i, in order, starting from the bias. */
-enum { FCV_PLANE_TAPS = 5, FCV_PLANE_SLACK = 6 };
+ * w_plane elements apart. taps is 3, 5 or 7, step 1, or of 3 and 5 taps 2; of before, and of the columns that the last
+ * c meets behind a row, there are at most VL, of above and of rows below at most taps. Whole vectors are moved:
+ * FCV_PLANE_SLACK * VL elements before the first plane and behind the last one must be readable, and y is written in
+ * order and up to its end, or where y_row is more than width up to the end of each row. Summed over k inside i, in
+ * order, starting from the bias. */
+enum { FCV_PLANE_TAPS = 7, FCV_PLANE_SLACK = 6 };
 struct fcv_depthwise_planes {
-  int64_t planes, taps, step;
+  int64_t planes, taps, step, apart;
   int64_t in_rows, in_width, rows, width, above, before;
+  int64_t x_row, y_row;
   int64_t x_plane, y_plane, w_plane, w_row, w_column;
   const void *x, *w;
   const void *bias; /* [planes], or NULL for zero */

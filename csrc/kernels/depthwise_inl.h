@@ -15,11 +15,37 @@ INLINE void depthwise_claim(const real *y, const int lines, int64_t pitch, const
   for (int byte = 0; byte < nv * VECTOR_BYTES; byte += 64) __builtin_prefetch((const char *)y + byte, 1);
 }
 
+/* What some taps add to the lines of a tile, which have taps in common: each vector of x is loaded once for all of
+ * them. edges: only those from begin to end - 1 are inside. */
+#define depthwise_shared NAME(depthwise_shared)
+INLINE void depthwise_shared(const struct fcv_depthwise *d, const real *x, const real *w, vec (*acc)[2],
+                             const int lines, const int nv, const int taps, const int step, const int plane,
+                             const int edges, int64_t begin, int64_t end) {
+  vec b[8][2];
+  UNROLL(8)
+  for (int t = 0; t < taps; t++, w += d->w_tap) UNROLL(2)
+  for (int v = 0; v < nv; v++) b[t][v] = !plane ? load(w + v * VL) : v > 0 ? b[t][0] : splat(*w);
+  UNROLL(16)
+  for (int at = 0; at < (lines - 1) * step + taps; at++, x += d->x_tap) {
+    if (edges && (at < begin || at >= end))
+      continue;
+    UNROLL(2)
+    for (int v = 0; v < nv; v++) {
+      const vec a = plane ? load(x + v * VL) : hold(load(x + v * VL));
+      UNROLL(8)
+      for (int l = 0; l < lines; l++)
+        if (at >= l * step && at - l * step < taps)
+          acc[l][v] += a * b[at - l * step][v];
+    }
+  }
+}
+
 enum { NAME(conflict) = 2048 };
 #define CONFLICT NAME(conflict) /* lines so many bytes apart share few sets of L1 */
-/* nv vectors of each of some lines. taps > 0: as many, step * x_tap == x_step, so that neighbouring lines have taps in
- * common, and each vector of x is loaded once for all of them; edges: some of them may lie outside. The same order of
- * sums in any case. */
+enum { NAME(some_taps) = 4 };
+#define SOME_TAPS NAME(some_taps) /* of any number, that are taken together */
+/* nv vectors of each of some lines. taps > 0: as many, else any number; step > 0: step * x_tap == x_step, so that
+ * neighbouring lines have taps in common; edges: some taps may lie outside. The same order of sums in any case. */
 #define depthwise_lines NAME(depthwise_lines)
 INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j, const int lines, const int nv,
                             const int taps, const int step, const int plane, const int edges) {
@@ -36,30 +62,18 @@ INLINE void depthwise_lines(const struct fcv_depthwise *d, int64_t i, int64_t j,
     if (!plane && g >= d->groups - d->fresh)
       depthwise_fetch(x + d->ahead, step > 0 ? lines * step : lines, step > 0 ? x_tap : x_step, nv);
     if (taps > 0) {
-      vec b[8][2];
+      depthwise_shared(d, x, w, acc, lines, nv, taps, step, plane, edges, begin, end);
+      continue;
+    }
+    int64_t t = 0;
+    if (step > 0)
+      for (; t + SOME_TAPS <= d->taps; t += SOME_TAPS, x += SOME_TAPS * x_tap, w += SOME_TAPS * w_tap)
+        depthwise_shared(d, x, w, acc, lines, nv, SOME_TAPS, step, plane, 0, 0, 0);
+    for (; t < d->taps; t++, x += x_tap, w += w_tap) UNROLL(2)
+    for (int v = 0; v < nv; v++) {
+      const vec b = plane ? splat(*w) : load(w + v * VL);
       UNROLL(8)
-      for (int t = 0; t < taps; t++, w += w_tap) UNROLL(2)
-      for (int v = 0; v < nv; v++) b[t][v] = !plane ? load(w + v * VL) : v > 0 ? b[t][0] : splat(*w);
-      UNROLL(16)
-      for (int at = 0; at < (lines - 1) * step + taps; at++, x += x_tap) {
-        if (edges && (at < begin || at >= end))
-          continue;
-        UNROLL(2)
-        for (int v = 0; v < nv; v++) {
-          const vec a = plane ? load(x + v * VL) : hold(load(x + v * VL));
-          UNROLL(8)
-          for (int l = 0; l < lines; l++)
-            if (at >= l * step && at - l * step < taps)
-              acc[l][v] += a * b[at - l * step][v];
-        }
-      }
-    } else {
-      for (int64_t t = 0; t < d->taps; t++, x += x_tap, w += w_tap) UNROLL(2)
-      for (int v = 0; v < nv; v++) {
-        const vec b = plane ? splat(*w) : load(w + v * VL);
-        UNROLL(8)
-        for (int l = 0; l < lines; l++) acc[l][v] += load(x + l * x_step + v * VL) * b;
-      }
+      for (int l = 0; l < lines; l++) acc[l][v] += load(x + l * x_step + v * VL) * b;
     }
   }
   if (d->activation != FCV_LINEAR) {
@@ -126,6 +140,10 @@ INLINE void depthwise_any(const struct fcv_depthwise *d, const int plane) {
     depthwise_all(d, 2, 3, 2, plane);
   else if (d->taps == 5 && step == 1)
     depthwise_all(d, VECTOR_BYTES == 64 ? 2 : 1, 5, 1, plane); /* where there are 32 registers */
+  else if (d->taps == 7 && step == 1)
+    depthwise_all(d, VECTOR_BYTES == 64 ? 2 : 1, 7, 1, plane);
+  else if (d->taps >= SOME_TAPS && step == 1)
+    depthwise_all(d, VECTOR_BYTES == 64 ? 2 : 1, 0, 1, plane);
   else
     depthwise_all(d, 2, 0, 0, plane);
 }
@@ -237,7 +255,7 @@ INLINE void depthwise_sum_rows(const struct fcv_depthwise_sums *s, int64_t first
   const int64_t x_step = s->x_step, x_tap = s->x_tap, gy_step = s->gy_step, count = s->count;
   const int fetches = s->x_ahead && first_tap == 0;
   const real *x[3], *gy = (const real *)s->gy + j;
-  vec acc[2 * 5], g[5];
+  vec acc[2 * 5], g[7];
   UNROLL(16)
   for (int t = 0; t < rows * columns; t++) acc[t] = (vec){0};
   UNROLL(4)
@@ -287,6 +305,7 @@ INLINE void depthwise_sum_taps(const struct fcv_depthwise_sums *sums, int64_t j,
     for (; s.columns == 3 && step == 2 && t + 9 <= s.taps; t += 9) depthwise_sum_rows(&s, t, j, 3, 3, 2);
     for (; s.columns == 5 && step == 1 && t + 10 <= s.taps; t += 10) depthwise_sum_rows(&s, t, j, 2, 5, 1);
     for (; s.columns == 5 && step == 1 && t + 5 <= s.taps; t += 5) depthwise_sum_rows(&s, t, j, 1, 5, 1);
+    for (; s.columns == 7 && step == 1 && t + 7 <= s.taps; t += 7) depthwise_sum_rows(&s, t, j, 1, 7, 1);
   }
   for (; t + FCV_DEPTHWISE_TAPS <= s.taps; t += FCV_DEPTHWISE_TAPS) depthwise_sum(&s, t, j, FCV_DEPTHWISE_TAPS, plane);
   for (; t + 5 <= s.taps; t += 5) depthwise_sum(&s, t, j, 5, plane);

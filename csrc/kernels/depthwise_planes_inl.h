@@ -11,8 +11,9 @@ struct plane_columns {
 };
 
 #define plane_at NAME(plane_at)
-INLINE void plane_at(int64_t in_width, int64_t before, int64_t at, const int taps, const int step, const int merged,
+INLINE void plane_at(const struct fcv_depthwise_planes *d, int64_t at, const int taps, const int step, const int merged,
                      struct plane_columns *columns) {
+  const int64_t in_width = d->in_width, before = d->before, apart = d->apart;
   ivec number;
   UNROLL(16)
   for (int i = 0; i < VL; i++) number[i] = i;
@@ -20,17 +21,17 @@ INLINE void plane_at(int64_t in_width, int64_t before, int64_t at, const int tap
     number -= (number >= (lane)in_width) & (lane)in_width;
   number *= step;
   columns->at = at;
-  columns->whole = merged == 1 && at * step >= before && (at + VL - 1) * step + taps - 1 - before < in_width;
+  columns->whole = merged == 1 && at * step >= before && (at + VL - 1) * step + (taps - 1) * apart - before < in_width;
   UNROLL(8)
   for (int t = 0; t < taps; t++) {
-    const int64_t first = at * step + t - before, low = first < 0 ? -first : 0, high = in_width - first;
+    const int64_t first = at * step + t * apart - before, low = first < 0 ? -first : 0, high = in_width - first;
     columns->mask[t] = (number >= (lane)(low < 4 * VL ? low : 4 * VL)) & (number < (lane)(high < 0        ? 0
                                                                                           : high < 4 * VL ? high
                                                                                                           : 4 * VL));
   }
 }
 
-/* Rows of a tile; with 5 weights and a vector of x they fit into 16 registers. */
+/* Rows of a tile; with up to 5 weights and a vector of x they fit into 16 registers. */
 #define PLANE_LINES 7
 
 /* All of a row: the first ones, the last ones, which end with the row, those before them, and others. */
@@ -45,9 +46,9 @@ INLINE void plane_sides_of(const struct fcv_depthwise_planes *d, const int taps,
                            struct plane_sides *sides) {
   sides->last = merged == 1 && d->width > VL ? d->width - VL : 0;
   sides->later = sides->last > 0 ? (sides->last - 1) / VL * VL : 0;
-  plane_at(d->in_width, d->before, 0, taps, step, merged, &sides->first);
-  plane_at(d->in_width, d->before, sides->last, taps, step, merged, &sides->final);
-  plane_at(d->in_width, d->before, sides->later, taps, step, merged, &sides->next_to_last);
+  plane_at(d, 0, taps, step, merged, &sides->first);
+  plane_at(d, sides->last, taps, step, merged, &sides->final);
+  plane_at(d, sides->later, taps, step, merged, &sides->next_to_last);
   sides->other.whole = 1;
   UNROLL(8)
   for (int t = 0; t < taps; t++) sides->other.mask[t] = (ivec){0} == (ivec){0};
@@ -90,23 +91,23 @@ INLINE void plane_tile(const struct fcv_depthwise_planes *d, const struct plane_
                        const struct plane_rows *rows, const real *x, const real *w, const vec bias, int64_t row,
                        real *y, const real *end, const int lines, const int taps, const int step, const int merged,
                        const int whole) {
-  const int64_t in_width = d->in_width, in_rows = d->in_rows, w_row = d->w_row, width = d->width;
+  const int64_t x_row = d->x_row, in_rows = d->in_rows, w_row = d->w_row, y_row = d->y_row, apart = d->apart;
   const int down = merged * step; /* rows from a line to the next */
-  x += row * in_width + columns->at * step - d->before;
+  x += row * x_row + columns->at * step - d->before;
   y += columns->at;
   if (d->ahead) {
     UNROLL(8)
     for (int l = 0; l < lines; l++) {
       UNROLL(4)
       for (int i = 0; i < step * step; i++)
-        __builtin_prefetch(x + d->ahead + (l * down + i / step) * in_width + i % step * VL, 0, 2);
-      __builtin_prefetch(y + d->y_ahead + l * merged * width, 1);
+        __builtin_prefetch(x + d->ahead + (l * down + i / step) * x_row + i % step * VL, 0, 2);
+      __builtin_prefetch(y + d->y_ahead + l * merged * y_row, 1);
     }
   }
   vec acc[PLANE_LINES];
   UNROLL(8)
   for (int l = 0; l < lines; l++) acc[l] = bias;
-  for (int t = 0; t < taps; t++, w += d->w_column) {
+  for (int t = 0; t < taps; t++, x += apart, w += d->w_column) {
     vec b[FCV_PLANE_TAPS];
     UNROLL(8)
     for (int k = 0; k < taps; k++) b[k] = splat(w[k * w_row]);
@@ -115,7 +116,7 @@ INLINE void plane_tile(const struct fcv_depthwise_planes *d, const struct plane_
     for (int at = 0; at < (lines - 1) * down + taps; at++) {
       if (!whole && merged == 1 && (uint64_t)(row + at) >= (uint64_t)in_rows)
         continue;
-      const real *from = x + at * in_width + t;
+      const real *from = x + at * x_row;
       vec a = step == 2 ? even_lanes(load(from), load(from + VL)) : load(from);
       if (merged == 2)
         a = (vec)((ivec)a & mask & rows->mask[at]);
@@ -133,12 +134,15 @@ INLINE void plane_tile(const struct fcv_depthwise_planes *d, const struct plane_
     UNROLL(8)
     for (int l = 0; l < lines; l++) acc[l] = d->activation == FCV_RELU ? relu(acc[l]) : leaky_relu(acc[l], slope);
   }
+  /* What a line writes behind its end the next one writes over, where that follows. */
+  const int follows = y_row == d->width;
+  int64_t room = follows ? end - y : d->width - columns->at;
   UNROLL(8)
-  for (int l = 0; l < lines; l++, y += merged * width) /* what a line writes behind its end the next one writes over */
-    if (end - y >= VL)
+  for (int l = 0; l < lines; l++, y += merged * y_row, room -= follows * merged * y_row)
+    if (room >= VL)
       store(y, acc[l]);
     else
-      store_part(y, acc[l], end - y);
+      store_part(y, acc[l], room);
 }
 
 /* The last tile ends with the last line, as the last vector ends with a line. */
@@ -164,7 +168,7 @@ INLINE void planes_by(const struct fcv_depthwise_planes *planes, const int lines
       const int inside = row >= 0 && row + (lines - 1) * step + taps <= d.in_rows;
       for (int64_t j = 0; j < sides.last + VL; j += VL) {
         const struct plane_columns *columns = plane_side(&sides, j);
-        real *to = y + line * merged * d.width;
+        real *to = y + line * merged * d.y_row;
         if ((step == 2 ? lines > 1 : lines == PLANE_LINES) && merged == 1 && inside && columns->whole)
           plane_tile(&d, columns, &rows, x, w, b, row, to, end, lines, taps, step, merged, 1);
         else
@@ -174,33 +178,43 @@ INLINE void planes_by(const struct fcv_depthwise_planes *planes, const int lines
   }
 }
 
-/* 7 lines where as many fill their tiles as well as 4 do; of merged rows there are few lines, and with step 2 tiles of
- * 7 are no faster. */
+/* 7 lines where as many fill their tiles as well as 4 do, and with 7 taps where there are 32 registers; of merged rows
+ * there are few lines, and with step 2 tiles of 7 are no faster. */
 #define planes_of NAME(planes_of)
 INLINE void planes_of(const struct fcv_depthwise_planes *d, const int taps, const int step, const int merged) {
   const int64_t lines = (d->rows + merged - 1) / merged;
+  const int few = step == 2 || merged == 2 || (taps == 7 && VECTOR_BYTES < 64);
   if (lines < 4)
     planes_by(d, 1, taps, step, merged);
-  else if (step == 2 || merged == 2 || lines < 7 || (lines + 3) / 4 * 4 < (lines + 6) / 7 * 7)
+  else if (few || lines < 7 || (lines + 3) / 4 * 4 < (lines + 6) / 7 * 7)
     planes_by(d, 4, taps, step, merged);
   else
     planes_by(d, PLANE_LINES, taps, step, merged);
 }
 
+#define plane_merges NAME(plane_merges) /* two rows in a vector */
+INLINE int plane_merges(const struct fcv_depthwise_planes *d) {
+  return d->step == 1 && d->apart == 1 && d->x_row == d->width && d->y_row == d->width && 2 * d->width <= VL;
+}
+
+/* The copy of a function for so many taps. */
+#define PLANES_OF(taps, function, ...)                                                                                 \
+  do {                                                                                                                 \
+    if (plane_merges(d))                                                                                               \
+      function(__VA_ARGS__, taps, 1, 2);                                                                               \
+    else if (d->step == 1)                                                                                             \
+      function(__VA_ARGS__, taps, 1, 1);                                                                               \
+    else if (taps < 7)                                                                                                 \
+      function(__VA_ARGS__, taps, 2, 1);                                                                               \
+  } while (0)
+
 static void NAME(depthwise_planes)(const struct fcv_depthwise_planes *d) {
-  const int merged = d->step == 1 && d->in_width == d->width && 2 * d->width <= VL;
-  if (d->taps == 3 && merged)
-    planes_of(d, 3, 1, 2);
-  else if (d->taps == 3 && d->step == 1)
-    planes_of(d, 3, 1, 1);
-  else if (d->taps == 3)
-    planes_of(d, 3, 2, 1);
-  else if (merged)
-    planes_of(d, 5, 1, 2);
-  else if (d->step == 1)
-    planes_of(d, 5, 1, 1);
+  if (d->taps == 3)
+    PLANES_OF(3, planes_of, d);
+  else if (d->taps == 5)
+    PLANES_OF(5, planes_of, d);
   else
-    planes_of(d, 5, 2, 1);
+    PLANES_OF(7, planes_of, d);
 }
 
 /* What some rows add to the sums of some columns of taps. g[d] is the d-th vector of gy before the one whose first tap
@@ -223,7 +237,7 @@ INLINE void plane_meet(const struct fcv_depthwise_planes *d, const ivec *mask, c
     }
     UNROLL(4)
     for (int c = 0; c < columns; c++) {
-      const real *from = x + r * d->in_width + c;
+      const real *from = x + r * d->x_row + c * d->apart;
       vec a = step == 2 ? even_lanes(load(from), load(from + VL)) : load(from);
       a = merged == 2 ? (vec)((ivec)a & mask[c] & rows) : (vec)((ivec)a & mask[c]);
       a = hold(a);
@@ -244,7 +258,7 @@ INLINE void plane_walk(const struct fcv_depthwise_planes *d, const ivec *mask, c
   vec g[FCV_PLANE_TAPS];
   UNROLL(8)
   for (int k = 0; k <= older; k++) g[k] = (vec){0};
-  for (int64_t i = 0; i < lines + older; i++, row += down, gy += merged * d->width) {
+  for (int64_t i = 0; i < lines + older; i++, row += down, gy += merged * d->y_row) {
     UNROLL(8)
     for (int k = older; k > 0; k--) g[k] = g[k - 1];
     if (i < lines)
@@ -252,7 +266,7 @@ INLINE void plane_walk(const struct fcv_depthwise_planes *d, const ivec *mask, c
     if (d->ahead && i < lines) {
       UNROLL(4)
       for (int j = 0; j < step * step; j++)
-        __builtin_prefetch(x + d->ahead + (row + j / step) * d->in_width + j % step * VL, 0, 2);
+        __builtin_prefetch(x + d->ahead + (row + j / step) * d->x_row + j % step * VL, 0, 2);
       __builtin_prefetch(gy + d->y_ahead, 0, 2);
     }
     if (i >= older && i < lines)
@@ -279,7 +293,7 @@ INLINE void plane_sums(const struct fcv_depthwise_planes *planes, struct plane_s
     const struct plane_columns *at = plane_side(sides, j);
     const int64_t from = j - at->at, to = merged * width < VL ? merged * width : VL; /* not lanes that had their turn */
     const ivec inside = (number >= (lane)from) & (number < (lane)to);
-    const real *first = x + at->at * step - d.before + tap;
+    const real *first = x + at->at * step - d.before + tap * d.apart;
     ivec mask[3];
     UNROLL(4)
     for (int c = 0; c < columns; c++) mask[c] = at->mask[tap + c] & inside;
@@ -317,17 +331,10 @@ INLINE void planes_sums_of(const struct fcv_depthwise_planes *planes, const real
 }
 
 static void NAME(depthwise_plane_sums)(const struct fcv_depthwise_planes *d, const void *gy, void *sums) {
-  const int merged = d->step == 1 && d->in_width == d->width && 2 * d->width <= VL;
-  if (d->taps == 3 && merged)
-    planes_sums_of(d, gy, sums, 3, 1, 2);
-  else if (d->taps == 3 && d->step == 1)
-    planes_sums_of(d, gy, sums, 3, 1, 1);
-  else if (d->taps == 3)
-    planes_sums_of(d, gy, sums, 3, 2, 1);
-  else if (merged)
-    planes_sums_of(d, gy, sums, 5, 1, 2);
-  else if (d->step == 1)
-    planes_sums_of(d, gy, sums, 5, 1, 1);
+  if (d->taps == 3)
+    PLANES_OF(3, planes_sums_of, d, gy, sums);
+  else if (d->taps == 5)
+    PLANES_OF(5, planes_sums_of, d, gy, sums);
   else
-    planes_sums_of(d, gy, sums, 5, 2, 1);
+    PLANES_OF(7, planes_sums_of, d, gy, sums);
 }

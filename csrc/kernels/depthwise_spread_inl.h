@@ -125,7 +125,7 @@ static void NAME(depthwise_spread)(const struct fcv_depthwise_spread *spread) {
   UNROLL(2)
   for (int b = 0; b < 2; b++) {
     const struct fcv_depthwise_planes columns = {
-        .in_width = d.in_width, .width = (d.width + 1) / 2, .before = -d.column[b].shift};
+        .in_width = d.in_width, .width = (d.width + 1) / 2, .before = -d.column[b].shift, .apart = 1};
     plane_sides_of(&columns, FCV_SPREAD_TAPS, 1, 1, &sides[b]);
   }
   if (d.row[0].taps + d.row[1].taps == 3 && d.column[0].taps + d.column[1].taps == 3) {

@@ -48,6 +48,8 @@ struct fcv_kernels {
   fcv_lane_sums_fn *lane_sums;
   fcv_pad_rows_fn *pad_rows;
   fcv_merge_rows_fn *merge_rows;
+  fcv_repeat_fn *repeat;
+  fcv_sum_neighbours_fn *sum_neighbours;
   fcv_fold_rows_fn *fold_rows;
   fcv_add_rows_fn *add_rows;
   fcv_copy_fn *copy_past_caches;

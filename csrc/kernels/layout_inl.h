@@ -272,6 +272,42 @@ static void NAME(merge_rows)(const struct fcv_merge_rows *merge) {
   }
 }
 
+/* VL elements become as many vectors as times says, of which each takes the same lanes from all of them. */
+static void NAME(repeat)(int64_t count, int64_t times, const void *from, void *to) {
+  const real *x = from;
+  real *y = to;
+  const int64_t whole = count / VL;
+  for (int64_t p = 0; p < times; p++) {
+    const int64_t base = p * VL / times;
+    ivec index;
+    UNROLL(16)
+    for (int l = 0; l < VL; l++) index[l] = (lane)((p * VL + l) / times - base);
+    for (int64_t g = 0; g < whole; g++) store(y + (g * times + p) * VL, pick(x + g * VL + base, index));
+  }
+  for (int64_t i = whole * VL; i < count; i++)
+    for (int64_t p = 0; p < times; p++) y[i * times + p] = x[i];
+}
+
+/* Sums of pairs as long as there are pairs: what is written has been read. */
+static void NAME(sum_neighbours)(int64_t count, int64_t parts, void *from, void *to) {
+  real *x = from, *y = to;
+  ivec even;
+  UNROLL(16)
+  for (int l = 0; l < VL; l++) even[l] = 2 * l;
+  for (; parts % 2 == 0; parts /= 2) {
+    const int64_t sums = count * (parts / 2);
+    real *pairs = parts == 2 ? y : x;
+    int64_t i = 0;
+    for (; i + VL <= sums; i += VL) store(pairs + i, pick_two(x + 2 * i, even) + pick_two(x + 2 * i, even + 1));
+    for (; i < sums; i++) pairs[i] = x[2 * i] + x[2 * i + 1];
+  }
+  for (int64_t i = 0; i < count && parts > 1; i++) {
+    real sum = x[i * parts];
+    for (int64_t p = 1; p < parts; p++) sum += x[i * parts + p];
+    y[i] = sum;
+  }
+}
+
 /* What elements i .. i + VL - 1 of a part are sums of: pieces of the first row, and which lanes are inside. */
 #define fold_piece NAME(fold_piece)
 struct fold_piece {

@@ -104,6 +104,12 @@ struct fcv_split {
 };
 typedef void fcv_split_fn(const struct fcv_split *split);
 
+/* y[i * times + p] = x[i] for i < count, p < times. Up to VL elements behind x are read. */
+typedef void fcv_repeat_fn(int64_t count, int64_t times, const void *x, void *y);
+
+/* y[i] = sum over p < parts of x[i * parts + p] for i < count; x, which is overwritten, may be y. */
+typedef void fcv_sum_neighbours_fn(int64_t count, int64_t parts, void *x, void *y);
+
 /* sum[j] += sum over r of x[r * pitch + j] for j < columns, in the order of r. */
 typedef void fcv_sum_rows_fn(int64_t rows, int64_t columns, const void *x, int64_t pitch, void *sum);
 /* The sum of x[i], i < count: VL * 4 running sums, added up in a fixed order. */

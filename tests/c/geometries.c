@@ -113,6 +113,13 @@ static const struct fcv_geometry depthwise_table[] = {
     FLAT(1, 3, 3, 3, 8, 8, 5, 5, 1, 1, 1, 1, 2, 2, 2, 2),       /* two rows a vector, five taps */
     FLAT(1, 4, 4, 4, 9, 40, 3, 3, 1, 1, 1, 1, 3, 3, 3, 2),      /* padding as wide as the kernel */
     FLAT(1, 2, 2, 2, 150, 300, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),   /* bands of a plane */
+    FLAT(2, 4, 4, 4, 15, 14, 7, 7, 1, 1, 1, 1, 3, 3, 3, 3),     /* seven taps, */
+    FLAT(3, 5, 5, 5, 7, 7, 7, 7, 1, 1, 1, 1, 3, 3, 3, 3),       /* two rows a vector, */
+    FLAT(1, 40, 40, 40, 9, 10, 7, 7, 1, 1, 1, 1, 3, 2, 1, 4),   /* and more channels than a vector has */
+    FLAT(2, 4, 4, 4, 17, 35, 3, 3, 1, 1, 3, 2, 3, 2, 3, 2),     /* dilated planes in place, */
+    FLAT(1, 3, 3, 3, 150, 300, 5, 5, 1, 1, 2, 1, 4, 2, 4, 2),   /* in bands, */
+    FLAT(2, 5, 5, 5, 6, 9, 3, 3, 1, 1, 4, 4, 4, 4, 4, 4),       /* and rows that meet one tap */
+    FLAT(1, 35, 35, 35, 11, 20, 3, 9, 1, 1, 1, 1, 1, 4, 1, 4),  /* nine taps */
     {2, 18, 18, 18, {7, 6, 9}, {0}, {3, 2, 3}, {2, 2, 1}, {1, 2, 1}, {1, 1, 2}, {2, 0, 1}}, /* 3-D */
     {1, 12, 12, 12, {1, 9, 9}, {0}, {3, 5, 5}, {3, 1, 1}, {1, 1, 1}, {1, 2, 2}, {2, 2, 2}}, /* of which one slice counts
                                                                                              */
@@ -131,6 +138,13 @@ static const struct fcv_geometry group_table[] = {
     FLAT(1, 36, 36, 9, 2, 3, 5, 5, 1, 1, 1, 1, 6, 5, 4, 5),      /* whole windows in the padding */
     FLAT(1, 512, 512, 128, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* pixels a power of two apart */
     FLAT(2, 128, 128, 32, 20, 21, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1), /* enough work for two threads */
+    FLAT(2, 8, 16, 8, 7, 13, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),      /* two filters a channel, */
+    FLAT(1, 19, 57, 19, 9, 12, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1),    /* three, strided, */
+    FLAT(1, 3, 24, 3, 8, 9, 5, 3, 1, 2, 2, 1, 4, 1, 2, 0),       /* eight of few channels, dilated, */
+    FLAT(1, 70, 140, 70, 6, 9, 3, 3, 1, 3, 1, 1, 0, 2, 3, 1),    /* several units over channels, */
+    FLAT(3, 64, 128, 64, 20, 21, 3, 3, 1, 1, 1, 1, 1, 1, 1, 1),  /* enough work for two threads, */
+    FLAT(1, 2, 34, 2, 3, 4, 1, 1, 2, 3, 1, 1, 0, 0, 0, 0),       /* and unread pixels */
+    {1, 10, 40, 10, {5, 4, 9}, {0}, {2, 3, 3}, {1, 2, 2}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}}, /* 3-D, four */
     {1, 20, 20, 5, {5, 4, 9}, {0}, {2, 3, 3}, {1, 2, 2}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}}, /* 3-D */
 };
 
