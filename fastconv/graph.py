@@ -1,7 +1,8 @@
 """Symbolic tensors: what layers note when they are called before there are data, and the graph that comes of it.
 
 A node is one call of a layer; a symbolic tensor is one output of a node. Both only point back to what they were made
-from, so that no graph has a cycle, and a layer knows nothing of the graphs it is in.
+from, so that no graph has a cycle; a layer knows its calls by weak references alone, and none of them keeps a graph
+alive.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,9 @@ class Operation(Protocol):
 
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of all outputs, given those of all inputs."""
+
+    def note_call(self, node: "Node") -> None:
+        """Take notice of a call, without keeping its graph alive."""
 
 
 class SymbolicTensor:
@@ -71,11 +75,16 @@ class Node:
         self.inputs = tuple(inputs)
         self.shapes = tuple(shapes)
 
+    def outputs(self) -> list[SymbolicTensor]:
+        """Return the outputs."""
+        return [SymbolicTensor(shape, self, index) for index, shape in enumerate(self.shapes)]
+
 
 def connect(layer: Operation, inputs: Sequence[SymbolicTensor], shapes: Sequence[Shape]) -> list[SymbolicTensor]:
     """Return the outputs, which have `shapes`, of a new node."""
     node = Node(layer, inputs, shapes)
-    return [SymbolicTensor(shape, node, index) for index, shape in enumerate(shapes)]
+    layer.note_call(node)
+    return node.outputs()
 
 
 def is_symbolic(x: Any) -> bool:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from fastconv import optimizers
-from fastconv._checks import to_array
 from fastconv._interrupts import interrupts_delayed
 from fastconv._micro_batches import run_in_parts
 from fastconv._random import check_seed, fresh_seed, generator
+from fastconv._weights import Weighted
 from fastconv.callbacks import Callback, CallbackList, EpochPrinter, History, ProgressBar, track
 from fastconv.data import (
     ArrayData,
@@ -41,7 +40,7 @@ from fastconv.optimizers import Optimizer
 Verbose = Literal["auto", 0, 1, 2]
 
 
-class Trainer(ABC):
+class Trainer(Weighted, ABC):
     """A model that can be trained; a subclass says what its layers are and how they are connected.
 
     Attributes
@@ -107,40 +106,24 @@ class Trainer(ABC):
 
     # Weights.
 
-    def get_weights(self) -> list[NDArray[Any]]:
-        """Return copies of all weights, layer by layer, in the order of Keras."""
-        return [array.copy() for array in self._weights()]
+    @property
+    def weights(self) -> list[Array]:
+        """The arrays themselves, trained or not, in the order of Keras: what is written into one, the layer has."""
+        return [array for layer in self.leaves().values() for array in layer.weights]
 
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Copy values into all weights.
+    @property
+    def trainable_weights(self) -> list[Array]:
+        """Those of `weights` that training changes."""
+        return [array for layer in self.leaves().values() for array in layer.trainable_weights]
 
-        Parameters
-        ----------
-        weights : sequence of array_like
-            In the order and the shapes of `get_weights`.
-
-        Raises
-        ------
-        ValueError
-            If number or shapes differ; then no weight has changed.
-        """
-        targets = self._weights()
-        if len(weights) != len(targets):
-            raise ValueError(f"set_weights: weights must hold {len(targets)} arrays, got {len(weights)}")
-        arrays = [to_array("set_weights", f"weights[{index}]", weight) for index, weight in enumerate(weights)]
-        for index, (target, array) in enumerate(zip(targets, arrays, strict=True)):
-            if target.shape != array.shape:
-                raise ValueError(f"set_weights: weights[{index}] must have shape {target.shape}, got {array.shape}")
-        for target, array in zip(targets, arrays, strict=True):
-            target[...] = array
+    @property
+    def non_trainable_weights(self) -> list[Array]:
+        """The others."""
+        return [array for layer in self.leaves().values() for array in layer.non_trainable_weights]
 
     def count_params(self) -> int:
         """Return the number of weights, trained or not."""
         return sum(layer.count_params() for layer in self.leaves().values())
-
-    def _weights(self) -> list[Array]:
-        layers = self.leaves().values()
-        return [array for layer in layers for array in (*layer.params.values(), *layer.state.values())]
 
     # Training.
 

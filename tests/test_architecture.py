@@ -114,6 +114,7 @@ class TestPython:
             "_memory",
             "_numbers",
             "_random",
+            "_weights",
             "regularizers",
             "graph",
         }

@@ -1,6 +1,7 @@
 """What every layer does: its name, its weights, when they are made, and what it keeps for the gradient."""
 
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, NotRequired, Self, TypedDict, overload
@@ -12,8 +13,9 @@ from fastconv import regularizers
 from fastconv._checks import to_array, to_dtype
 from fastconv._configurable import Configurable, serialize
 from fastconv._memory import converted
+from fastconv._weights import Weighted
 from fastconv.activations import ActivationFunction
-from fastconv.graph import Graph, SymbolicTensor, connect, is_symbolic, symbolic_inputs
+from fastconv.graph import Graph, Node, SymbolicTensor, connect, is_symbolic, symbolic_inputs
 from fastconv.graph import Shape as Shape
 from fastconv.initializers import Initializer
 from fastconv.layers._arguments import integer
@@ -58,7 +60,7 @@ WeightSource = Callable[[str, WeightSpec, np.dtype[Any]], Array]
 """Returns the weight of a name: its path within the layer or model that is built."""
 
 
-class Layer(Configurable):
+class Layer(Weighted, Configurable):
     """A step of a network that owns its weights. It works alone as well as in a model.
 
     A subclass defines `_forward`, `_backward`, and, where they are not trivial, `output_shape` and `weight_specs`.
@@ -137,6 +139,7 @@ class Layer(Configurable):
         self.state: dict[str, Array] = {}
         self._specs: dict[str, WeightSpec] | None = None
         self._saved: Call | None = None
+        self._nodes: list[weakref.ref[Node]] = []
 
     # What subclasses define.
 
@@ -244,6 +247,53 @@ class Layer(Configurable):
         self.build(self.joined(shapes), weights)
         return outputs[0] if len(outputs) == 1 else outputs
 
+    @property
+    def input(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """The symbolic input of the layer's first call in a graph, or a list of them where it takes several.
+
+        Raises
+        ------
+        AttributeError
+            If no model that still exists has the layer.
+        """
+        node = self._first_node("input")
+        tensors = list(node.inputs) or node.outputs()
+        return tensors if self.several_inputs else tensors[0]
+
+    @property
+    def output(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """The symbolic output of the layer's first call in a graph: with it, a model ends at this layer.
+
+        Raises
+        ------
+        AttributeError
+            If no model that still exists has the layer.
+
+        Examples
+        --------
+        >>> import fastconv as fc
+        >>> model = fc.Sequential([fc.layers.Conv2D(8, 3, input_shape=(28, 28, 1)), fc.layers.MaxPooling2D(2)])
+        >>> maps = fc.Model(inputs=model.inputs, outputs=[layer.output for layer in model.layers])
+        >>> [tensor.shape for tensor in maps.outputs]
+        [(None, 26, 26, 8), (None, 13, 13, 8)]
+        """
+        outputs = self._first_node("output").outputs()
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def note_call(self, node: Node) -> None:
+        """Remember a call in a graph as long as the graph exists, for `input` and `output`."""
+        self._nodes = [known for known in self._nodes if known() is not None]
+        self._nodes.append(weakref.ref(node))
+
+    def _first_node(self, wanted: str) -> Node:
+        nodes = (known() for known in self._nodes)
+        for node in nodes:
+            if node is not None:
+                return node
+        raise AttributeError(
+            f"{self.name}: {wanted} is known where the layer is part of a model, or was called with Input"
+        )
+
     def declared_shape(self) -> Shape | None:
         """Return the shape of the input that the layer was made for, batch axis included, if it is known."""
         return None if self.input_shape is None else (None, *self.input_shape)
@@ -347,6 +397,21 @@ class Layer(Configurable):
         The first number is the seed of the training, which a layer with a seed of its own replaces by that.
         """
 
+    @property
+    def weights(self) -> list[Array]:
+        """The arrays themselves, trained or not, in the order of Keras: what is written into one, the layer has."""
+        return [*(self.weight(name) for name in self.params), *self.state.values()]
+
+    @property
+    def trainable_weights(self) -> list[Array]:
+        """Those of `weights` that training changes."""
+        return [self.weight(name) for name in self.params] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Array]:
+        """The others."""
+        return list(self.state.values()) if self.trainable else self.weights
+
     def count_params(self) -> int:
         """Return the number of weights, trained or not."""
         return sum(array.size for array in (*self.params.values(), *self.state.values()))
@@ -441,8 +506,8 @@ class Layer(Configurable):
         }
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out of copies and pickles what is kept for `backward`."""
-        return {**self.__dict__, "_saved": None}
+        """Leave out of copies and pickles what is kept for `backward`, and calls: the copied graph notes its own."""
+        return {**self.__dict__, "_saved": None, "_nodes": []}
 
     def _checked(self, name: str, spec: WeightSpec) -> Array:
         array = self.params[name]

@@ -87,6 +87,16 @@ class BaseModel(Trainer, Layer):
         return list(self._known_graph("output").outputs)
 
     @property
+    def input(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """The symbolic input, or the list of several."""
+        return self.inputs if len(self.inputs) > 1 else self.inputs[0]
+
+    @property
+    def output(self) -> SymbolicTensor | list[SymbolicTensor]:
+        """The symbolic output, or the list of several."""
+        return self.outputs if len(self.outputs) > 1 else self.outputs[0]
+
+    @property
     def input_names(self) -> list[str]:
         """Names of the inputs: those given to `Input`."""
         return [tensor.name for tensor in self.graph.inputs] if self.graph else [self.name]
