@@ -141,8 +141,11 @@ static fcv_status start(const struct fcv_pool *pool, enum fcv_pool_pass pass, st
 }
 
 static fcv_status run_first(struct fcv_pooling *p) {
-  const int64_t all = p->geometry.n * p->geometry.ci;
-  p->planes = fcv_group(all, p->in_plane + p->out_plane);
+  const int64_t all = p->geometry.n * p->geometry.ci, vl = p->kernels->vl, elements = p->in_plane + p->out_plane;
+  if (fcv_pool_first_lanes(p))
+    p->planes = vl * fcv_group(fcv_ceil_div(all, vl), vl * elements);
+  else
+    p->planes = fcv_group(all, elements);
   return run(p, fcv_ceil_div(all, p->planes), fcv_pool_first);
 }
 

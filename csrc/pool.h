@@ -75,6 +75,14 @@ void fcv_pool_last_grad(const void *context, int64_t unit, int thread);
 /* pool_first.c. A unit is some channels; bytes: what a thread has behind the list. */
 void fcv_pool_first(const void *context, int64_t unit, int thread);
 int64_t fcv_pool_first_bytes(const struct fcv_pooling *p);
+int fcv_pool_first_lanes(const struct fcv_pooling *p); /* whether by VL channels together */
+/* 1 / divisor of each output of a row, in the element type. */
+void fcv_pool_fill_scales(const struct fcv_pooling *p, const struct fcv_window *z, const struct fcv_window *y,
+                          char *scales);
+/* pool_lanes.c: the same of VL channels together, where their rows fit, and they are not few. */
+int fcv_pool_takes_lanes(const struct fcv_pooling *p);
+void fcv_pool_lanes(const struct fcv_pooling *p, int64_t unit, int thread);
+int64_t fcv_pool_lanes_bytes(const struct fcv_pooling *p);
 
 /* unpool.c: the gradient of max pooling from its indices; FCV_INVALID where one is outside and not -1. */
 fcv_status fcv_max_pool_scatter(const struct fcv_pool *pool, const void *gy, const int64_t *indices, void *gx);

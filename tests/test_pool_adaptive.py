@@ -175,6 +175,22 @@ class TestBoth:
             getattr(F, f"{name}{axes}d")(np.ones(SIZES[axes]), 2)
 
 
+@pytest.mark.parametrize("size", [(7, 9), (20, 33), (60, 69), (2, 70), (66, 3)], ids=str)
+def test_channels_together_some_rows_at_a_time(size, isa, threads, dtype, rng):
+    x = rng.integers(1, 50, (1, 19, 61, 70)).astype(dtype)
+    y, indices = F.adaptive_max_pool2d(x, size, return_indices=True)
+    expected, positions = reference.adaptive_max_pool2d(x, size, return_indices=True)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(indices, positions)
+    np.testing.assert_array_equal(F.adaptive_max_pool2d(x, size), expected)
+    gy = rng.integers(1, 50, y.shape).astype(dtype)
+    gradient = reference.adaptive_max_pool2d_backward(gy, x, size)
+    np.testing.assert_array_equal(F.adaptive_max_pool2d_backward(gy, x, size), gradient)
+    np.testing.assert_allclose(F.adaptive_avg_pool2d(x, size), reference.adaptive_avg_pool2d(x, size), rtol=1e-5)
+    gradient = reference.adaptive_avg_pool2d_backward(gy, x, size)
+    np.testing.assert_allclose(F.adaptive_avg_pool2d_backward(gy, x, size), gradient, rtol=1e-5)
+
+
 def test_indices_outside_are_refused():
     with pytest.raises(ValueError, match=r"^adaptive_max_pool1d_backward: indices must be positions in 4 pixels, got"):
         F.adaptive_max_pool1d_backward(np.ones((1, 1)), np.ones((1, 4)), 1, indices=np.array([[4]]))

@@ -69,6 +69,7 @@ INLINE int middle_of(int m, int wide) { return m > wide / 2 ? (m + 1) / 2 : m; }
 #include "peak_inl.h"
 #include "pool_2x2_inl.h"
 #include "pool_inl.h"
+#include "pool_lanes_inl.h"
 #include "pool_last_inl.h"
 #include "pool_whole_inl.h"
 #include "softmax_inl.h"
@@ -162,11 +163,20 @@ const struct fcv_kernels JOIN(NAME(fcv), ISA) = {
     .pool_max_grad_row = NAME(pool_max_grad_row),
     .pool_avg_grad_row = NAME(pool_avg_grad_row),
     .pool_max_planes = NAME(pool_max_planes),
+    .pool_avg_planes = NAME(pool_avg_planes),
+    .pool_max_lanes = NAME(pool_max_lanes),
+    .pool_max_index_lanes = NAME(pool_max_index_lanes),
+    .pool_avg_lanes = NAME(pool_avg_lanes),
+    .pool_avg_grad_lanes = NAME(pool_avg_grad_lanes),
+    .pool_widen = NAME(pool_widen),
+    .pool_scatter = NAME(pool_scatter),
     .row_updates = NAME(row_updates),
     .pool_max_whole = NAME(pool_max_whole),
+    .pool_max_index_whole = NAME(pool_max_index_whole),
     .pool_avg_whole = NAME(pool_avg_whole),
     .pool_avg_whole_grad = NAME(pool_avg_whole_grad),
     .pool_max_2x2 = NAME(pool_max_2x2),
+    .pool_max_index_2x2 = NAME(pool_max_index_2x2),
     .pool_avg_2x2 = NAME(pool_avg_2x2),
     .pool_max_2x2_grad = NAME(pool_max_2x2_grad),
     .pool_avg_2x2_grad = NAME(pool_avg_2x2_grad),

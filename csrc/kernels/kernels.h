@@ -59,9 +59,12 @@ struct fcv_kernels {
   fcv_sum_fn *sum;
   fcv_pool_windows_fn *pool_max, *pool_avg, *pool_max_grad, *pool_avg_grad;
   fcv_pool_row_fn *pool_max_row, *pool_avg_row, *pool_max_index_row, *pool_max_grad_row, *pool_avg_grad_row;
-  fcv_pool_planes_fn *pool_max_planes;
-  fcv_pool_whole_fn *pool_max_whole, *pool_avg_whole, *pool_avg_whole_grad;
-  fcv_pool_2x2_fn *pool_max_2x2, *pool_avg_2x2, *pool_max_2x2_grad, *pool_avg_2x2_grad;
+  fcv_pool_planes_fn *pool_max_planes, *pool_avg_planes;
+  fcv_pool_lanes_fn *pool_max_lanes, *pool_max_index_lanes, *pool_avg_lanes, *pool_avg_grad_lanes;
+  fcv_pool_widen_fn *pool_widen;
+  fcv_pool_scatter_fn *pool_scatter;
+  fcv_pool_whole_fn *pool_max_whole, *pool_max_index_whole, *pool_avg_whole, *pool_avg_whole_grad;
+  fcv_pool_2x2_fn *pool_max_2x2, *pool_max_index_2x2, *pool_avg_2x2, *pool_max_2x2_grad, *pool_avg_2x2_grad;
   fcv_weighted_sum_fn *weighted_sum;
   fcv_gather_fn *gather;
   fcv_row_sums_fn *row_sums;

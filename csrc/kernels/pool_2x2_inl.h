@@ -26,15 +26,36 @@ INLINE void store_pair(real *x, int64_t count, const int exact, vec even, vec od
     store_part(x + VL, high, count - VL);
 }
 
-/* VL windows, or fewer where exact is set. */
+#define put_positions NAME(put_positions)
+INLINE void put_positions(int64_t *index, int64_t first, ivec at, int64_t count) {
+  lane part[VL];
+  __builtin_memcpy(part, &at, sizeof at);
+  if (count >= VL)
+    for (int l = 0; l < VL; l++) index[l] = first + part[l];
+  else
+    for (int64_t l = 0; l < count; l++) index[l] = first + part[l];
+}
+
+/* VL windows, or fewer where exact is set. index: where the first goes, or NULL. position: of the row's first. */
 #define pool_2x2_step NAME(pool_2x2_step)
 INLINE void pool_2x2_step(const struct fcv_pool_2x2 *p, const int average, const real *top, int64_t o, const int exact,
-                          real *y) {
+                          real *y, int64_t *index, int64_t position) {
   const int64_t left = p->outputs - o;
   vec a, b, c, d;
   load_pair(top + 2 * o, 2 * left, exact, &a, &b);
   load_pair(top + p->width + 2 * o, 2 * left, exact, &c, &d);
-  const vec v = average ? ((a + c) + (b + d)) * (real)p->scale : vmax(vmax(a, c), vmax(b, d));
+  vec v = average ? ((a + c) + (b + d)) * (real)p->scale : vmax(vmax(a, c), vmax(b, d));
+  if (index) {
+    ivec at;
+    UNROLL(16)
+    for (int l = 0; l < VL; l++) at[l] = 2 * l;
+    const ivec first = at, width = (ivec){0} + (lane)p->width;
+    v = a;
+    keep_larger(b, first + 1, &v, &at);
+    keep_larger(c, first + width, &v, &at);
+    keep_larger(d, first + width + 1, &v, &at);
+    put_positions(index + o, position + 2 * o, at, exact ? left : VL);
+  }
   if (exact)
     store_part(y + o, v, left);
   else
@@ -69,21 +90,27 @@ INLINE void pool_2x2_grad_step(const struct fcv_pool_2x2 *p, const int average, 
 
 /* Rows in their order: what a step writes behind the end of one is written over by the next. */
 #define pool_2x2 NAME(pool_2x2)
-INLINE void pool_2x2(const struct fcv_pool_2x2 *p, const int average) {
+INLINE void pool_2x2(const struct fcv_pool_2x2 *p, const int average, const int indexed) {
   const int64_t outputs = p->outputs, whole = outputs / VL * VL;
   const real *x = p->x;
   real *y = p->y;
-  for (int64_t r = 0; r < p->rows; r++, x += 2 * p->width, y += outputs) {
-    for (int64_t o = 0; o < whole; o += VL) pool_2x2_step(p, average, x, o, 0, y);
-    if (whole == outputs)
-      continue;
-    const int64_t behind = (p->rows - r - 1) * outputs; /* and twice as many of x at least */
-    if (outputs > VL)
-      pool_2x2_step(p, average, x, outputs - VL, 0, y);
-    else if (behind >= VL)
-      pool_2x2_step(p, average, x, 0, 0, y);
-    else
-      pool_2x2_step(p, average, x, 0, 1, y);
+  int64_t *index = indexed ? p->index : NULL;
+  for (int64_t r = 0, row = 0; r < p->rows; r++, x += 2 * p->width, y += outputs) {
+    const int64_t position = 2 * row * p->width;
+    for (int64_t o = 0; o < whole; o += VL) pool_2x2_step(p, average, x, o, 0, y, index, position);
+    if (whole < outputs) {
+      const int64_t behind = (p->rows - r - 1) * outputs; /* and twice as many of x at least */
+      if (outputs > VL)
+        pool_2x2_step(p, average, x, outputs - VL, 0, y, index, position);
+      else if (behind >= VL)
+        pool_2x2_step(p, average, x, 0, 0, y, index, position);
+      else
+        pool_2x2_step(p, average, x, 0, 1, y, index, position);
+    }
+    if (indexed) {
+      index += outputs;
+      row = row + 1 < p->image ? row + 1 : 0;
+    }
   }
 }
 
@@ -107,7 +134,8 @@ INLINE void pool_2x2_grad(const struct fcv_pool_2x2 *p, const int average) {
   }
 }
 
-static void NAME(pool_max_2x2)(const struct fcv_pool_2x2 *p) { pool_2x2(p, 0); }
-static void NAME(pool_avg_2x2)(const struct fcv_pool_2x2 *p) { pool_2x2(p, 1); }
+static void NAME(pool_max_2x2)(const struct fcv_pool_2x2 *p) { pool_2x2(p, 0, 0); }
+static void NAME(pool_max_index_2x2)(const struct fcv_pool_2x2 *p) { pool_2x2(p, 0, 1); }
+static void NAME(pool_avg_2x2)(const struct fcv_pool_2x2 *p) { pool_2x2(p, 1, 0); }
 static void NAME(pool_max_2x2_grad)(const struct fcv_pool_2x2 *p) { pool_2x2_grad(p, 0); }
 static void NAME(pool_avg_2x2_grad)(const struct fcv_pool_2x2 *p) { pool_2x2_grad(p, 1); }

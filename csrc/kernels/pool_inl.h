@@ -37,12 +37,7 @@ INLINE int64_t run_argmax(int64_t count, const real *x, real *best) {
   if (count >= 2 * VL) {
     vec most = load(x);
     ivec turn = {0}; /* in which each lane found its maximum */
-    for (i = VL; i + VL <= count; i += VL) {
-      const vec v = load(x + i);
-      const ivec take = (v > most) | (v != v);
-      most = select(take, v, most);
-      turn = (turn & ~take) | ((lane)(i / VL) & take);
-    }
+    for (i = VL; i + VL <= count; i += VL) keep_larger(load(x + i), every(i / VL), &most, &turn);
     where = (int64_t)turn[0] * VL;
     *best = most[0];
     for (int l = 1; l < VL; l++) {
@@ -162,10 +157,14 @@ static void NAME(pool_avg_row)(const struct fcv_pool_row *row) { pool_row(row, 1
 
 /* count rows of an image, pitch elements apart, reduced to one; of each a vector may be read, but not where it ends. */
 #define reduce_window NAME(reduce_window)
-INLINE void reduce_window(const real *x, const int64_t count, int64_t pitch, int64_t width, int ends, real *column) {
+INLINE void reduce_window(const int average, const real *x, const int64_t count, int64_t pitch, int64_t width, int ends,
+                          real *column) {
   if (width < VL) {
     vec v = ends ? load_part(x, width) : load(x);
-    for (int64_t r = 1; r < count; r++) v = vmax(v, ends ? load_part(x + r * pitch, width) : load(x + r * pitch));
+    for (int64_t r = 1; r < count; r++) {
+      const vec next = ends ? load_part(x + r * pitch, width) : load(x + r * pitch);
+      v = average ? v + next : vmax(v, next);
+    }
     store(column, v);
     return;
   }
@@ -173,43 +172,50 @@ INLINE void reduce_window(const real *x, const int64_t count, int64_t pitch, int
     i = i < width - VL ? i : width - VL;
     vec v = load(x + i);
     UNROLL_ANY(3)
-    for (int64_t r = 1; r < count; r++) v = vmax(v, load(x + r * pitch + i));
+    for (int64_t r = 1; r < count; r++)
+      v = average ? v + load(x + r * pitch + i) : vmax(v, load(x + r * pitch + i));
     store(column + i, v);
   }
 }
 
-#define max_of_columns NAME(max_of_columns)
-INLINE vec max_of_columns(const real *from, const int64_t kw, const int step, int64_t dilation) {
+/* VL outputs from their columns; scale: of an average. */
+#define finish_columns NAME(finish_columns)
+INLINE vec finish_columns(const int average, const real *from, const int64_t kw, const int step, int64_t dilation,
+                          const real *scale) {
   vec v = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
   UNROLL_ANY(3)
   for (int64_t k = 1; k < kw; k++) {
     from += dilation;
-    v = vmax(v, step == 1 ? load(from) : even_lanes(load(from), load(from + VL)));
+    const vec next = step == 1 ? load(from) : even_lanes(load(from), load(from + VL));
+    v = average ? v + next : vmax(v, next);
   }
-  return v;
+  return average ? v * load(scale) : v;
 }
 
-/* Some rows of outputs from the rows that were reduced for them. Behind a short one, up to end, the next is written. */
+/* Some rows of outputs, the first of which is `first`, from the rows that were reduced for them. Behind a short one, up
+ * to end, the next is written. */
 #define finish_rows NAME(finish_rows)
-INLINE void finish_rows(const struct fcv_pool_planes *p, int64_t rows, const int64_t kw, const int step, real *y,
-                        const real *end) {
+INLINE void finish_rows(const struct fcv_pool_planes *p, const int average, int64_t first, int64_t rows,
+                        const int64_t kw, const int step, real *y, const real *end) {
   const int64_t outputs = p->outputs, dilation = p->dilation;
   const real *column = p->column;
   for (int64_t r = 0; r < rows; r++, y += outputs, column += p->pitch) {
+    const real *scale = average ? p->scale[first + r] : column; /* or anything */
     if (outputs < VL && end - y >= VL)
-      store(y, max_of_columns(column, kw, step, dilation));
+      store(y, finish_columns(average, column, kw, step, dilation, scale));
     else if (outputs < VL)
-      store_part(y, max_of_columns(column, kw, step, dilation), outputs);
+      store_part(y, finish_columns(average, column, kw, step, dilation, scale), outputs);
     for (int64_t o = 0; outputs >= VL && o < outputs; o += VL) {
       o = o < outputs - VL ? o : outputs - VL;
-      store(y + o, max_of_columns(column + o * step, kw, step, dilation));
+      store(y + o, finish_columns(average, column + o * step, kw, step, dilation, scale + o));
     }
   }
 }
 
 #define reduce_image NAME(reduce_image)
-INLINE void reduce_image(const struct fcv_pool_planes *p, int64_t plane, int64_t first, int64_t rows) {
-  const real low = -(real)INFINITY;
+INLINE void reduce_image(const struct fcv_pool_planes *p, const int average, int64_t plane, int64_t first,
+                         int64_t rows) {
+  const real none = average ? 0 : -(real)INFINITY;
   const int64_t width = p->width, pitch = p->row_dilation * width, pad = p->pad;
   const int64_t behind = width < VL ? VL : 0; /* elements that were written over */
   const real *end = (const real *)p->x + p->planes * p->x_plane;
@@ -219,34 +225,40 @@ INLINE void reduce_image(const struct fcv_pool_planes *p, int64_t plane, int64_t
     const real *x = (const real *)p->x + plane * p->x_plane + w.first * width;
     const int ends = end - x - (w.count - 1) * pitch < VL;
     if (w.count == 3)
-      reduce_window(x, 3, pitch, width, ends, column + pad);
+      reduce_window(average, x, 3, pitch, width, ends, column + pad);
     else if (w.count > 0)
-      reduce_window(x, w.count, pitch, width, ends, column + pad);
-    for (int64_t i = pad; w.count <= 0 && i < pad + width; i++) column[i] = low;
-    for (int64_t i = pad + width; i < pad + width + behind; i++) column[i] = low;
+      reduce_window(average, x, w.count, pitch, width, ends, column + pad);
+    for (int64_t i = pad; w.count <= 0 && i < pad + width; i++) column[i] = none;
+    for (int64_t i = pad + width; i < pad + width + behind; i++) column[i] = none;
   }
 }
 
-static void NAME(pool_max_planes)(const struct fcv_pool_planes *planes) {
+#define pool_planes NAME(pool_planes)
+INLINE void pool_planes(const struct fcv_pool_planes *planes, const int average) {
   const struct fcv_pool_planes p = *planes;
   const int64_t end = (p.outputs - 1) * p.step + (p.kw - 1) * p.dilation + 1;
   real *column = p.column, *y = p.y, *last = y + p.planes * p.rows * p.outputs;
   for (int64_t r = 0; r < FCV_POOL_ROWS; r++)
     for (int64_t i = 0; i < end; i++)
       if (i < p.pad || i >= p.pad + p.width)
-        column[r * p.pitch + i] = -(real)INFINITY;
+        column[r * p.pitch + i] = average ? 0 : -(real)INFINITY;
   for (int64_t plane = 0; plane < p.planes; plane++)
     for (int64_t r = 0, rows; r < p.rows; r += rows, y += rows * p.outputs) {
       rows = p.rows - r < FCV_POOL_ROWS ? p.rows - r : FCV_POOL_ROWS;
-      reduce_image(&p, plane, r, rows);
+      reduce_image(&p, average, plane, r, rows);
       if (p.step == 2 && p.kw == 3)
-        finish_rows(&p, rows, 3, 2, y, last);
+        finish_rows(&p, average, r, rows, 3, 2, y, last);
       else if (p.step == 2)
-        finish_rows(&p, rows, p.kw, 2, y, last);
+        finish_rows(&p, average, r, rows, p.kw, 2, y, last);
+      else if (p.kw == 3)
+        finish_rows(&p, average, r, rows, 3, 1, y, last);
       else
-        finish_rows(&p, rows, p.kw, 1, y, last);
+        finish_rows(&p, average, r, rows, p.kw, 1, y, last);
     }
 }
+
+static void NAME(pool_max_planes)(const struct fcv_pool_planes *planes) { pool_planes(planes, 0); }
+static void NAME(pool_avg_planes)(const struct fcv_pool_planes *planes) { pool_planes(planes, 1); }
 
 /* Every step-th element, for VL outputs or as many as there are. */
 #define strided NAME(strided)
@@ -273,12 +285,7 @@ INLINE void combine_maxima(const struct fcv_pool_row *row, const int64_t kw, con
   for (int64_t i = 0; i < rows; i++) {
     const real *x = (const real *)row->column + i * row->pitch + o * step;
     UNROLL_ANY(3)
-    for (int64_t k = 0; k < kw; k++, x += dilation, tap++) {
-      const vec v = strided(x, step, row->outputs);
-      const ivec take = (v > most) | (v != v);
-      most = select(take, v, most);
-      at = (at & ~take) | (tap & take);
-    }
+    for (int64_t k = 0; k < kw; k++, x += dilation, tap++) keep_larger(strided(x, step, row->outputs), every(tap), &most, &at);
   }
   store(best, most);
   __builtin_memcpy(which, &at, sizeof at);

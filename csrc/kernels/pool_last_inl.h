@@ -34,12 +34,7 @@ INLINE void store_lanes(real *y, vec v, const int exact, int64_t count) {
 INLINE vec window_max(int64_t taps, const real *const *x, int64_t at, const int exact, int64_t count, ivec *which) {
   vec best = load_lanes(x[0] + at, exact, count);
   *which = (ivec){0};
-  for (int64_t t = 1; t < taps; t++) {
-    const vec v = load_lanes(x[t] + at, exact, count);
-    const ivec take = (v > best) | (v != v);
-    best = select(take, v, best);
-    *which = (*which & ~take) | ((lane)t & take);
-  }
+  for (int64_t t = 1; t < taps; t++) keep_larger(load_lanes(x[t] + at, exact, count), every(t), &best, which);
   return best;
 }
 

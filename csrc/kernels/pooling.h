@@ -62,9 +62,9 @@ struct fcv_pool_row {
   int64_t *index;         /* [outputs] */
 };
 typedef void fcv_pool_row_fn(const struct fcv_pool_row *row);
-/* Maxima of some images of one channel each, windows by step 1 or 2 along a row:
+/* Maxima, or averages, of some images of one channel each, windows by step 1 or 2 along a row:
  *
- *     y[p][r][o] = max of x[p][row][column]     p < planes, r < rows, o < outputs
+ *     y[p][r][o] = max, or scale[r][o] * sum, of x[p][row][column]     p < planes, r < rows, o < outputs
  *
  * over rows of window[r] and columns o * step + k * dilation - pad, k < kw, as far as they are in 0 .. width - 1. As
  * above rows are reduced to one first, FCV_POOL_ROWS of them before any is read: it would wait for what was just
@@ -76,29 +76,56 @@ struct fcv_pool_planes {
   const void *x;
   void *column;  /* FCV_POOL_ROWS padded rows, and 2 * VL elements behind each; scratch */
   int64_t pitch; /* of these */
+  const void *const *scale; /* [rows][outputs], of which VL are read where they are fewer; of averages */
   void *y;
 };
 typedef void fcv_pool_planes_fn(const struct fcv_pool_planes *pool);
+/* The same of VL channels together, transposed: element i of a row is a vector, at i * VL, each lane of which is a
+ * channel. Output o takes the columns window[o] of each row.
+ *
+ *     max, avg:   y[o] = max, or scale[o] * sum; as above rows are reduced to one first
+ *     max_index:  y and which[o], an integer of the elements' size, = position[r] + column of the first maximum, -1
+ *                 where there is no element
+ *     avg_grad:   gx[r][column] += scale[o] * gy[o] */
+struct fcv_pool_lanes {
+  int64_t rows, width, outputs, dilation;
+  const struct fcv_window *window; /* [outputs] */
+  const void *const *x;            /* [rows][width] */
+  void *const *gx;                 /* [rows][width] */
+  const int64_t *position;         /* [rows]: of the first column, in the channel */
+  void *column;                    /* [width], scratch */
+  void *y, *which;                 /* [outputs] */
+  const void *gy;                  /* [outputs] */
+  const void *scale;               /* [outputs], numbers */
+};
+typedef void fcv_pool_lanes_fn(const struct fcv_pool_lanes *lanes);
+/* Of integers of the elements' size, as above, index[i] = which[i]; */
+typedef void fcv_pool_widen_fn(int64_t count, const void *which, int64_t *index);
+/* and gx[which[i]] += gy[i], where it is not negative, in the order of i. */
+typedef void fcv_pool_scatter_fn(int64_t count, const void *which, const void *gy, void *gx);
 /* Windows of 2x2 elements that lie side by side, with two rows of x for each row of outputs:
  *
  *     max, avg:            y[r][o] = max, or scale * sum, of x[2 * r + i][2 * o + j] over i < 2, j < 2
+ *     max_index:           y and index[r][o] = the position of the first maximum in its image of `image` rows of y
  *     max_grad, avg_grad:  gx = gy[r][o] at the first maximum, or scale * gy[r][o], and zero elsewhere
  *
  * Rows of x and gx have width elements, of which the last may belong to no window; rows of y and gy have outputs. */
 struct fcv_pool_2x2 {
-  int64_t rows, outputs, width;
+  int64_t rows, outputs, width, image;
   double scale;
   const void *x, *gy;
   void *y, *gx;
+  int64_t *index;
 };
 typedef void fcv_pool_2x2_fn(const struct fcv_pool_2x2 *pool);
-/* A number of each plane, which lie one after the other: y[p] = max, or scale * sum, of x[p][i] over i < count; or
- * back, x[p][i] = scale * y[p]. */
+/* A number of each plane, which lie one after the other: y[p] = max, or scale * sum, of x[p][i] over i < count, with
+ * index[p] the first such i; or back, x[p][i] = scale * y[p]. Where maxima alone are, index is NULL. */
 struct fcv_pool_whole {
   int64_t planes, count;
   double scale;
   const void *from;
   void *to;
+  int64_t *index;
 };
 typedef void fcv_pool_whole_fn(const struct fcv_pool_whole *pool);
 /* Between pooled pixels p and those of the image that index names, for channels c; pixels lie pitch elements apart.

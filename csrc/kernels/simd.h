@@ -266,6 +266,43 @@ INLINE vec vmax(vec a, vec b) {
 INLINE vec vmax(vec a, vec b) { return select((a >= b) | (a != a), a, b); }
 #endif
 
+#define keep_larger NAME(keep_larger) /* v and where it is, in lanes where it is larger than the most or NaN */
+#if HAS_MASKS                         /* which as vectors take three instructions more */
+INLINE void keep_larger(vec v, ivec where, vec *most, ivec *at) {
+#if DTYPE_BITS == 32
+  const __mmask16 take =
+      _mm512_cmp_ps_mask((__m512)v, (__m512)*most, _CMP_GT_OQ) | _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  *most = (vec)_mm512_mask_mov_ps((__m512)*most, take, (__m512)v);
+  *at = (ivec)_mm512_mask_mov_epi32((__m512i)*at, take, (__m512i)where);
+#else
+  const __mmask8 take = _mm512_cmp_pd_mask((__m512d)v, (__m512d)*most, _CMP_GT_OQ) |
+                        _mm512_cmp_pd_mask((__m512d)v, (__m512d)v, _CMP_UNORD_Q);
+  *most = (vec)_mm512_mask_mov_pd((__m512d)*most, take, (__m512d)v);
+  *at = (ivec)_mm512_mask_mov_epi64((__m512i)*at, take, (__m512i)where);
+#endif
+}
+#elif VECTOR_BYTES == 32 && defined(__AVX__)
+INLINE void keep_larger(vec v, ivec where, vec *most, ivec *at) {
+  const ivec take = (v > *most) | (v != v);
+#if DTYPE_BITS == 32
+  *most = (vec)_mm256_blendv_ps((__m256)*most, (__m256)v, (__m256)take);
+  *at = (ivec)_mm256_blendv_ps((__m256)*at, (__m256)where, (__m256)take);
+#else
+  *most = (vec)_mm256_blendv_pd((__m256d)*most, (__m256d)v, (__m256d)take);
+  *at = (ivec)_mm256_blendv_pd((__m256d)*at, (__m256d)where, (__m256d)take);
+#endif
+}
+#else
+INLINE void keep_larger(vec v, ivec where, vec *most, ivec *at) {
+  const ivec take = (v > *most) | (v != v);
+  *most = select(take, v, *most);
+  *at = (*at & ~take) | (where & take);
+}
+#endif
+
+#define every NAME(every) /* lane is n */
+INLINE ivec every(int64_t n) { return (ivec){0} + (lane)n; }
+
 #define relu NAME(relu) /* NaN stays */
 INLINE vec relu(vec x) { return select(x <= (vec){0}, (vec){0}, x); }
 

@@ -161,6 +161,8 @@ static const struct fcv_geometry pool_table[] = {
     FLAT(1, 70, 70, 70, 1, 40, 1, 3, 1, 2, 1, 1, 0, 1, 0, 1),  /* one long row */
     FLAT(1, 4, 4, 4, 1, 33, 1, 5, 1, 4, 1, 1, 0, 2, 0, 2),     /* strided by more than two */
     FLAT(4, 64, 64, 64, 24, 25, 2, 2, 2, 2, 1, 1, 0, 0, 0, 1), /* enough work for two threads */
+    FLAT(1, 19, 19, 19, 37, 70, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1), /* channels together, some rows at a time */
+    FLAT(1, 9, 9, 9, 50, 90, 2, 2, 3, 3, 1, 1, 0, 0, 0, 0),    /* the same, with rows between windows */
     {2, 6, 6, 6, {5, 6, 7}, {0}, {2, 3, 2}, {2, 1, 2}, {1, 1, 1}, {1, 1, 0}, {0, 1, 1}}, /* 3-D */
 };
 
@@ -176,13 +178,14 @@ static const struct fcv_geometry max_pool_table[] = {
 static const struct {
   int64_t in[FCV_AXES], out[FCV_AXES], channels;
 } adaptive_table[] = {
-    {{1, 1, 1}, {1, 1, 1}, 1},    {{1, 7, 7}, {1, 1, 1}, 70},   /* one window */
-    {{1, 1, 100}, {1, 1, 1}, 3},  {{4, 5, 6}, {1, 1, 1}, 17},   /* the same on one and three axes */
-    {{1, 12, 20}, {1, 3, 4}, 33}, {{1, 13, 13}, {1, 6, 6}, 16}, /* windows that are alike, and that are not */
-    {{1, 3, 4}, {1, 7, 5}, 5},    {{1, 1, 5}, {1, 1, 97}, 4},   /* more windows than pixels */
-    {{1, 9, 70}, {1, 9, 1}, 2},   {{1, 70, 9}, {1, 1, 9}, 2},   /* whole rows; whole columns */
-    {{1, 5, 131}, {1, 2, 2}, 3},  {{5, 7, 3}, {2, 3, 2}, 9},    /* long windows; volumes */
-    {{1, 40, 41}, {1, 7, 6}, 64},                               /* enough work for two threads */
+    {{1, 1, 1}, {1, 1, 1}, 1},      {{1, 7, 7}, {1, 1, 1}, 70},   /* one window */
+    {{1, 1, 100}, {1, 1, 1}, 3},    {{4, 5, 6}, {1, 1, 1}, 17},   /* the same on one and three axes */
+    {{1, 12, 20}, {1, 3, 4}, 33},   {{1, 13, 13}, {1, 6, 6}, 16}, /* windows that are alike, and that are not */
+    {{1, 3, 4}, {1, 7, 5}, 5},      {{1, 1, 5}, {1, 1, 97}, 4},   /* more windows than pixels */
+    {{1, 9, 70}, {1, 9, 1}, 2},     {{1, 70, 9}, {1, 1, 9}, 2},   /* whole rows; whole columns */
+    {{1, 5, 131}, {1, 2, 2}, 3},    {{5, 7, 3}, {2, 3, 2}, 9},    /* long windows; volumes */
+    {{1, 40, 41}, {1, 7, 6}, 64},                                 /* enough work for two threads */
+    {{1, 61, 70}, {1, 20, 33}, 19},                               /* channels together, some rows at a time */
 };
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof *(table)))
