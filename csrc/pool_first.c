@@ -1,20 +1,22 @@
 /* Pooling, channels first: row of outputs by row, each from the rows of inputs that its windows share. */
 #include "pool.h"
 
-enum { WIDE = 1 << 12 }; /* elements of a row, of which so many are not kept */
+enum {
+  WIDE = 1 << 12, /* elements of a row, of which so many are not kept */
+  INDICES = 64,   /* of planes' maxima, that are found before they are used */
+};
 
-/* Maxima of images, whose rows are reduced some at a time, unless they are very wide. */
+/* Maxima and averages of images, whose rows are reduced some at a time, unless they are very wide. */
 static int takes_planes(const struct fcv_pooling *p) {
   const struct fcv_geometry *g = &p->geometry;
-  return p->pass == FCV_POOL_MAX && !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1 &&
-         g->pad_lo[0] == 0 && g->kernel[1] > 1 && !p->uneven[1] && !p->uneven[2] && g->stride[2] <= 2 &&
-         g->out[2] > 1 && g->in[2] <= WIDE;
+  return p->y && !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1 && g->pad_lo[0] == 0 &&
+         g->kernel[1] > 1 && !p->uneven[1] && !p->uneven[2] && g->stride[2] <= 2 && g->out[2] > 1 && g->in[2] <= WIDE;
 }
 
 /* Windows of 2x2 that share nothing: rows of all channels are one array. */
 static int is_2x2(const struct fcv_pooling *p) {
   const struct fcv_geometry *g = &p->geometry;
-  int is = !p->index && g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1;
+  int is = g->kernel[0] == 1 && g->in[0] == 1 && g->out[0] == 1;
   for (int i = 1; i < FCV_AXES; i++)
     is = is && !p->uneven[i] && g->kernel[i] == 2 && g->stride[i] == 2 && g->dilation[i] == 1 && g->pad_lo[i] == 0 &&
          2 * g->out[i] <= g->in[i];
@@ -40,30 +42,41 @@ static int64_t column(const struct fcv_pooling *p) {
   return fcv_max(g->pad_lo[2] + g->in[2], fcv_max(met, g->out[2])) + 2 * p->kernels->vl;
 }
 
-/* A thread's memory behind the list: what a row's kernel needs, and a row of scales. */
+/* Rows of scales that differ at most: in the padding above and below each may, by the part of a window inside. */
+static int64_t scale_rows(const struct fcv_pooling *p) {
+  const struct fcv_geometry *g = &p->geometry;
+  return takes_planes(p) && p->pass == FCV_POOL_AVG ? fcv_min(g->out[1], 2 * g->kernel[1] + 1) : 0;
+}
+
+/* A thread's memory behind the list: what a row's kernel needs, and a row of scales; for planes more of them. */
 struct memory {
   struct fcv_pool_list list;
   int64_t *tap;
+  const void **scales; /* [rows] */
   char *column, *scale, *first, *best, *which;
 };
+
+/* Elements of a row of scales, and what vectors read behind it. */
+static int64_t scale_row(const struct fcv_pooling *p) { return p->geometry.out[2] + p->kernels->vl; }
 
 int64_t fcv_pool_first_bytes(const struct fcv_pooling *p) {
   const struct fcv_geometry *g = &p->geometry;
   if (fcv_pool_first_lanes(p))
     return fcv_pool_lanes_bytes(p);
-  return fcv_product(g->kernel) * (int64_t)sizeof(int64_t) +
-         (columns(p) * column(p) + 3 * (g->out[2] + p->kernels->vl)) * p->kernels->size;
+  return (fcv_product(g->kernel) + (scale_rows(p) > 0 ? g->out[1] : 0)) * (int64_t)sizeof(int64_t) +
+         (columns(p) * column(p) + fcv_max(3, scale_rows(p)) * scale_row(p)) * p->kernels->size;
 }
 
 static struct memory carve_memory(const struct fcv_pooling *p, int thread) {
   const struct fcv_geometry *g = &p->geometry;
   struct memory m = {.list = fcv_pool_list(p, thread)};
   m.tap = m.list.rest;
-  m.column = (char *)(m.tap + fcv_product(g->kernel));
+  m.scales = (const void **)(m.tap + fcv_product(g->kernel));
+  m.column = (char *)(m.scales + (scale_rows(p) > 0 ? g->out[1] : 0));
   m.scale = m.column + columns(p) * column(p) * p->kernels->size;
   m.first = m.scale; /* an average has the one, a maximum the other */
-  m.best = m.first + (g->out[2] + p->kernels->vl) * p->kernels->size;
-  m.which = m.best + (g->out[2] + p->kernels->vl) * p->kernels->size;
+  m.best = m.first + scale_row(p) * p->kernels->size;
+  m.which = m.best + scale_row(p) * p->kernels->size;
   return m;
 }
 
@@ -134,13 +147,19 @@ static void pool_plane(const struct fcv_pooling *p, int64_t plane, const struct 
 static void pool_2x2(const struct fcv_pooling *p, int64_t unit) {
   const struct fcv_geometry *g = &p->geometry;
   const struct fcv_kernels *k = p->kernels;
-  fcv_pool_2x2_fn *const kernel[] = {k->pool_max_2x2, k->pool_avg_2x2, k->pool_max_2x2_grad, k->pool_avg_2x2_grad};
+  fcv_pool_2x2_fn *const kernel[] = {
+      [FCV_POOL_MAX] = p->index ? k->pool_max_index_2x2 : k->pool_max_2x2,
+      [FCV_POOL_AVG] = k->pool_avg_2x2,
+      [FCV_POOL_MAX_GRAD] = k->pool_max_2x2_grad,
+      [FCV_POOL_AVG_GRAD] = k->pool_avg_2x2_grad,
+  };
   const int64_t first = unit * p->planes, last = fcv_min(first + p->planes, g->n * g->ci);
   const int64_t met = 2 * g->out[1] * g->in[2], rest = (g->in[1] - 2 * g->out[1]) * g->in[2] * k->size;
   const int passes = p->gx && fcv_pool_passes_caches(p, met * k->size);
   const int64_t together = g->in[1] == 2 * g->out[1] && !passes ? last - first : 1;
   _Alignas(64) char block[FCV_POOL_BAND];
-  struct fcv_pool_2x2 rows = {.rows = together * g->out[1], .outputs = g->out[2], .width = g->in[2]};
+  struct fcv_pool_2x2 rows = {
+      .rows = together * g->out[1], .outputs = g->out[2], .width = g->in[2], .image = g->out[1]};
   rows.scale = fcv_pool_scale(p, &p->window[0][0], &p->window[1][0], &p->window[2][0]);
   for (int64_t plane = first; plane < last; plane += together) {
     const int64_t in = plane * p->in_plane * k->size, out = plane * p->out_plane * k->size;
@@ -148,6 +167,7 @@ static void pool_2x2(const struct fcv_pooling *p, int64_t unit) {
     rows.y = p->y ? p->y + out : NULL;
     rows.gy = p->gy ? p->gy + out : NULL;
     rows.gx = passes ? block : p->gx ? p->gx + in : NULL;
+    rows.index = p->index ? p->index + plane * p->out_plane : NULL;
     kernel[p->pass](&rows);
     if (passes)
       k->copy_past_caches(met, block, p->gx + in,
@@ -162,22 +182,37 @@ static void pool_2x2(const struct fcv_pooling *p, int64_t unit) {
 /* One window for each channel, which holds all of it. */
 static int is_whole(const struct fcv_pooling *p) {
   const struct fcv_geometry *g = &p->geometry;
-  int is = p->pass != FCV_POOL_MAX_GRAD && !p->index && fcv_product(g->out) == 1 && g->in[0] * g->in[1] == 1;
+  int is = p->in_plane <= INT32_MAX && fcv_product(g->out) == 1 && g->in[0] * g->in[1] == 1;
   for (int i = 0; i < FCV_AXES && is; i++) is = p->window[i][0].count == g->in[i];
   return is;
+}
+
+/* The gradient of a maximum: where it is, by planes->index, in gx or what becomes it. */
+static void put_whole(const struct fcv_pooling *p, int64_t first, struct fcv_pool_whole *planes) {
+  const struct fcv_kernels *k = p->kernels;
+  const int64_t elements = planes->planes * p->in_plane;
+  char most[INDICES * sizeof(double)], *gx = planes->to;
+  planes->from = p->x + first * p->in_plane * k->size;
+  planes->to = most;
+  k->pool_max_index_whole(planes);
+  for (int64_t i = 0; i < planes->planes; i++) planes->index[i] += i * p->in_plane;
+  memset(gx, 0, (size_t)(elements * k->size));
+  k->unpool_add(planes->planes, 1, 1, elements, planes->index, p->gy + first * k->size, gx);
 }
 
 static void pool_whole(const struct fcv_pooling *p, int64_t unit) {
   const struct fcv_geometry *g = &p->geometry;
   const struct fcv_kernels *k = p->kernels;
   fcv_pool_whole_fn *const kernel[] = {
-      [FCV_POOL_MAX] = k->pool_max_whole,
+      [FCV_POOL_MAX] = p->index ? k->pool_max_index_whole : k->pool_max_whole,
       [FCV_POOL_AVG] = k->pool_avg_whole,
       [FCV_POOL_AVG_GRAD] = k->pool_avg_whole_grad,
   };
   const int64_t plane = p->in_plane * k->size, last = fcv_min((unit + 1) * p->planes, g->n * g->ci);
   const int passes = p->gx && fcv_pool_passes_caches(p, plane);
-  const int64_t together = passes ? FCV_POOL_BAND / plane : p->planes;
+  const int64_t fit = passes ? FCV_POOL_BAND / plane : p->planes;
+  const int64_t together = p->pass == FCV_POOL_MAX_GRAD ? fcv_min(fit, INDICES) : fit;
+  int64_t index[INDICES];
   _Alignas(64) char block[FCV_POOL_BAND];
   struct fcv_pool_whole planes = {
       .count = p->in_plane,
@@ -187,7 +222,11 @@ static void pool_whole(const struct fcv_pooling *p, int64_t unit) {
     planes.planes = fcv_min(together, last - first);
     planes.from = p->gx ? p->gy + first * k->size : p->x + first * plane;
     planes.to = passes ? block : p->gx ? p->gx + first * plane : p->y + first * k->size;
-    kernel[p->pass](&planes);
+    planes.index = p->index ? p->index + first : index;
+    if (p->pass == FCV_POOL_MAX_GRAD)
+      put_whole(p, first, &planes);
+    else
+      kernel[p->pass](&planes);
     if (passes)
       k->copy_past_caches(planes.planes * p->in_plane, block, p->gx + first * plane, block);
   }
@@ -195,10 +234,29 @@ static void pool_whole(const struct fcv_pooling *p, int64_t unit) {
     fcv_fence();
 }
 
+/* Of each row of outputs, one after the other where divisors differ. */
+static void fill_rows_of_scales(const struct fcv_pooling *p, const struct memory *m) {
+  char *to = m->scale;
+  for (int64_t r = 0; r < p->geometry.out[1]; r++) {
+    const struct fcv_window *y = &p->window[1][r];
+    if (r > 0 && y->divisor == y[-1].divisor) {
+      m->scales[r] = m->scales[r - 1];
+      continue;
+    }
+    fcv_pool_fill_scales(p, &p->window[0][0], y, to);
+    m->scales[r] = to;
+    to += scale_row(p) * p->kernels->size;
+  }
+}
+
 static void pool_planes(const struct fcv_pooling *p, int64_t unit, const struct memory *m) {
   const struct fcv_geometry *g = &p->geometry;
   const int64_t size = p->kernels->size, first = unit * p->planes;
-  p->kernels->pool_max_planes(&(struct fcv_pool_planes){
+  fcv_pool_planes_fn *const kernel =
+      p->pass == FCV_POOL_AVG ? p->kernels->pool_avg_planes : p->kernels->pool_max_planes;
+  if (p->pass == FCV_POOL_AVG)
+    fill_rows_of_scales(p, m);
+  kernel(&(struct fcv_pool_planes){
       .planes = fcv_min(p->planes, g->n * g->ci - first),
       .rows = g->out[1],
       .outputs = g->out[2],
@@ -213,6 +271,7 @@ static void pool_planes(const struct fcv_pooling *p, int64_t unit, const struct 
       .x = p->x + first * p->in_plane * size,
       .column = m->column,
       .pitch = column(p),
+      .scale = m->scales,
       .y = p->y + first * p->out_plane * size,
   });
 }

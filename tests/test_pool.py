@@ -198,6 +198,71 @@ class TestAveragePool:
         assert np.vdot(x, gx) == pytest.approx(np.vdot(y, gy), rel=0, abs=1e-12 * max(scale, 1))
 
 
+WIDE_WINDOWS = [
+    {"kernel_size": 3, "stride": 2, "padding": 1},
+    {"kernel_size": (5, 2), "stride": 1, "padding": (2, 1)},
+    {"kernel_size": 2, "stride": (3, 4), "ceil_mode": True},
+    {"kernel_size": (1, 4), "stride": (1, 3)},
+    {"kernel_size": (12, 7), "stride": (9, 5), "padding": (6, 3)},
+]
+
+
+@pytest.mark.parametrize("options", WIDE_WINDOWS, ids=str)
+class TestChannelsTogether:
+    """Vectors with a lane for each channel, some rows of an image at a time."""
+
+    SHAPE = (1, 19, 61, 70)  # 68 KB even where a vector has four lanes
+
+    def test_maxima_and_their_gradient(self, options, isa, threads, dtype, rng):
+        x = rng.integers(-50, 50, self.SHAPE).astype(dtype)
+        x[0, 7, 30:33, 20:40] = np.nan
+        y, indices = F.max_pool2d(x, **options, return_indices=True)
+        expected, positions = reference.max_pool2d(x, **options, return_indices=True)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(indices, positions)
+        np.testing.assert_array_equal(F.max_pool2d(x, **options), expected)
+        gy = small_integers(rng, y.shape, dtype)
+        gradient = reference.max_pool2d_backward(gy, x, **options)
+        np.testing.assert_array_equal(F.max_pool2d_backward(gy, x, **options), gradient)
+
+    @pytest.mark.parametrize("padded", [False, True])
+    def test_averages_and_their_gradient(self, options, padded, isa, threads, dtype, rng):
+        x = rng.integers(1, 50, self.SHAPE).astype(dtype)
+        y = F.avg_pool2d(x, **options, count_include_pad=padded)
+        np.testing.assert_allclose(y, reference.avg_pool2d(x, **options, count_include_pad=padded), rtol=1e-5)
+        gy = rng.integers(1, 50, y.shape).astype(dtype)
+        gradient = reference.avg_pool2d_backward(gy, x, **options, count_include_pad=padded)
+        gx = F.avg_pool2d_backward(gy, x, **options, count_include_pad=padded)
+        np.testing.assert_allclose(gx, gradient, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [*range(2, 12), *range(28, 38), 61, 66])
+@pytest.mark.parametrize("height", [2, 5])
+def test_positions_of_2x2_in_rows_of_any_width(height, width, isa, dtype, rng):
+    x = rng.choice([-1.0, 0.0, 1.0, np.nan], (2, 3, height, width), p=[0.3, 0.3, 0.3, 0.1]).astype(dtype)
+    y, indices = F.max_pool2d(x, 2, return_indices=True)
+    expected, positions = reference.max_pool2d(x, 2, return_indices=True)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(indices, positions)
+
+
+@pytest.mark.parametrize("planes", [1, 7, 16, 33, 150])
+def test_position_of_a_whole_planes_maximum(planes, isa, threads, dtype, rng):
+    for count in [*range(1, 70), 127, 200]:
+        x = rng.integers(0, 3, (1, planes, count)).astype(dtype)  # ties
+        x[0, 0] = -np.inf
+        x[0, -1, ::2] = -0.0
+        x[0, planes // 2, rng.integers(count, size=2)] = np.nan
+        y, indices = F.max_pool1d(x, count, return_indices=True)
+        expected, positions = reference.max_pool1d(x, count, return_indices=True)
+        assert_same_bits(np.isnan(y) | np.signbit(y), np.isnan(expected) | np.signbit(expected))
+        np.testing.assert_array_equal(y, expected, err_msg=str(count))
+        np.testing.assert_array_equal(indices, positions, err_msg=str(count))
+        gy = small_integers(rng, y.shape, dtype)
+        gradient = reference.max_pool1d_backward(gy, x, count)
+        np.testing.assert_array_equal(F.max_pool1d_backward(gy, x, count), gradient, err_msg=str(count))
+
+
 @pytest.mark.parametrize("name", ["max_pool", "avg_pool"])
 class TestWholePlanes:
     @pytest.mark.parametrize("planes", [1, 7, 16, 33])

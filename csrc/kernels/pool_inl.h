@@ -172,8 +172,7 @@ INLINE void reduce_window(const int average, const real *x, const int64_t count,
     i = i < width - VL ? i : width - VL;
     vec v = load(x + i);
     UNROLL_ANY(3)
-    for (int64_t r = 1; r < count; r++)
-      v = average ? v + load(x + r * pitch + i) : vmax(v, load(x + r * pitch + i));
+    for (int64_t r = 1; r < count; r++) v = average ? v + load(x + r * pitch + i) : vmax(v, load(x + r * pitch + i));
     store(column + i, v);
   }
 }
@@ -285,7 +284,8 @@ INLINE void combine_maxima(const struct fcv_pool_row *row, const int64_t kw, con
   for (int64_t i = 0; i < rows; i++) {
     const real *x = (const real *)row->column + i * row->pitch + o * step;
     UNROLL_ANY(3)
-    for (int64_t k = 0; k < kw; k++, x += dilation, tap++) keep_larger(strided(x, step, row->outputs), every(tap), &most, &at);
+    for (int64_t k = 0; k < kw; k++, x += dilation, tap++)
+      keep_larger(strided(x, step, row->outputs), every(tap), &most, &at);
   }
   store(best, most);
   __builtin_memcpy(which, &at, sizeof at);

@@ -74,8 +74,8 @@ struct fcv_pool_planes {
   const struct fcv_window *window; /* [rows] */
   int64_t row_dilation, x_plane;
   const void *x;
-  void *column;  /* FCV_POOL_ROWS padded rows, and 2 * VL elements behind each; scratch */
-  int64_t pitch; /* of these */
+  void *column;             /* FCV_POOL_ROWS padded rows, and 2 * VL elements behind each; scratch */
+  int64_t pitch;            /* of these */
   const void *const *scale; /* [rows][outputs], of which VL are read where they are fewer; of averages */
   void *y;
 };
