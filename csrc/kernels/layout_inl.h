@@ -35,7 +35,28 @@ INLINE void transpose_rows(vec r[VL]) {
   }
 }
 
+/* Half of the rounds by loads of pieces: 256 floats took 27-30 ns, and 21 so, 64 doubles 11 and 7 (AVX-512, Zen 4). */
 #define transpose_block NAME(transpose_block)
+#if HAS_PIECES
+INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
+  UNROLL(4)
+  for (int c = 0; c < VL; c += PIECE, dst += PIECE * dst_pitch) {
+    vec v[4];
+    UNROLL(4)
+    for (int r = 0; r < PIECE; r++) v[r] = load_pieces(src + r * src_pitch + c, PIECE * src_pitch);
+#if DTYPE_BITS == 32
+    const vec a = low_of_pieces(v[0], v[1]), b = low_of_pieces(v[2], v[3]);
+    const vec d = high_of_pieces(v[0], v[1]), e = high_of_pieces(v[2], v[3]);
+    store(dst + 2 * dst_pitch, low_pairs(d, e));
+    store(dst + 3 * dst_pitch, high_pairs(d, e));
+#else
+    const vec a = v[0], b = v[1];
+#endif
+    store(dst, low_pairs(a, b));
+    store(dst + dst_pitch, high_pairs(a, b));
+  }
+}
+#else
 INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64_t dst_pitch) {
   vec r[VL];
   UNROLL(16)
@@ -44,6 +65,7 @@ INLINE void transpose_block(const real *src, int64_t src_pitch, real *dst, int64
   UNROLL(16)
   for (int i = 0; i < VL; i++) store(dst + i * dst_pitch, r[i]);
 }
+#endif
 
 /* At most VL rows and columns. */
 #define transpose_part NAME(transpose_part)

@@ -127,6 +127,48 @@ INLINE void store_part(real *p, vec v, int64_t n) {
 }
 #endif
 
+/* Pieces of 16 bytes, step elements apart, as a vector; and neighbours in pieces by turns: of two vectors' elements the
+ * first of each piece or the others, and the same of pairs of float. Loads fill pieces without a shuffle. */
+#if VECTOR_BYTES >= 32 && defined(__AVX2__)
+#define HAS_PIECES 1
+#define PIECE ((int)(16 / sizeof(real)))
+#define load_pieces NAME(load_pieces)
+#define low_of_pieces NAME(low_of_pieces)
+#define high_of_pieces NAME(high_of_pieces)
+#define low_pairs NAME(low_pairs)
+#define high_pairs NAME(high_pairs)
+#if VECTOR_BYTES == 64
+INLINE vec load_pieces(const real *x, int64_t step) {
+  __m512 v = _mm512_castps128_ps512(_mm_loadu_ps((const float *)x));
+  v = _mm512_mask_broadcast_f32x4(v, 0x00f0, _mm_loadu_ps((const float *)(x + step)));
+  v = _mm512_mask_broadcast_f32x4(v, 0x0f00, _mm_loadu_ps((const float *)(x + 2 * step)));
+  return (vec)_mm512_mask_broadcast_f32x4(v, 0xf000, _mm_loadu_ps((const float *)(x + 3 * step)));
+}
+#define IN_PIECES(name, instruction)                                                                                   \
+  INLINE vec name(vec a, vec b) { return (vec)_mm512_##instruction##_pd((__m512d)a, (__m512d)b); }
+#else
+INLINE vec load_pieces(const real *x, int64_t step) {
+  const __m256 v = _mm256_castps128_ps256(_mm_loadu_ps((const float *)x));
+  return (vec)_mm256_insertf128_ps(v, _mm_loadu_ps((const float *)(x + step)), 1);
+}
+#define IN_PIECES(name, instruction)                                                                                   \
+  INLINE vec name(vec a, vec b) { return (vec)_mm256_##instruction##_pd((__m256d)a, (__m256d)b); }
+#endif
+IN_PIECES(low_pairs, unpacklo)
+IN_PIECES(high_pairs, unpackhi)
+#undef IN_PIECES
+#if DTYPE_BITS == 64
+#elif VECTOR_BYTES == 64
+INLINE vec low_of_pieces(vec a, vec b) { return (vec)_mm512_unpacklo_ps((__m512)a, (__m512)b); }
+INLINE vec high_of_pieces(vec a, vec b) { return (vec)_mm512_unpackhi_ps((__m512)a, (__m512)b); }
+#else
+INLINE vec low_of_pieces(vec a, vec b) { return (vec)_mm256_unpacklo_ps((__m256)a, (__m256)b); }
+INLINE vec high_of_pieces(vec a, vec b) { return (vec)_mm256_unpackhi_ps((__m256)a, (__m256)b); }
+#endif
+#else
+#define HAS_PIECES 0
+#endif
+
 /* (vec){0} + x would cost an addition: it changes -0. */
 #define splat NAME(splat)
 INLINE vec splat(real x) { return x - (vec){0}; }
