@@ -7,6 +7,7 @@ Most gradients need only the output, so that training keeps no second array.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -335,18 +336,37 @@ class HardTanh(ActivationFunction):
 
 
 class Softmax(ActivationFunction):
-    """``exp(x) / sum(exp(x))`` along `axis`, see `fastconv.functional.softmax`."""
+    """``exp(x) / sum(exp(x))`` along `axis`, see `fastconv.functional.softmax`; along several, the sum is over all."""
 
     name = "softmax"
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    def __init__(self, axis: int | Sequence[int] = -1) -> None:
+        self.axis = _axes("Softmax: axis", axis)
 
     def __call__(self, x: Array) -> Array:
-        return F.softmax(x, self.axis)
+        if isinstance(self.axis, int):
+            return F.softmax(x, self.axis)
+        rows, split = self._rows(x)
+        return split(F.softmax(rows))
 
     def backward(self, grad_y: Array, y: Array) -> Array:
-        return F.softmax_backward(grad_y, y, self.axis, output=y)
+        if isinstance(self.axis, int):
+            return F.softmax_backward(grad_y, y, self.axis, output=y)
+        (grads, split), (rows, _) = self._rows(grad_y), self._rows(y)
+        return split(F.softmax_backward(grads, None, output=rows))
+
+    def _rows(self, x: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return `x` with its several axes as the last one, and what puts such an array back into its shape."""
+        assert not isinstance(self.axis, int)
+        for axis in self.axis:
+            if not -x.ndim <= axis < x.ndim:
+                raise ValueError(f"Softmax: axis must hold integers from {-x.ndim} to {x.ndim - 1}, got {self.axis}")
+        if len({axis % x.ndim for axis in self.axis}) < len(self.axis):
+            raise ValueError(f"Softmax: axis must name each axis once, got {self.axis} for {x.ndim} axes")
+        last = tuple(range(-len(self.axis), 0))
+        moved = np.moveaxis(x, self.axis, last)
+        rows = moved.reshape(*moved.shape[: -len(last)], math.prod(moved.shape[-len(last) :]))
+        return rows, lambda y: np.ascontiguousarray(np.moveaxis(y.reshape(moved.shape), last, self.axis))
 
 
 class LogSoftmax(ActivationFunction):
@@ -370,6 +390,18 @@ _CLASSES: tuple[type[ActivationFunction], ...] = (
 )
 _BY_NAME: dict[str, type[ActivationFunction]] = {cls.name: cls for cls in _CLASSES}
 _BY_NAME |= {"swish": Silu, "hard_swish": HardSilu}
+
+
+def _axes(where: str, axis: int | Sequence[int]) -> int | tuple[int, ...]:
+    """Return an axis, or the axes of a sequence."""
+    several = isinstance(axis, list | tuple)
+    entries = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    for entry in entries:
+        if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | np.integer):
+            raise TypeError(f"{where} must be an integer or a sequence of integers, got {axis!r}")
+    if not entries:
+        raise ValueError(f"{where} must name at least one axis, got {axis!r}")
+    return tuple(int(entry) for entry in entries) if several else int(entries[0])
 
 
 def get(identifier: object, where: str = "get: activation") -> ActivationFunction:

@@ -8,7 +8,7 @@ import pytest
 import fastconv as fc
 from fastconv import activations, reference
 from fastconv.initializers import Constant
-from fastconv.layers import ELU, Activation, Conv2D, Dense, PReLU
+from fastconv.layers import ELU, Activation, Conv2D, Dense, PReLU, Softmax
 
 X = np.array([[-1000.0, -2.0, -0.5, 0.0, 0.5, 2.0, 1000.0]])
 
@@ -204,3 +204,49 @@ def test_elu_has_its_alpha() -> None:
 def test_refusals(make: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("axis", [[1, 2], (3, 1), [-1, -2, 1], (2,), [0, -1]])
+def test_softmax_along_several_axes_sums_over_all_of_them(axis: list[int], dtype: type) -> None:
+    x = 3 * np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(dtype)
+    exponentials = np.exp(x.astype(float))
+    layer = Softmax(axis, dtype=dtype)
+    y = layer(x)
+    assert y.dtype == dtype
+    expected = exponentials / exponentials.sum(axis=tuple(axis), keepdims=True)
+    np.testing.assert_allclose(y, expected, rtol=64 * np.finfo(dtype).eps)
+    assert y.flags.c_contiguous
+    np.testing.assert_array_equal(Softmax.from_config(layer.get_config())(x), y)
+
+
+def test_softmax_of_a_plane_is_that_of_keras() -> None:
+    # keras.layers.Softmax(axis=[1, 2])(np.arange(4.0).reshape(1, 2, 2, 1)), Keras 3.15.
+    y = Softmax(axis=[1, 2])(np.arange(4.0).reshape(1, 2, 2, 1))
+    np.testing.assert_allclose(y.ravel(), [0.0320586, 0.08714432, 0.2368828, 0.6439142], rtol=1e-6)
+    np.testing.assert_array_equal(Softmax((1, 2))(np.full((1, 2, 2), 1e30)), np.full((1, 2, 2), 0.25))
+
+
+def test_a_model_with_a_softmax_of_planes_trains_and_is_saved(tmp_path, rng: np.random.Generator) -> None:
+    model = fc.Sequential([Conv2D(2, 3, padding="same", input_shape=(4, 4, 1)), Softmax(axis=[1, 2])])
+    model.compile("sgd", "mse")
+    x = rng.standard_normal((4, 4, 4, 1))
+    model.fit(x, np.full((4, 4, 4, 2), 1 / 16), epochs=1, verbose=0)
+    model.save(tmp_path / "planes.npz")
+    np.testing.assert_array_equal(fc.load_model(tmp_path / "planes.npz").predict(x), model.predict(x))
+    np.testing.assert_allclose(model.predict(x).sum(axis=(1, 2)), np.ones((4, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("axis", "error", "message"),
+    [
+        ("last", TypeError, "axis must be an integer or a sequence of integers, got 'last'"),
+        ([1, 1.5], TypeError, r"axis must be an integer or a sequence of integers, got \[1, 1.5\]"),
+        (True, TypeError, "axis must be an integer or a sequence of integers, got True"),
+        ([], ValueError, r"axis must name at least one axis, got \[\]"),
+        ([1, 3], ValueError, r"axis must hold integers from -3 to 2, got \(1, 3\)"),
+        ([1, -2], ValueError, r"axis must name each axis once, got \(1, -2\) for 3 axes"),
+    ],
+)
+def test_softmax_refuses(axis: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"Softmax: {message}"):
+        Softmax(axis)(np.zeros((2, 3, 4)))  # type: ignore[arg-type]

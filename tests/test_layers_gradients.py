@@ -81,6 +81,8 @@ def test_gradients_of_image_layers(make: object, data_format: str, rng: np.rando
         PReLU("random_normal", dtype="float64"),
         PReLU("random_normal", shared_axes=1, dtype="float64"),
         Softmax(axis=1, dtype="float64"),
+        Softmax(axis=[1], dtype="float64"),
+        Softmax(axis=(-1, 0), dtype="float64"),
         Reshape((5, -1), dtype="float64"),
     ],
     ids=lambda layer: layer.name,

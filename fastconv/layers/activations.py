@@ -202,7 +202,8 @@ class Softmax(_Elementwise):
 
     Parameters
     ----------
-    axis : int
+    axis : int or sequence of int
+        Of several, as ``[1, 2]``, the values along all of them together sum to 1; each is named once.
     **options
         ``name``, ``dtype`` and ``input_shape``, see `Layer`.
 
@@ -210,9 +211,12 @@ class Softmax(_Elementwise):
     --------
     >>> Softmax()([[0.0, 0.0]])
     array([[0.5, 0.5]], dtype=float32)
+    >>> Softmax(axis=[1, 2])(np.zeros((1, 2, 2)))
+    array([[[0.25, 0.25],
+            [0.25, 0.25]]], dtype=float32)
     """
 
-    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.axis = axis
         self.activation = activations.Softmax(axis)
+        self.axis = self.activation.axis
