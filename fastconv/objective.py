@@ -109,9 +109,11 @@ class Objective:
     def values(
         self, heads: Sequence[Head], y_true: Sequence[Array | None], y_pred: Sequence[Array], weights: Any
     ) -> list[float | None]:
-        """Return the loss of every output."""
+        """Return the loss of every output, the mean of one whose `reduction` is "none"."""
         return [
-            None if head.loss is None or true is None else head.loss(true, pred, weight)
+            None
+            if head.loss is None or true is None
+            else float(np.mean(head.loss(true, pred, weight), dtype=np.float64))
             for head, true, pred, weight in zip(heads, y_true, y_pred, weights, strict=True)
         ]
 

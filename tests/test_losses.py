@@ -147,6 +147,102 @@ def test_sample_weights_multiply_and_the_divisor_stays_the_batch_size() -> None:
     np.testing.assert_allclose(gradient, [[1.0], [6.0]])
 
 
+@pytest.mark.parametrize(
+    ("reduction", "value", "weighted"),
+    [
+        ("sum_over_batch_size", 5 / 2, 13 / 2),
+        ("mean", 5 / 2, 13 / 2),
+        ("sum", 5, 13),
+        ("mean_with_sample_weight", 5 / 2, 13 / 4),
+        ("none", [1, 4], [1, 12]),
+        (None, [1, 4], [1, 12]),
+    ],
+)
+def test_reductions_worked_by_hand(reduction: object, value: object, weighted: object) -> None:
+    # The same in Keras 3.15.
+    loss = MeanSquaredError(reduction=reduction)  # type: ignore[arg-type]
+    y, p = [[0.0], [0.0]], [[1.0], [2.0]]
+    np.testing.assert_allclose(loss(y, p), value)
+    np.testing.assert_allclose(loss(y, p, sample_weight=[1, 3]), weighted)
+    np.testing.assert_allclose(loss(y, p, sample_weight=[[1], [3]]), weighted)
+
+
+def test_a_weight_of_a_sample_counts_for_each_of_its_values() -> None:
+    y_pred = np.array([[[1.0], [2.0]], [[3.0], [4.0]]])
+    loss = MeanSquaredError("mean_with_sample_weight")
+    assert loss(np.zeros((2, 2, 1)), y_pred, [1, 3]) == pytest.approx((1 + 4 + 3 * (9 + 16)) / (1 + 1 + 3 + 3))
+    assert loss(np.zeros((2, 2, 1)), y_pred, [0, 0]) == 0
+    np.testing.assert_array_equal(loss.with_gradient(np.zeros((2, 2, 1)), y_pred, [0, 0])[1], np.zeros((2, 2, 1)))
+
+
+ROWS = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2]])
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 0.5, 3.0, 2.0]])
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", "none"])
+@pytest.mark.parametrize("cls", sorted(losses.CLASSES, key=lambda cls: cls.__name__))
+def test_gradients_of_reductions_match_differences(
+    cls: type[Loss], reduction: str, weights: list[float] | None
+) -> None:
+    loss = cls(reduction=reduction)  # type: ignore[call-arg]
+    y_true = np.array([0, 2, 2, 1]) if cls is SparseCategoricalCrossentropy else np.eye(3)[[0, 2, 2, 1]]
+    _, gradient = loss.with_gradient(y_true, ROWS, weights)
+    direction = np.random.default_rng(0).standard_normal(ROWS.shape)
+
+    def total(step: float) -> float:
+        return float(np.sum(loss(y_true, ROWS + step * direction, weights)))
+
+    assert np.vdot(gradient, direction) == pytest.approx((total(1e-6) - total(-1e-6)) / 2e-6, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "divisor", "weighted"), [("mean", 2, 2), ("sum", 1, 1), ("mean_with_sample_weight", 2, 1.5)]
+)
+@pytest.mark.parametrize("ignored", [255, -1, 1])
+def test_an_ignored_class_is_no_sample(ignored: int, reduction: str, divisor: float, weighted: float) -> None:
+    # The divisors are those of Keras 3.15.
+    loss = SparseCategoricalCrossentropy(ignore_class=ignored, reduction=reduction)  # type: ignore[arg-type]
+    labels, log = [0, ignored, 2, ignored], math.log
+    assert loss(labels, ROWS) == pytest.approx(-(log(0.2) + log(0.8)) / divisor)
+    assert loss(labels, ROWS, [1, 7, 0.5, 7]) == pytest.approx(-(log(0.2) + 0.5 * log(0.8)) / weighted)
+    gradient = loss.with_gradient(labels, ROWS)[1]
+    np.testing.assert_array_equal(gradient[[1, 3]], np.zeros((2, 3)))
+    assert np.abs(gradient[[0, 2]]).min() > 0
+    assert loss([ignored] * 4, ROWS) == 0
+    column = np.array(labels)[:, np.newaxis]
+    assert loss(column, ROWS) == loss(labels, ROWS)
+    with pytest.raises(ValueError, match="must hold labels from 0 to 2 for 3 outputs, got 9"):
+        loss([0, 9, ignored, 2], ROWS)
+
+
+def test_an_ignored_class_stays_with_the_logits_that_a_model_trains_on() -> None:
+    loss = SparseCategoricalCrossentropy(ignore_class=255, reduction="sum", name="borders")
+    on_logits = loss.on_logits(activations.Softmax())
+    assert on_logits is not None
+    assert on_logits.get_config() == {
+        "from_logits": True,
+        "ignore_class": 255,
+        "reduction": "sum",
+        "name": "borders",
+    }
+    assert on_logits([0, 255], np.log(ROWS[:2])) == pytest.approx(-math.log(0.2))
+
+
+def test_names_and_reductions_are_configured_as_in_keras() -> None:
+    assert MeanSquaredError().name == "mean_squared_error"
+    assert Huber(2.0, "sum", "far").get_config() == {"delta": 2.0, "reduction": "sum", "name": "far"}
+    assert losses.get(serialize(Huber(2.0, "sum", "far"))).get_config() == Huber(2.0, "sum", "far").get_config()
+    assert repr(losses.get({"class_name": "BinaryCrossentropy", "config": {"from_logits": True}})) == repr(
+        BinaryCrossentropy(True)
+    )
+    with pytest.raises(
+        ValueError, match=r"huber: reduction must be one of 'sum_over_batch_size', .* or None, got 'avg'"
+    ):
+        Huber(reduction="avg")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"ignore_class must be an integer or None, got 1\.5"):
+        SparseCategoricalCrossentropy(ignore_class=1.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_logits_of_1e4_give_a_finite_loss_and_the_right_gradient(sign: int) -> None:
     z = np.array([[sign * 1e4, 0]], np.float32)
@@ -260,6 +356,8 @@ def test_on_logits_is_offered_only_for_the_matching_activation() -> None:
     assert CategoricalCrossentropy(label_smoothing=0.1).on_logits(softmax).get_config() == {  # type: ignore[union-attr]
         "from_logits": True,
         "label_smoothing": 0.1,
+        "reduction": "sum_over_batch_size",
+        "name": "categorical_crossentropy",
     }
     assert isinstance(BinaryCrossentropy().on_logits(sigmoid), BinaryCrossentropy)
     for loss, activation in [

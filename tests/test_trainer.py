@@ -386,3 +386,26 @@ def test_an_uncompiled_model_says_so(images: Images) -> None:
         model.compile("sdg", "mse")
     with pytest.raises(TypeError, match="compile: metrics must be a list, got 'acc'"):
         model.compile("sgd", "mse", "acc")
+
+
+# Errors -1, 0, 2 and -2, -0.5 of the weight 1, in batches of three and two: weighted, squares sum to 9 and 16.125, the
+# weights to 3.5 and 4.5, and the gradient of the first sum is 2 * 2 * 2 * 2. What is left of that by each reduction.
+PAIRS = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]]), np.array([[1.0], [1.0], [0.0], [5.0], [4.5]])
+REDUCED = {
+    "sum_over_batch_size": (9 / 3, 16.125 / 2, 16 / 3),
+    "sum": (9, 16.125, 16),
+    "mean_with_sample_weight": (9 / 3.5, 16.125 / 4.5, 16 / 3.5),
+    "none": (9 / 3, 16.125 / 2, 16),
+}
+
+
+@pytest.mark.parametrize("reduction", REDUCED)
+def test_reduction_of_a_loss_in_training(reduction: str) -> None:
+    (x, y), weights = PAIRS, np.array([1.0, 0.5, 2.0, 4.0, 0.5])
+    first, second, gradient = REDUCED[reduction]
+    model = fc.Sequential([Dense(1, use_bias=False, kernel_initializer="ones", dtype="float64", input_shape=(1,))])
+    model.compile(SGD(0.1), fc.losses.MeanSquaredError(reduction=reduction))  # type: ignore[arg-type]
+    # As in Keras, batches count by their sizes, whatever the reduction.
+    assert model.evaluate(x, y, 3, 0, weights) == pytest.approx((3 * first + 2 * second) / 5)
+    assert model.train_on_batch(x[:3], y[:3], weights[:3]) == pytest.approx(first)
+    assert model.get_weights()[0].item() == pytest.approx(1 - 0.1 * gradient)

@@ -1,8 +1,8 @@
 """Loss functions with their gradients, by Keras' names, formulas and averages.
 
 A loss is the mean over samples (and over further axes but the last) of one value per sample, each multiplied by its
-weight where weights are given; the divisor is the number of values, whatever the weights (Keras'
-"sum_over_batch_size").
+weight where weights are given; the divisor is the number of values, whatever the weights. That is Keras'
+"sum_over_batch_size"; ``reduction=`` takes its others too, see `Loss`.
 
 Cross-entropies take probabilities, or with ``from_logits=True`` what a softmax or sigmoid would turn into them. From
 logits they are exact for any finite input, and their gradient is ``softmax(logits) - target``. A model whose last
@@ -73,7 +73,7 @@ def get(identifier: object, where: str = "get: loss") -> Loss:
 
     Examples
     --------
-    >>> get("binary_crossentropy")
-    BinaryCrossentropy(from_logits=False, label_smoothing=0.0)
+    >>> get("hinge")
+    Hinge(reduction='sum_over_batch_size', name='hinge')
     """
     return resolve(where, identifier, Loss, _BY_NAME)

@@ -5,7 +5,7 @@ import numpy as np
 import fastconv.functional as F
 from fastconv._numbers import not_negative, unit
 from fastconv.activations import Sigmoid
-from fastconv.losses.base import Array
+from fastconv.losses.base import Array, Reduction
 from fastconv.losses.probabilistic import EPSILON, Crossentropy, SoftmaxCrossentropy, smoothed
 
 
@@ -20,6 +20,8 @@ class CategoricalFocalCrossentropy(SoftmaxCrossentropy):
         How little right predictions count; 0 gives `CategoricalCrossentropy` times `alpha`.
     from_logits, label_smoothing
         As for `CategoricalCrossentropy`.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -30,8 +32,16 @@ class CategoricalFocalCrossentropy(SoftmaxCrossentropy):
     name = "categorical_focal_crossentropy"
 
     def __init__(
-        self, alpha: float = 0.25, gamma: float = 2.0, from_logits: bool = False, label_smoothing: float = 0.0
+        self,
+        alpha: float = 0.25,
+        gamma: float = 2.0,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        *,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
     ) -> None:
+        super().__init__(reduction, name)
         self.alpha = not_negative(f"{self.name}: alpha", alpha)
         self.gamma = not_negative(f"{self.name}: gamma", gamma)
         self.from_logits = bool(from_logits)
@@ -67,6 +77,8 @@ class BinaryFocalCrossentropy(Crossentropy):
         How little right predictions count; 0 gives `BinaryCrossentropy`.
     from_logits, label_smoothing
         As for `BinaryCrossentropy`.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -84,7 +96,11 @@ class BinaryFocalCrossentropy(Crossentropy):
         gamma: float = 2.0,
         from_logits: bool = False,
         label_smoothing: float = 0.0,
+        *,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
     ) -> None:
+        super().__init__(reduction, name)
         self.apply_class_balancing = bool(apply_class_balancing)
         self.alpha = not_negative(f"{self.name}: alpha", alpha)
         self.gamma = not_negative(f"{self.name}: gamma", gamma)

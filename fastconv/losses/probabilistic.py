@@ -10,7 +10,7 @@ import numpy as np
 import fastconv.functional as F
 from fastconv._numbers import unit
 from fastconv.activations import ActivationFunction, Sigmoid, Softmax
-from fastconv.losses.base import Array, Loss
+from fastconv.losses.base import Array, Loss, Reduction
 
 # Keras' fuzz factor: probabilities are kept this far from 0 and 1.
 EPSILON = 1e-7
@@ -69,6 +69,8 @@ class CategoricalCrossentropy(SoftmaxCrossentropy):
         within 1e-7 of 0 and 1.
     label_smoothing : float
         From 0 to 1: targets become ``t * (1 - label_smoothing) + label_smoothing / classes``.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -78,7 +80,15 @@ class CategoricalCrossentropy(SoftmaxCrossentropy):
 
     name = "categorical_crossentropy"
 
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        *,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
         self.from_logits = bool(from_logits)
         self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
@@ -100,19 +110,40 @@ class SparseCategoricalCrossentropy(SoftmaxCrossentropy):
     ----------
     from_logits : bool
         As for `CategoricalCrossentropy`.
+    ignore_class : int, optional
+        A label, of a class or of none (255 for the borders of objects, -1), whose values and gradients are 0; means
+        are over the others.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
     >>> round(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]]), 4)
     0.6931
+    >>> round(SparseCategoricalCrossentropy(ignore_class=255)([1, 255], [[0.5, 0.5], [0.9, 0.1]]), 4)
+    0.6931
     """
 
     name = "sparse_categorical_crossentropy"
 
-    def __init__(self, from_logits: bool = False) -> None:
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        *,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
         self.from_logits = bool(from_logits)
+        self.ignore_class = None if ignore_class is None else _label(f"{self.name}: ignore_class", ignore_class)
+
+    def _kept(self, y_true: Array, values: Array) -> Array | None:
+        return None if self.ignore_class is None else (y_true != self.ignore_class).reshape(values.shape)
 
     def _targets(self, y_true: Array, y_pred: Array) -> Array:
+        if self.ignore_class is not None:
+            y_true = np.where(y_true == self.ignore_class, 0, y_true)
         if y_true.shape == (*y_pred.shape[:-1], 1):
             y_true = y_true[..., 0]
         if y_true.shape != y_pred.shape[:-1]:
@@ -159,6 +190,8 @@ class BinaryCrossentropy(Crossentropy):
         Whether outputs are logits: ``p = sigmoid(y_pred)``. Otherwise they are kept within 1e-7 of 0 and 1.
     label_smoothing : float
         From 0 to 1: targets become ``t * (1 - label_smoothing) + label_smoothing / 2``.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -169,7 +202,15 @@ class BinaryCrossentropy(Crossentropy):
     name = "binary_crossentropy"
     _activation = Sigmoid
 
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        *,
+        reduction: Reduction = "sum_over_batch_size",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(reduction, name)
         self.from_logits = bool(from_logits)
         self.label_smoothing = unit(f"{self.name}: label_smoothing", label_smoothing)
 
@@ -198,6 +239,11 @@ class BinaryCrossentropy(Crossentropy):
 class KLDivergence(Loss):
     """``sum(t * log(t / p))`` over the last axis, of two rows of probabilities that are kept from 1e-7 to 1.
 
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
+
     Examples
     --------
     >>> round(KLDivergence()([[0.5, 0.5]], [[0.25, 0.75]]), 4)
@@ -219,6 +265,12 @@ class KLDivergence(Loss):
         gradient /= p
         gradient[p != y_pred] = 0
         return gradient
+
+
+def _label(where: str, label: int) -> int:
+    if isinstance(label, bool | np.bool_) or not isinstance(label, int | np.integer):
+        raise TypeError(f"{where} must be an integer or None, got {label!r}")
+    return int(label)
 
 
 def smoothed(targets: Array, label_smoothing: float, classes: int) -> Array:

@@ -2,11 +2,16 @@
 
 import fastconv.functional as F
 from fastconv._numbers import positive
-from fastconv.losses.base import Array, Loss
+from fastconv.losses.base import Array, Loss, Reduction
 
 
 class MeanSquaredError(Loss):
     """``mean((y_pred - y_true)**2)`` over the last axis.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -25,6 +30,11 @@ class MeanSquaredError(Loss):
 
 class MeanAbsoluteError(Loss):
     """``mean(abs(y_pred - y_true))`` over the last axis.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -49,6 +59,8 @@ class Huber(Loss):
     ----------
     delta : float
         Greater than 0.
+    reduction, name
+        See `Loss`.
 
     Examples
     --------
@@ -58,7 +70,10 @@ class Huber(Loss):
 
     name = "huber"
 
-    def __init__(self, delta: float = 1.0) -> None:
+    def __init__(
+        self, delta: float = 1.0, reduction: Reduction = "sum_over_batch_size", name: str | None = None
+    ) -> None:
+        super().__init__(reduction, name)
         self.delta = positive("huber: delta", delta)
 
     def _values(self, targets: Array, y_pred: Array) -> Array:
@@ -72,6 +87,11 @@ class Hinge(Loss):
     """``mean(max(1 - y_true * y_pred, 0))`` over the last axis, for targets -1 and 1.
 
     Targets that are all 0 or 1 are taken as -1 and 1.
+
+    Parameters
+    ----------
+    reduction, name
+        See `Loss`.
 
     Examples
     --------

@@ -96,9 +96,9 @@ def cross_entropy(y_true: ArrayLike, y_pred: ArrayLike, from_logits: bool = Fals
     """
     true, outputs = np.asarray(y_true), _outputs("cross_entropy", y_pred)
     if true.shape == outputs.shape:
-        return losses.CategoricalCrossentropy(from_logits)(true, outputs)
+        return float(losses.CategoricalCrossentropy(from_logits)(true, outputs))
     numbers = _targets.labels("cross_entropy: y_true", true, outputs)
-    return losses.SparseCategoricalCrossentropy(from_logits)(numbers, outputs)
+    return float(losses.SparseCategoricalCrossentropy(from_logits)(numbers, outputs))
 
 
 def confusion_matrix(y_true: ArrayLike, y_pred: ArrayLike, num_classes: int | None = None) -> NDArray[np.int64]:
