@@ -23,11 +23,29 @@ class Target(NamedTuple):
     weight : float
         Factor of the loss in the sum that is trained.
     metrics : list of Metric
+    weighted_metrics : list of Metric
+        Those that sample weights and class weights count in.
     """
 
     loss: Loss | None
     weight: float
     metrics: list[Metric]
+    weighted_metrics: list[Metric]
+
+    def all_metrics(self) -> list[Metric]:
+        """Return the metrics, those without weights first."""
+        return [*self.metrics, *self.weighted_metrics]
+
+    def named(self) -> dict[str, Metric]:
+        """Return all metrics by their names, a weighted one that stands beside an unweighted one with "weighted_"."""
+        names = {metric.name for metric in self.metrics}
+        return {
+            **{metric.name: metric for metric in self.metrics},
+            **{
+                f"weighted_{metric.name}" if metric.name in names else metric.name: metric
+                for metric in self.weighted_metrics
+            },
+        }
 
 
 class Head(NamedTuple):
@@ -61,25 +79,31 @@ class Objective:
     metrics : iterable or mapping
         For one output an iterable of metrics; for several a sequence of iterables, or a mapping from names.
     loss_weights : sequence or mapping of float, optional
+    weighted_metrics : iterable or mapping
+        As `metrics`.
 
     Attributes
     ----------
     targets : dict of str to Target
     """
 
-    def __init__(self, names: Sequence[str], loss: Any, metrics: Any, loss_weights: Any = None) -> None:
+    def __init__(
+        self, names: Sequence[str], loss: Any, metrics: Any, loss_weights: Any = None, weighted_metrics: Any = None
+    ) -> None:
         chosen_losses = _each("loss", names, loss, repeat=True)
-        if isinstance(metrics, str):
-            raise TypeError(f"compile: metrics must be a list, got {metrics!r}")
-        chosen_metrics = [metrics] if len(names) == 1 else _each("metrics", names, metrics)
+        chosen_metrics = _metrics_of_each("metrics", names, metrics)
+        chosen_weighted = _metrics_of_each("weighted_metrics", names, weighted_metrics)
         weights = _each("loss_weights", names, loss_weights)
         self.targets = {
             name: Target(
                 None if chosen is None else losses.get(chosen, "compile: loss"),
                 1.0 if weight is None else _weight(weight),
-                _metrics(found),
+                found,
+                found_weighted,
             )
-            for name, chosen, weight, found in zip(names, chosen_losses, weights, chosen_metrics, strict=True)
+            for name, chosen, weight, found, found_weighted in zip(
+                names, chosen_losses, weights, chosen_metrics, chosen_weighted, strict=True
+            )
         }
 
     @property
@@ -90,7 +114,7 @@ class Objective:
     @property
     def compared(self) -> list[str]:
         """Names of the outputs that are compared with data: those that have a loss or metrics."""
-        return [name for name, target in self.targets.items() if target.loss is not None or target.metrics]
+        return [name for name, target in self.targets.items() if target.loss is not None or target.all_metrics()]
 
     def heads(self, program: Program) -> tuple[Program, list[Head]]:
         """Return what to train instead: where a loss can include the softmax or sigmoid of its output, without that."""
@@ -143,7 +167,7 @@ class Means:
         self._penalties = 0.0
         self._samples = 0
         for target in objective.targets.values():
-            for metric in target.metrics:
+            for metric in target.all_metrics():
                 metric.reset_state()
 
     def add(
@@ -153,20 +177,24 @@ class Means:
         y_true: Sequence[Array | None],
         values: Sequence[Array],
         heads: Sequence[Head],
+        weights: Sequence[Array | None],
     ) -> None:
-        """Take in a batch: the mean loss of each output, what the regularizers add, targets and what heads take."""
+        """Take in a batch: the loss of each output, what the regularizers add, targets, what heads take, weights."""
         samples = len(values[0])
         self._samples += samples
         self._penalties += penalty * samples
-        for (name, target), loss, true, value, head in zip(
-            self.objective.targets.items(), losses, y_true, values, heads, strict=True
+        for (name, target), loss, true, value, head, weight in zip(
+            self.objective.targets.items(), losses, y_true, values, heads, weights, strict=True
         ):
             if loss is not None:
                 self._sums[name] += loss * samples
-            if true is not None and target.metrics:
+            if true is not None and target.all_metrics():
                 output = head.output(value)
                 for metric in target.metrics:
                     metric.update_state(true, output)
+                for metric in target.weighted_metrics:
+                    # Without weights no third argument: one's own metric may have none.
+                    metric.update_state(true, output, *(() if weight is None else (weight,)))
 
     def results(self) -> dict[str, float]:
         """Return the means by Keras' names: with several outputs, those of each begin with its name."""
@@ -178,9 +206,9 @@ class Means:
             "loss": total,
             **({f"{name}_loss": mean for name, mean in means.items()} if several else {}),
             **{
-                f"{name}_{metric.name}" if several else metric.name: metric.result()
+                f"{name}_{key}" if several else key: metric.result()
                 for name, target in targets.items()
-                for metric in target.metrics
+                for key, metric in target.named().items()
             },
         }
 
@@ -212,11 +240,17 @@ def _each(argument: str, names: Sequence[str], given: Any, repeat: bool = False)
     return [given] * len(names)
 
 
-def _metrics(given: Any) -> list[Metric]:
+def _metrics_of_each(argument: str, names: Sequence[str], given: Any) -> list[list[Metric]]:
+    if isinstance(given, str):
+        raise TypeError(f"compile: {argument} must be a list, got {given!r}")
+    return [_metrics(argument, found) for found in ([given] if len(names) == 1 else _each(argument, names, given))]
+
+
+def _metrics(argument: str, given: Any) -> list[Metric]:
     if given is None:
         return []
     several = isinstance(given, Iterable) and not isinstance(given, str | Mapping)
-    return [metrics.get(metric, "compile: metrics") for metric in (given if several else [given])]
+    return [metrics.get(metric, f"compile: {argument}") for metric in (given if several else [given])]
 
 
 def _weight(value: Any) -> float:

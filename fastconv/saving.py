@@ -51,6 +51,9 @@ def save_model(model: "BaseModel", path: str | os.PathLike[str]) -> None:
             "loss": [None if target.loss is None else serialize(target.loss) for target in targets.values()],
             "metrics": [[serialize(metric) for metric in target.metrics] for target in targets.values()],
             "loss_weights": [target.weight for target in targets.values()],
+            "weighted_metrics": [
+                [serialize(metric) for metric in target.weighted_metrics] for target in targets.values()
+            ],
         }
         arrays |= {
             f"optimizer/{slot}/{key}": np.ascontiguousarray(array)
@@ -104,23 +107,27 @@ def _can_be_named(model: "BaseModel") -> bool:
         and type(model.optimizer) in optimizers.CLASSES
         and all(
             (target.loss is None or type(target.loss) in losses.CLASSES)
-            and all(type(metric) in metrics.CLASSES for metric in target.metrics)
+            and all(type(metric) in metrics.CLASSES for metric in target.all_metrics())
             for target in model.objective.targets.values()
         )
     )
 
 
 def _read_training(model: "BaseModel", training: Mapping[str, Any], file: archive.Archive) -> None:
-    found: list[Any] = [training.get(key) for key in ("loss", "metrics", "loss_weights")]
     outputs = len(model.output_names)
-    for key, value in zip(("loss", "metrics", "loss_weights"), found, strict=True):
+    keys = ("loss", "metrics", "loss_weights", "weighted_metrics")
+    # Files of earlier versions have no weighted metrics.
+    found: list[Any] = [training.get(key, [[]] * outputs if key == "weighted_metrics" else None) for key in keys]
+    for key, value in zip(keys, found, strict=True):
         if not isinstance(value, list) or len(value) != outputs:
             raise ValueError(f"config['training'][{key!r}] must be a list of {outputs}, got {str(value)[:80]!r}")
-    loss, metrics_by_output, weights = found
+    loss, metrics_by_output, weights, weighted_by_output = found
     try:
         # With one output, metrics are its list, not a list of lists.
-        metrics_given = metrics_by_output if outputs > 1 else metrics_by_output[0]
-        model.compile(training.get("optimizer"), loss, metrics_given, weights)
+        metrics_given, weighted_given = (
+            by_output if outputs > 1 else by_output[0] for by_output in (metrics_by_output, weighted_by_output)
+        )
+        model.compile(training.get("optimizer"), loss, metrics_given, weights, weighted_given)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"config['training'] must hold arguments of compile, got an error: {error}") from error
     optimizer = model.optimizer

@@ -48,7 +48,7 @@ class Trainer(Weighted, ABC):
     optimizer : Optimizer or None
         What `compile` was given, as an object, and so are:
     loss, metrics
-        For several outputs, dicts by their names.
+        For several outputs, dicts by their names. The metrics include the weighted ones.
     history : History or None
         That of the last `fit`, also where an exception or Ctrl-C ended it.
     stop_training : bool
@@ -135,7 +135,7 @@ class Trainer(Weighted, ABC):
     @property
     def metrics(self) -> list[Metric] | dict[str, list[Metric]]:
         """The metrics of the output, or those of several by their names."""
-        return [] if self.objective is None else self._by_output(lambda target: target.metrics)
+        return [] if self.objective is None else self._by_output(lambda target: target.all_metrics())
 
     def _by_output(self, attribute: Callable[[Target], Any]) -> Any:
         assert self.objective is not None
@@ -143,7 +143,12 @@ class Trainer(Weighted, ABC):
         return found if len(found) > 1 else next(iter(found.values()))
 
     def compile(
-        self, optimizer: object = "rmsprop", loss: Any = None, metrics: Any = None, loss_weights: Any = None
+        self,
+        optimizer: object = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
     ) -> None:
         """Choose how the model is trained.
 
@@ -160,9 +165,12 @@ class Trainer(Weighted, ABC):
             an iterable for each, or a dict by their names.
         loss_weights : list or dict of float, optional
             For several outputs: what is trained is the sum of their losses, each times its weight, by default 1.
+        weighted_metrics : as `metrics`, optional
+            Metrics that the `sample_weight` and `class_weight` of `fit` and the like count in: means become weighted
+            means. A name that `metrics` has too is reported as "weighted_NAME".
         """
         chosen = optimizers.get(optimizer, "compile: optimizer")
-        self.objective = Objective(self.output_names, loss, metrics, loss_weights)
+        self.objective = Objective(self.output_names, loss, metrics, loss_weights, weighted_metrics)
         self.optimizer = chosen
 
     def fit(
@@ -472,7 +480,7 @@ class Trainer(Weighted, ABC):
             layer.add_penalty_gradients()
         with interrupts_delayed():
             optimizer.update(_by_key(by_path, "params"), _by_key(by_path, "grads"))
-        means.add(losses, penalty, y_true, values, heads)
+        means.add(losses, penalty, y_true, values, heads, weights)
 
     def _evaluate(self, function: str, data: Data, shown: bool) -> dict[str, float]:
         objective, _ = self._compiled(function)
@@ -483,9 +491,9 @@ class Trainer(Weighted, ABC):
             inputs = self._accept(function, batch.x)
             program, heads = objective.heads(self.program)
             values = run_in_parts(program, inputs)
-            y_true = self._by_target(batch.y)
-            losses = objective.values(heads, y_true, values, self._by_target(batch.sample_weight))
-            means.add(losses, penalty, y_true, values, heads)
+            y_true, weights = self._by_target(batch.y), self._by_target(batch.sample_weight)
+            losses = objective.values(heads, y_true, values, weights)
+            means.add(losses, penalty, y_true, values, heads, weights)
         return means.results()
 
 

@@ -258,6 +258,94 @@ class TestStreaming:
         assert found["acc"] == pytest.approx(metrics.accuracy(y, model.predict(x)))
 
 
+class TestWeights:
+    """``sum(w * v) / sum(w)``; the figures of the planes are those of Keras 3.15 as well."""
+
+    TRUE = np.array([[[1, 0], [0, 1], [1, 1]], [[0, 0], [1, 0], [1, 1]]])
+    PREDICTED = np.array([[[0.9, 0.6], [0.2, 0.8], [0.1, 0.7]], [[0.6, 0.4], [0.7, 0.1], [0.3, 0.2]]])
+    # Where PREDICTED > 0.5 is right: 1 0 / 1 1 / 0 1 and 0 1 / 1 1 / 0 0.
+
+    @pytest.mark.parametrize(
+        ("weights", "expected"),
+        [
+            ([1, 3], (4 + 3 * 3) / (6 + 3 * 6)),
+            ([[1], [3]], (4 + 3 * 3) / (6 + 3 * 6)),
+            ([[1, 2, 3], [4, 5, 6]], (1 + 4 + 3 + 4 + 10) / (2 * 21)),
+            ([[[1], [2], [3]], [[4], [5], [6]]], (1 + 4 + 3 + 4 + 10) / (2 * 21)),
+            (5.0, 7 / 12),
+            ([0, 0], 0),
+        ],
+    )
+    def test_of_planes(self, weights, expected) -> None:
+        metric = metrics.BinaryAccuracy()
+        metric.update_state(self.TRUE, self.PREDICTED, sample_weight=weights)
+        assert metric.result() == pytest.approx(expected)
+
+    def test_batches_with_weights_and_without(self) -> None:
+        metric = metrics.BinaryAccuracy()
+        metric.update_state(self.TRUE, self.PREDICTED)
+        metric.update_state(self.TRUE[:1], self.PREDICTED[:1], [2])
+        assert metric.result() == pytest.approx((7 + 2 * 4) / (12 + 2 * 6))
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("mse", [1, 4, 0]),
+            ("mae", [1, 2, 0]),
+            ("accuracy", [0, 0, 1]),
+            ("binary_crossentropy", -np.log([1e-7, 1e-7, 1 - 1e-7])),
+        ],
+    )
+    def test_of_one_output(self, name, values) -> None:
+        metric = metrics.get(name)
+        y_true, y_pred = np.array([[0.0], [1], [1]]), np.array([[1.0], [-1 if name in ("mse", "mae") else 0], [1]])
+        for weights in ([2, 0.5, 1], [[2], [0.5], [1]]):
+            metric.reset_state()
+            metric.update_state(y_true, y_pred, weights)
+            assert metric.result() == pytest.approx(np.average(values, weights=[2, 0.5, 1]), rel=1e-5)
+
+    @pytest.mark.parametrize("name", ["ce", "sparse_categorical_crossentropy", "sparse_categorical_accuracy", "top_k"])
+    def test_of_classes(self, name) -> None:
+        y_pred, y_true = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]), [1, 2]
+        metric = metrics.TopKAccuracy(2) if name == "top_k" else metrics.get(name)
+        values = {"sparse_categorical_accuracy": [0, 1], "top_k": [1, 1]}.get(name, -np.log([0.3, 0.7]))
+        metric.update_state(y_true, y_pred, [3, 1])
+        assert metric.result() == pytest.approx(np.average(values, weights=[3, 1]))
+
+    @pytest.mark.parametrize("class_id", [None, 1])
+    def test_precision_and_recall_of_samples(self, sklearn_metrics, rng, class_id) -> None:
+        y_true, y_pred, weights = rng.integers(0, 2, (20, 3)), rng.random((20, 3)), rng.random(20)
+        chosen = slice(None) if class_id is None else slice(class_id, class_id + 1)
+        each = np.broadcast_to(weights[:, np.newaxis], (20, 3))[:, chosen].ravel()
+        for cls, score in (
+            (metrics.Precision, sklearn_metrics.precision_score),
+            (metrics.Recall, sklearn_metrics.recall_score),
+        ):
+            metric = cls(class_id=class_id)
+            for part in (slice(0, 7), slice(7, None)):
+                metric.update_state(y_true[part], y_pred[part], weights[part])
+            expected = score(y_true[:, chosen].ravel(), y_pred[:, chosen].ravel() > 0.5, sample_weight=each)
+            assert metric.result() == pytest.approx(expected)
+
+    def test_precision_worked_by_hand(self) -> None:
+        metric = metrics.Precision()
+        metric.update_state([0, 1, 1, 1], [[0.6], [0.9], [0.8], [0.1]], [4, 2, 2, 9])
+        assert metric.result() == 0.5
+
+    def test_of_a_function(self) -> None:
+        metric = metrics.get(lambda y_true, y_pred: np.abs(y_true - y_pred))
+        metric.update_state([1.0, 2.0], [2.0, 4.0], [3, 1])
+        assert metric.result() == (3 * 1 + 2) / 4
+
+    @pytest.mark.parametrize("weights", [[1, 2, 3], [[1, 2]], np.ones((2, 3, 2, 2))])
+    def test_that_do_not_fit(self, weights) -> None:
+        for metric in (metrics.BinaryAccuracy(), metrics.Recall()):
+            with pytest.raises(
+                ValueError, match=rf"{metric.name}: sample_weight must have shape \(2,\) or \(2, 3, 2\), got"
+            ):
+                metric.update_state(self.TRUE, self.PREDICTED, weights)
+
+
 def test_confusion_matrix_has_true_classes_as_rows(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(confusion_matrix([0, 0, 2], [0, 1, 2]), [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
     assert confusion_matrix([], [], 2).shape == (2, 2)

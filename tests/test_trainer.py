@@ -409,3 +409,52 @@ def test_reduction_of_a_loss_in_training(reduction: str) -> None:
     assert model.evaluate(x, y, 3, 0, weights) == pytest.approx((3 * first + 2 * second) / 5)
     assert model.train_on_batch(x[:3], y[:3], weights[:3]) == pytest.approx(first)
     assert model.get_weights()[0].item() == pytest.approx(1 - 0.1 * gradient)
+
+
+def squares_model(**arguments: Any) -> fc.Sequential:
+    model = fc.Sequential([Dense(1, use_bias=False, kernel_initializer="ones", dtype="float64", input_shape=(1,))])
+    model.compile(SGD(0.1), "mse", **arguments)
+    return model
+
+
+def test_weighted_metrics_take_the_sample_weights_and_metrics_do_not() -> None:
+    (x, y), weights = PAIRS, np.array([1.0, 0.5, 2.0, 4.0, 0.5])
+    model = squares_model(metrics=["mae"], weighted_metrics=["mae", "mse"])
+    found = model.evaluate(x, y, 3, 0, weights, return_dict=True)
+    assert list(found) == ["loss", "mae", "weighted_mae", "mse"]
+    assert found["mae"] == pytest.approx((1 + 0 + 2 + 2 + 0.5) / 5)
+    assert found["weighted_mae"] == pytest.approx((1 + 4 + 8 + 0.25) / 8)
+    assert found["mse"] == pytest.approx((9 + 16.125) / 8)
+    assert [metric.name for metric in model.metrics] == ["mae", "mae", "mse"]
+    unweighted = model.evaluate(x, y, 3, 0, return_dict=True)
+    assert unweighted["weighted_mae"] == unweighted["mae"] == pytest.approx(5.5 / 5)
+
+
+def test_weighted_metrics_take_class_weights_and_those_of_validation_data() -> None:
+    x, y = np.array([[0.0], [1.0], [2.0]]), np.array([[1.0], [1.0], [0.0]])
+    model = squares_model(weighted_metrics=["mae"])
+    history = model.fit(
+        x, y, epochs=1, verbose=0, class_weight={0: 3.0, 1: 0.5}, validation_data=(x, y, [1, 1, 0])
+    ).history
+    assert history["mae"] == pytest.approx([(0.5 * 1 + 0 + 3 * 2) / 4])
+    after = model.get_weights()[0].item()
+    assert history["val_mae"] == pytest.approx([(1 + abs(after - 1)) / 2])
+    found = model.train_on_batch(x, y, [0, 1, 0], return_dict=True)
+    assert isinstance(found, dict)
+    assert found["mae"] == pytest.approx(abs(after - 1))
+
+
+def test_weighted_metrics_of_several_outputs(tmp_path: Any) -> None:
+    x = fc.Input((2,))
+    model = fc.Model(x, [Dense(1, name="one")(x), Dense(1, name="two")(x)])
+    model.compile("sgd", "mse", metrics={"one": ["mae"]}, weighted_metrics={"one": ["mae"], "two": ["mse"]})
+    data, targets = np.ones((4, 2)), [np.zeros((4, 1)), np.ones((4, 1))]
+    found = model.evaluate(data, targets, verbose=0, sample_weight=np.array([1, 0, 0, 0]), return_dict=True)
+    assert list(found) == ["loss", "one_loss", "two_loss", "one_mae", "one_weighted_mae", "two_mse"]
+    model.save(tmp_path / "weighted.npz")
+    again = fc.load_model(tmp_path / "weighted.npz")
+    assert again.evaluate(data, targets, verbose=0, sample_weight=np.array([1, 0, 0, 0]), return_dict=True) == found
+    with pytest.raises(TypeError, match="compile: weighted_metrics must be a list, got 'mae'"):
+        squares_model(weighted_metrics="mae")
+    with pytest.raises(ValueError, match=r"compile: weighted_metrics must be one of 'accuracy', .*, got 'mea'"):
+        squares_model(weighted_metrics=["mea"])

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastconv import losses
 from fastconv._configurable import resolve
@@ -117,7 +118,10 @@ class _LossMetric(Metric):
         """Return the loss to compute."""
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
-        return np.broadcast_to(self._loss(y_true, y_pred)(y_true, y_pred), len(y_pred))
+        loss = self._loss(y_true, y_pred)
+        loss.reduction = "none"
+        values: Array = loss(y_true, y_pred)
+        return values
 
 
 class CategoricalCrossentropy(_LossMetric):
@@ -228,6 +232,23 @@ class _Share(Metric):
     def result(self) -> float:
         return super().result() if self._count else 0.0
 
+    def values(self, y_true: Array, y_pred: Array) -> Array:
+        first, second = self._pair(*self._sets(y_true, y_pred))
+        found: Array = second[first]
+        return found
+
+    def update_state(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> None:
+        if sample_weight is None:
+            super().update_state(y_true, y_pred)
+            return
+        first, second = self._pair(*self._sets(np.asarray(y_true), np.asarray(y_pred)))
+        weights = self._weights(sample_weight, first.shape)
+        self._add(weights[first & second].sum(), weights[first].sum())
+
+    @abstractmethod
+    def _pair(self, true: Array, predicted: Array) -> tuple[Array, Array]:
+        """Return the two sets of which the share of the first that is in the second is wanted."""
+
     def _sets(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
         """Return as booleans of one shape where a class is, and where it was predicted."""
         true, predicted = _targets.rows(f"{self.name}: y_true", y_true, y_pred), y_pred > self.thresholds
@@ -258,10 +279,8 @@ class Precision(_Share):
     def __init__(self, thresholds: float = 0.5, class_id: int | None = None, name: str = "precision") -> None:
         super().__init__(thresholds, class_id, name)
 
-    def values(self, y_true: Array, y_pred: Array) -> Array:
-        true, predicted = self._sets(y_true, y_pred)
-        found: Array = true[predicted]
-        return found
+    def _pair(self, true: Array, predicted: Array) -> tuple[Array, Array]:
+        return predicted, true
 
 
 class Recall(_Share):
@@ -278,10 +297,8 @@ class Recall(_Share):
     def __init__(self, thresholds: float = 0.5, class_id: int | None = None, name: str = "recall") -> None:
         super().__init__(thresholds, class_id, name)
 
-    def values(self, y_true: Array, y_pred: Array) -> Array:
-        true, predicted = self._sets(y_true, y_pred)
-        found: Array = predicted[true]
-        return found
+    def _pair(self, true: Array, predicted: Array) -> tuple[Array, Array]:
+        return true, predicted
 
 
 _BY_NAME: dict[str, type[Metric]] = {
