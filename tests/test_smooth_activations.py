@@ -1,11 +1,13 @@
 """Activations with parameters: elu, gelu, silu, softplus, prelu."""
 
 import inspect
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
 from oracle import assert_same_bits, assert_within
 
 import fastconv.functional as F
@@ -120,6 +122,70 @@ class TestElu:
             ValueError, match=r"^elu_backward: alpha must not be negative where output is given, got -1$"
         ):
             F.elu_backward([1.0], None, -1, output=[1.0])
+
+
+# Function, units in the last place that its result may be off, arguments; below results are subnormal.
+UNITS = [
+    ("sigmoid", 3, (-86, 90)),
+    ("tanh", 3, (-20, 20)),
+    ("elu", 2, (-30, 5)),
+    ("silu", 3, (-86, 90)),
+    ("softplus", 4, (-86, 19)),
+    ("gelu", 7, (-12.8, 9)),
+]
+EXACT = {
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "gelu": lambda x: x * np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x]),
+}
+
+
+def units_off(y, expected):
+    return np.abs(y.astype(expected.dtype) - expected) / np.spacing(np.abs(expected.astype(y.dtype)))
+
+
+@pytest.mark.parametrize(("name", "units", "bounds"), UNITS, ids=lambda value: str(value))
+def test_units_in_the_last_place_over_a_dense_range(name, units, bounds, isa, rng):
+    wide = np.linspace(*bounds, 100_003)
+    small = rng.choice([-1, 1], 20_000) * np.exp(rng.uniform(-30, 0, 20_000))
+    x = np.concatenate([wide, small]).astype(np.float32)
+    assert units_off(getattr(F, name)(x), EXACT[name](x.astype(np.float64))).max() <= units
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="needs a longer type than float64")
+@pytest.mark.parametrize(("name", "units", "bounds"), UNITS[:-1], ids=lambda value: str(value))
+def test_units_in_the_last_place_of_float64(name, units, bounds, isa, rng):
+    x = np.concatenate([np.linspace(*bounds, 30_011), rng.choice([-1, 1], 9999) * np.exp(rng.uniform(-60, 0, 9999))])
+    assert units_off(getattr(F, name)(x), EXACT[name](x.astype(np.longdouble))).max() <= units
+
+
+def test_gelu_of_float64_is_within_units_from_the_tail_to_zero(isa, rng):
+    mpmath = pytest.importorskip("mpmath")
+    x = np.concatenate([np.linspace(-37.4, 9, 2003), -np.exp(rng.uniform(-60, 0, 300))])
+    with mpmath.workdps(40):
+        exact = [v * mpmath.erfc(-v / mpmath.sqrt(2)) / 2 for v in map(mpmath.mpf, x.tolist())]
+        pairs = zip(F.gelu(x).tolist(), exact, strict=True)
+        off = [float(abs(y - e)) / np.spacing(abs(float(e))) for y, e in pairs]
+    assert max(off) <= 7
+
+
+@pytest.mark.parametrize("name", ["relu6", "elu", "gelu", "silu", "softplus", "sigmoid", "tanh"])
+def test_limits_zeros_and_nan(name, isa, dtype):
+    far = {"softplus": 0.0, "sigmoid": 0.0, "tanh": -1.0, "elu": -1.0}.get(name, -0.0)
+    limit = {"relu6": 6.0, "sigmoid": 1.0, "tanh": 1.0}.get(name, np.inf)
+    f = getattr(F, name)
+    y = f(np.array([-np.inf, -1e30, -800.0, np.inf], dtype))
+    assert_array_equal(y, np.array([far, far, far, limit], dtype))
+    assert np.isnan(f(np.full(33, np.nan, dtype))).all()
+    if name in {"gelu", "silu"}:
+        assert np.signbit(f(np.array([-0.0, 0.0], dtype))).tolist() == [True, False]
+    with np.errstate(invalid="ignore"):
+        gx = getattr(F, f"{name}_backward")(np.ones(4, dtype), np.array([-np.inf, -1e30, np.nan, 1e30], dtype))
+    assert_array_equal(gx[[0, 1, 3]], np.array([0, 0, 0 if name in {"relu6", "sigmoid", "tanh"} else 1], dtype))
+    assert name == "relu6" or np.isnan(gx[2])
 
 
 def test_gelu_keeps_its_relative_precision_in_the_tail(isa, dtype):

@@ -1,6 +1,6 @@
 /* Activations and their gradients; contracts in elements.h. */
 
-/* Further out gelu and silu are 0, or x, in both types; -infinity * 0 would be NaN. */
+/* Further out gelu's approximation and silu are 0, or x, in both types; -infinity * 0 would be NaN. */
 #define FAR 1000
 
 #define logistic NAME(logistic)
@@ -14,9 +14,25 @@ INLINE vec gelu_inner(vec x, vec *derivative) {
   return slope * x * (1 + cubic * x * x);
 }
 
+/* x P(X <= x) as x - x P(X > x), or 0 - |x| P(X > |x|) where x is negative. -0.0 stays. */
+#define gelu NAME(gelu)
+INLINE vec gelu(vec x) {
+  vec unused;
+  const vec a = tail_argument(x);
+  return at_least(x, (real)-0.0) - a * normal_tail(a, &unused);
+}
+
+#define gelu_derivative NAME(gelu_derivative)
+INLINE vec gelu_derivative(vec x) {
+  vec bell;
+  const vec a = tail_argument(x), tail = normal_tail(a, &bell);
+  const vec slope = a * bell * (real)0.39894228040143267794; /* 1 / sqrt(2 pi) */
+  return select(x < 0, tail - slope, 1 - (tail - slope));
+}
+
 #define activate NAME(activate)
 INLINE vec activate(const int activation, real slope, real threshold, vec x) {
-  const vec above = select(x < -FAR, splat(-FAR), x);
+  const vec above = at_least(x, -FAR);
   vec unused;
   switch (activation) {
   case FCV_RELU:
@@ -31,9 +47,9 @@ INLINE vec activate(const int activation, real slope, real threshold, vec x) {
     return clamp(x, 0, 6);
   case FCV_ELU:
   case FCV_ELU_OUTPUT:
-    return select(x > (vec){0}, x, slope * vexpm1(select(x > (vec){0}, (vec){0}, x)));
+    return select(x > (vec){0}, x, slope * vexpm1(at_most(x, 0)));
   case FCV_GELU:
-    return above * normal_cdf(above, &unused);
+    return gelu(x);
   case FCV_GELU_TANH:
     return above / (1 + vexp(-gelu_inner(above, &unused)));
   case FCV_SILU:
@@ -66,10 +82,8 @@ INLINE vec activate_grad(const int activation, real slope, real threshold, vec s
     return select(saved > (vec){0}, gy, gy * slope * vexp(saved));
   case FCV_ELU_OUTPUT:
     return select(saved > (vec){0}, gy, gy * (slope + saved));
-  case FCV_GELU: {
-    const vec cdf = normal_cdf(near, &factor);
-    return gy * (cdf + near * factor * (real)0.39894228040143267794); /* 1 / sqrt(2 pi) */
-  }
+  case FCV_GELU:
+    return gy * gelu_derivative(saved);
   case FCV_GELU_TANH: {
     const vec s = logistic(gelu_inner(near, &factor));
     return gy * s * (1 + near * factor * (1 - s));

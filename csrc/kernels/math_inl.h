@@ -9,13 +9,10 @@
 #define LOG2E 0x1.715476p+0f
 #define LN2_HIGH 0x1.62e4p-1f /* ends in zeros: n * LN2_HIGH is exact */
 #define LN2_LOW 0x1.7f7d1cp-20f
-#define EXP_LOW -110.0f /* exp gives 0 below, infinity above */
-#define EXP_HIGH 100.0f
-#define DEGREE 7
-#define LOG_TERMS 9
+#define EXP_LOW -87.5f /* exp gives 0 below, since subnormals are flushed, and infinity above */
+#define EXP_HIGH 89.25f
 #define SQUARE_ROUND 49152.0f /* rounds to a multiple of 1/256: the square of such a number is exact up to 16 */
-#define TAIL_CENTRE 4
-#define TAIL_HIGH 16.0f
+#define TAIL_HIGH 13.22f      /* exp(-x^2 / 2) is 0 from there on */
 #else
 #define ROUND 6755399441055744.0
 #define MANTISSA 52
@@ -23,59 +20,100 @@
 #define LOG2E 0x1.71547652b82fep+0
 #define LN2_HIGH 0x1.62e42fefa38p-1
 #define LN2_LOW 0x1.ef35793c7673p-45
-#define EXP_LOW -760.0
-#define EXP_HIGH 720.0
-#define DEGREE 13
-#define LOG_TERMS 17
+#define EXP_LOW -708.5
+#define EXP_HIGH 710.5
 #define SQUARE_ROUND 6442450944.0 /* rounds to a multiple of 2^-20: the square of such a number is exact up to 64 */
-#define TAIL_CENTRE 6
-#define TAIL_HIGH 40.0
+#define TAIL_HIGH 37.645
 #endif
 
-/* expm1 of the rest r, |r| <= ln(2) / 2, and the power e of two with exp(x + low) = 2^e * (1 + expm1(r)), for a small
- * low. The Taylor polynomial to r^7 (r^13) leaves less than 6e-9 (5e-18). */
-#define expm1_rest NAME(expm1_rest)
-INLINE vec expm1_rest(vec x, vec low, ivec *e) {
-  static const real factorial[] = {1,     2,      6,       24,       120,       720,       5040,
-                                   40320, 362880, 3628800, 39916800, 479001600, 6227020800};
-  const vec shifted = x * (real)LOG2E + (real)ROUND;
-  const vec n = shifted - (real)ROUND;
-  *e = (ivec)shifted - (ivec)splat(ROUND);
-  const vec r = (x - n * (real)LN2_HIGH) - (n * (real)LN2_LOW - low);
-  vec p = splat(1 / factorial[DEGREE - 1]);
-  UNROLL(16)
-  for (int i = DEGREE - 2; i >= 0; i--) p = p * r + 1 / factorial[i];
-  return p * r;
-}
+/* The whole number n next to x / ln(2), plus ROUND: its low bits are n. */
+#define powers_of NAME(powers_of)
+INLINE vec powers_of(vec x) { return x * (real)LOG2E + (real)ROUND; }
 
+/* 2^n for a normal result, from n or n + ROUND. */
 #define power_of_two NAME(power_of_two)
-INLINE vec power_of_two(ivec e) { return (vec)((e + BIAS) << MANTISSA); }
+INLINE vec power_of_two(ivec shifted) { return (vec)((shifted << MANTISSA) + (ivec)splat(1)); }
 
-#define clamp NAME(clamp)
-INLINE vec clamp(vec x, real low, real high) {
-  x = select(x < low, splat(low), x);
-  return select(x > high, splat(high), x);
+/* The polynomial with those coefficients, from that of x^0, by its even and its odd powers: two chains of half the
+ * length. A loop holds few calls of exp at a time, so that it waits for them. */
+#define polynomial NAME(polynomial)
+INLINE vec polynomial(const real *coefficients, const int count, vec x) {
+  const vec square = x * x;
+  vec even = splat(coefficients[(count - 1) / 2 * 2]), odd = splat(coefficients[count / 2 * 2 - 1]);
+  UNROLL(16)
+  for (int i = (count - 1) / 2 - 1; i >= 0; i--) even = even * square + coefficients[2 * i];
+  UNROLL(16)
+  for (int i = count / 2 - 2; i >= 0; i--) odd = odd * square + coefficients[2 * i + 1];
+  return odd * x + even;
 }
 
-/* exp(x + low), within 2 units in the last place. 2^e is applied in two halves, so that it can overflow and vanish. */
-#define vexp_sum NAME(vexp_sum)
-INLINE vec vexp_sum(vec x, vec low) {
-  ivec e;
-  const vec p = expm1_rest(clamp(x, (real)EXP_LOW, (real)EXP_HIGH), low, &e);
-  const ivec half = e >> 1;
-  return (1 + p) * power_of_two(half) * power_of_two(e - half);
+/* expm1(r) for |r| <= ln(2) / 2: r + r^2 q(r), where q is the polynomial of the least error relative to expm1, by
+ * Remez' exchange: 1.3e-8 (1.8e-17), or 0.11 (0.08) units in the last place. A Taylor polynomial needs r^7 (r^13). */
+#define expm1_rest NAME(expm1_rest)
+INLINE vec expm1_rest(vec r) {
+  static const real q[] = {
+#if DTYPE_BITS == 32
+      0x1.fffffep-2f, 0x1.5554b0p-3f, 0x1.555674p-5f, 0x1.1227bp-7f, 0x1.6bebfep-10f
+#else
+      0x1.0000000000005p-1,  0x1.5555555555539p-3,  0x1.555555555228ep-5,  0x1.1111111119010p-7,
+      0x1.6c16c17ee7267p-10, 0x1.a01a0174fb2ccp-13, 0x1.a019a74a731a8p-16, 0x1.71de8824cedb7p-19,
+      0x1.28a20691a4e54p-22, 0x1.ae6bac51a1573p-26
+#endif
+  };
+  return r + r * r * polynomial(q, (int)(sizeof q / sizeof *q), r);
 }
 
+/* t exp(n ln(2) + r) from n + ROUND. Without an instruction as 2^(n - 1) times twice the rest, so that n may be from
+ * -126 (-1022), where the first is zero, to 129 (1025), where it is infinity: two halves of 2^n took 6 operations more.
+ */
+#define times_exp NAME(times_exp)
+INLINE vec times_exp(vec t, vec shifted, vec r) {
+#if HAS_MASKS
+  return times_power(t + t * expm1_rest(r), shifted - (real)ROUND);
+#else
+  const vec twice = 2 * t;
+  return (twice + twice * expm1_rest(r)) * (vec)(((ivec)shifted << MANTISSA) + (ivec)splat((real)0.5));
+#endif
+}
+
+/* x - n ln(2). */
+#define rest_of NAME(rest_of)
+INLINE vec rest_of(vec x, vec shifted) {
+  const vec n = shifted - (real)ROUND;
+  return x - n * (real)LN2_HIGH - n * (real)LN2_LOW;
+}
+
+/* Within 2 units in the last place. */
 #define vexp NAME(vexp)
-INLINE vec vexp(vec x) { return vexp_sum(x, (vec){0}); }
+INLINE vec vexp(vec x) {
+  x = clamp(x, (real)EXP_LOW, (real)EXP_HIGH);
+  const vec shifted = powers_of(x);
+  return times_exp(splat(1), shifted, rest_of(x, shifted));
+}
+
+/* n + ROUND and the rest r with exp(-a^2 / 2) = 2^n exp(r), 0 <= a <= TAIL_HIGH. exp would multiply the rounding error
+ * of a^2 by a^2: it is rounded only once n ln(2) is taken from it, or taken in parts, the first of which has few bits.
+ */
+#define bell_rest NAME(bell_rest)
+INLINE vec bell_rest(vec a, vec *shifted) {
+#if HAS_FMA
+  const vec b = a * (real)-0.5;
+  *shifted = a * (a * (real)(-0.5 * LOG2E)) + (real)ROUND;
+  const vec n = *shifted - (real)ROUND, multiple = hold(n * (real)LN2_HIGH);
+  return (a * b - multiple) - n * (real)LN2_LOW;
+#else
+  const vec h = (a + (real)SQUARE_ROUND) - (real)SQUARE_ROUND, high = h * h * (real)-0.5;
+  *shifted = powers_of(high);
+  return rest_of(high, *shifted) - (a - h) * (a + h) * (real)0.5;
+#endif
+}
 
 /* For x <= 0, within 2 units in the last place, also near zero. -1 in both types below -40. */
 #define vexpm1 NAME(vexpm1)
 INLINE vec vexpm1(vec x) {
-  ivec e;
-  const vec p = expm1_rest(select(x < -40, splat(-40), x), (vec){0}, &e);
-  const vec scale = power_of_two(e);
-  return scale * p + (scale - 1);
+  x = at_least(x, -40);
+  const vec shifted = powers_of(x), power = power_of_two((ivec)shifted);
+  return power * expm1_rest(rest_of(x, shifted)) + (power - 1);
 }
 
 /* tanh|x| = -m / (m + 2) with m = expm1(-2|x|). */
@@ -86,15 +124,29 @@ INLINE vec vtanh(vec x) {
   return (vec)((ivec)(-m / (m + 2)) | sign);
 }
 
-/* log(1 + t), 0 <= t <= 1: 2 atanh(s) with s = t / (2 + t) <= 1/3, and its Taylor polynomial in s, which leaves less
- * than 3e-10 (4e-18) of it. Within 3 units in the last place. */
+/* log(1 + t), 0 <= t <= 1: 2 atanh(s) with s = t / (2 + t) <= 1/3, by the polynomial of the least relative error that
+ * is 1 at zero, by Remez' exchange: 5e-9 (2e-18). Within 3 units in the last place. */
 #define vlog1p NAME(vlog1p)
 INLINE vec vlog1p(vec t) {
-  const vec s = t / (2 + t), square = s * s;
-  vec p = splat((real)1 / (2 * LOG_TERMS - 1));
-  UNROLL(32)
-  for (int i = LOG_TERMS - 2; i >= 0; i--) p = p * square + (real)1 / (2 * i + 1);
-  return 2 * s * p;
+  static const real p[] = {
+#if DTYPE_BITS == 32
+      1, 0x1.555502p-2f, 0x1.99d208p-3f, 0x1.1ebd0ep-3f, 0x1.1ed7bep-3f
+#else
+      1,
+      0x1.5555555555535p-2,
+      0x1.99999999a06c1p-3,
+      0x1.249249209112ep-3,
+      0x1.c71c741a0669fp-4,
+      0x1.745cb459b54a3p-4,
+      0x1.3b1dd3ac7fcdep-4,
+      0x1.10682edcb88dfp-4,
+      0x1.efd18cf6f03c7p-5,
+      0x1.55cf59cdb1432p-5,
+      0x1.5c5c218c8aedfp-4
+#endif
+  };
+  const vec s = t / (2 + t);
+  return 2 * s * polynomial(p, (int)(sizeof p / sizeof *p), s * s);
 }
 
 /* log(x) for normal x >= 1: x = 2^k * m with 1 <= m < 2. NaN stays. */
@@ -105,37 +157,48 @@ INLINE vec vlog(vec x) {
   return select(x != x, x, __builtin_convertvector(k, vec) * (real)0.69314718055994530942 + vlog1p(m - 1));
 }
 
-/* The normal distribution: returns P(X <= x), within 5 units in the last place, and exp(-x^2 / 2) in *bell.
+/* |x|, at most where the normal distribution's tail vanishes. */
+#define tail_argument NAME(tail_argument)
+INLINE vec tail_argument(vec x) { return at_most((vec)((ivec)x & ~(ivec)splat((real)-0.0)), (real)TAIL_HIGH); }
+
+/* P(X > a) of the normal distribution for 0 <= a <= TAIL_HIGH, within 6 units in the last place (7 without fused
+ * multiply-adds); exp(-a^2 / 2) in *bell.
  *
- * For a = |x| the tail P(X > a) is exp(-a^2 / 2) * g(q) / (1 + a / 2) with q = (a - c) / (a + c) in (-1, 1), c the
- * TAIL_CENTRE: g is smooth there (Schonfelder 1978, Math. Comp. 32), and the polynomial that meets it at the Chebyshev
- * nodes of a in [0, 14] ([0, 40]) errs by less than 4e-8 (2e-16) of it. a^2 = h^2 + (a - h)(a + h) with few bits in h,
- * since exp would multiply the rounding error of a^2 by a^2. */
-#define normal_cdf NAME(normal_cdf)
-INLINE vec normal_cdf(vec x, vec *bell) {
-  static const real g[] = {
+ * The tail is exp(-a^2 / 2) * p(a) / q(a). The rational function is that of the least relative error for a in [0, 13.3]
+ * ([0, 38]), by Remez' exchange: 5e-9 (5e-17). All its coefficients are positive, so that nothing cancels. */
+#define normal_tail NAME(normal_tail)
+INLINE vec normal_tail(vec a, vec *bell) {
+  static const real p[] = {
 #if DTYPE_BITS == 32
-      0x1.22078cp-2f, -0x1.1182f6p-3f, 0x1.1b6656p-4f,  -0x1.6126bap-6f, -0x1.5c66b6p-11f,
-      0x1.362e3p-8f,  -0x1.27faaap-9f, 0x1.14196ep-13f, 0x1.117488p-12f
+      0x1.8cf1c2p+5f, 0x1.59e2fp+5f, 0x1.1fdff4p+4f, 0x1.fbe346p+1f, 0x1.9885dp-2f
 #else
-      0x1.095608c7b15f1p-2,   -0x1.aa70589cd89b2p-4,  0x1.2a46d58e134d6p-4,   -0x1.6166893792861p-5,
-      0x1.4d4392a57e349p-6,   -0x1.985b717b6b908p-8,  -0x1.9850cc6985fe5p-12, 0x1.2062ef6a5d430p-9,
-      -0x1.dd5999743b2d9p-10, 0x1.f7e4dec34f618p-11,  -0x1.6909322f0398dp-12, 0x1.148a6ff46c5a3p-14,
-      0x1.21fadedd23752p-17,  -0x1.5e29aa5e28976p-17, 0x1.4850203dc32e3p-19,  0x1.20acadfc5f82dp-21,
-      -0x1.dd5aade029364p-22, 0x1.adf96c9cb5206p-26,  0x1.d2412fd0ba92ap-25,  -0x1.055da4d3a62b5p-27,
-      -0x1.69b7c958c95a8p-28
+      0x1.1b72964381287p+17, 0x1.b6e8c1669e011p+17, 0x1.503c7908d1921p+17, 0x1.474abcc7a9267p+16,
+      0x1.b9bc4c0dfe318p+14, 0x1.aae198fa450eep+12, 0x1.2755af2eb52fcp+10, 0x1.1b12c30ffc09fp+7,
+      0x1.57ac591192bffp+3,  0x1.9884533d3da04p-2
 #endif
   };
-  const vec a = clamp(select(x < 0, -x, x), 0, (real)TAIL_HIGH);
-  const vec h = (a + (real)SQUARE_ROUND) - (real)SQUARE_ROUND;
-  *bell = vexp_sum(h * h * (real)-0.5, (a - h) * (a + h) * (real)-0.5);
-  const vec q = (a - TAIL_CENTRE) / (a + TAIL_CENTRE);
-  const int degree = (int)(sizeof g / sizeof *g) - 1;
-  vec p = splat(g[degree]);
-  UNROLL(32)
-  for (int i = degree - 1; i >= 0; i--) p = p * q + g[i];
-  const vec tail = *bell * p / (1 + (real)0.5 * a);
-  return select(x < 0, tail, 1 - tail);
+  static const real q[] = {
+#if DTYPE_BITS == 32
+      0x1.8cf1c2p+6f, 0x1.4b4d1cp+7f, 0x1.da24d2p+6f, 0x1.70aa96p+5f, 0x1.3e4b7ep+3f, 1
+#else
+      0x1.1b72964381287p+18,
+      0x1.4c88a9621211fp+19,
+      0x1.6a946f394be0ep+19,
+      0x1.e5178bd279e6ap+18,
+      0x1.ba459ebe37590p+17,
+      0x1.202c6813b1ed4p+16,
+      0x1.110534834fc98p+14,
+      0x1.75832249c94edp+11,
+      0x1.63c79e05597eap+8,
+      0x1.aebb038c1f0e2p+4,
+      1
+#endif
+  };
+  vec shifted;
+  const vec r = bell_rest(a, &shifted);
+  *bell = times_exp(splat(1), shifted, r);
+  const vec ratio = polynomial(p, (int)(sizeof p / sizeof *p), a) / polynomial(q, (int)(sizeof q / sizeof *q), a);
+  return times_exp(ratio, shifted, r);
 }
 
 #undef ROUND
@@ -146,8 +209,5 @@ INLINE vec normal_cdf(vec x, vec *bell) {
 #undef LN2_LOW
 #undef EXP_LOW
 #undef EXP_HIGH
-#undef DEGREE
-#undef LOG_TERMS
 #undef SQUARE_ROUND
-#undef TAIL_CENTRE
 #undef TAIL_HIGH

@@ -345,20 +345,85 @@ INLINE void keep_larger(vec v, ivec where, vec *most, ivec *at) {
 #define every NAME(every) /* lane is n */
 INLINE ivec every(int64_t n) { return (ivec){0} + (lane)n; }
 
+/* The larger and the smaller, b where either is NaN, by one instruction; b where they are equal. */
+#define larger NAME(larger)
+#define smaller NAME(smaller)
+#if HAS_MASKS && DTYPE_BITS == 32
+INLINE vec larger(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+#elif HAS_MASKS
+INLINE vec larger(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
+#elif VECTOR_BYTES == 32 && defined(__AVX__) && DTYPE_BITS == 32
+INLINE vec larger(vec a, vec b) { return (vec)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm256_min_ps((__m256)a, (__m256)b); }
+#elif VECTOR_BYTES == 32 && defined(__AVX__)
+INLINE vec larger(vec a, vec b) { return (vec)_mm256_max_pd((__m256d)a, (__m256d)b); }
+INLINE vec smaller(vec a, vec b) { return (vec)_mm256_min_pd((__m256d)a, (__m256d)b); }
+#else
+INLINE vec larger(vec a, vec b) { return select(a > b, a, b); }
+INLINE vec smaller(vec a, vec b) { return select(a < b, a, b); }
+#endif
+
+/* Bounds of x; NaN stays. */
+#define at_least NAME(at_least)
+#define at_most NAME(at_most)
+INLINE vec at_least(vec x, real low) { return larger(splat(low), x); }
+INLINE vec at_most(vec x, real high) { return smaller(splat(high), x); }
+
+#define clamp NAME(clamp)
+INLINE vec clamp(vec x, real low, real high) { return at_most(at_least(x, low), high); }
+
+/* x * 2^n for whole numbers n. */
+#define times_power NAME(times_power)
+#if HAS_MASKS && DTYPE_BITS == 32
+INLINE vec times_power(vec x, vec n) { return (vec)_mm512_scalef_ps((__m512)x, (__m512)n); }
+#elif HAS_MASKS
+INLINE vec times_power(vec x, vec n) { return (vec)_mm512_scalef_pd((__m512d)x, (__m512d)n); }
+#endif
+
+/* Whether a * b + c is rounded once. */
+#if defined(__FMA__) || defined(__aarch64__)
+#define HAS_FMA 1
+#else
+#define HAS_FMA 0
+#endif
+
 #define relu NAME(relu) /* NaN stays */
 INLINE vec relu(vec x) { return select(x <= (vec){0}, (vec){0}, x); }
 
 #define leaky_relu NAME(leaky_relu)
 INLINE vec leaky_relu(vec x, real slope) { return select(x > (vec){0}, x, slope * x); }
 
+/* v with lanes that lie n apart exchanged; n is a power of two less than VL. */
+#define ACROSS(i, n, k) ((i) ^ (n)) % VL
+#define EXCHANGED(v, n) __builtin_shufflevector(v, v, LANES(ACROSS, n, 0))
+
 #define vsum NAME(vsum) /* of all lanes, pairwise */
 INLINE real vsum(vec v) {
-  real part[VL];
-  __builtin_memcpy(part, &v, sizeof v);
-  for (int width = VL / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) part[i] += part[i + width];
-  return part[0];
+  if (VL > 8)
+    v += EXCHANGED(v, 8);
+  if (VL > 4)
+    v += EXCHANGED(v, 4);
+  if (VL > 2)
+    v += EXCHANGED(v, 2);
+  v += EXCHANGED(v, 1);
+  return v[0];
 }
+
+#define vlargest NAME(vlargest) /* of all lanes; NaN may be passed over */
+INLINE real vlargest(vec v) {
+  if (VL > 8)
+    v = larger(v, EXCHANGED(v, 8));
+  if (VL > 4)
+    v = larger(v, EXCHANGED(v, 4));
+  if (VL > 2)
+    v = larger(v, EXCHANGED(v, 2));
+  v = larger(v, EXCHANGED(v, 1));
+  return v[0];
+}
+#undef ACROSS
+#undef EXCHANGED
 
 #define vmax_lanes NAME(vmax_lanes)
 INLINE real vmax_lanes(vec v) {

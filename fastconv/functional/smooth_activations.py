@@ -110,8 +110,9 @@ def gelu(input: ArrayLike, approximate: str = "none") -> Array:
     Returns
     -------
     ndarray, of the input's shape
-        Its dtype as in `relu`. Within 6 units in the last place, also where :math:`\Phi` is close to zero; "tanh" is
-        there within as many as an argument of that size costs an exponential. Minus infinity gives zero, the limit,
+        Its dtype as in `relu`. Within 6 units in the last place (7 on processors without fused multiply-adds), also
+        where :math:`\Phi` is close to zero; "tanh" is there within as many as an argument of that size costs an
+        exponential. Minus infinity gives zero, the limit,
         where torch has NaN.
 
     Raises
