@@ -263,3 +263,32 @@ class TestAll:
         np.testing.assert_allclose(getattr(F, name)(x, **options), expected.detach().numpy(), rtol=1e-13, atol=1e-14)
         gx = getattr(F, f"{name}_backward")(gy, x, **options)
         np.testing.assert_allclose(gx, tensor.grad.numpy(), rtol=1e-11, atol=1e-14)
+
+
+# Rows of whole vectors and not; columns that lie a power of two apart, which are copied, in blocks of several widths.
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((5, 64), 1), ((3, 63), 1), ((2, 16), 1), ((2, 21, 1027), 1), ((2, 21, 1024), 1), ((1, 3, 2048), 1)],
+)
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_every_way_matches_its_formula(name, shape, axis, isa, dtype, rng):
+    x, gy = (3 * rng.standard_normal((2, *shape))).astype(dtype)
+    log_p = x - np.log(np.exp(x.astype(float)).sum(axis, keepdims=True))
+    p, eps = np.exp(log_p), float(np.finfo(dtype).eps)
+    y = getattr(F, name)(x, axis)
+    expected = p if name == "softmax" else log_p
+    size = p * (4 + np.abs(x)) if name == "softmax" else 8 + np.abs(x)
+    assert_within(y, expected, 4 * eps * size)
+    gx = getattr(F, f"{name}_backward")(gy, None, axis, output=y)
+    total = ((p if name == "softmax" else 1) * gy.astype(float)).sum(axis, keepdims=True)
+    expected = p * (gy - total) if name == "softmax" else gy - p * total
+    assert_within(gx, expected, 8 * eps * (shape[axis] + 8) * (np.abs(gy) + p * np.abs(gy).sum(axis, keepdims=True)))
+
+
+def test_nan_in_a_row_of_softmax_stays_in_its_row(isa, dtype):
+    for columns in (3, 16, 64, 1000):
+        x = np.zeros((4, columns), dtype)
+        x[1, columns // 2] = np.nan
+        for y in (F.softmax(x), F.log_softmax(x), F.softmax(x.T.copy(), 0).T):
+            assert np.isnan(y).all(axis=1).tolist() == [False, True, False, False]
+            assert np.isfinite(y[[0, 2, 3]]).all()

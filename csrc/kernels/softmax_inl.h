@@ -1,21 +1,24 @@
-/* Softmax, its logarithm and their gradients; contracts in elements.h. */
+/* Softmax, its logarithm and their gradients; contracts in elements.h. A maximum may pass over NaN, which the sum of
+ * exponentials then brings to all of the row. */
 
 static void NAME(softmax)(int logarithm, int64_t columns, const void *from, void *to) {
   const real *x = from;
   real *y = to;
   vec best = splat(-(real)INFINITY), total = {0};
-  for (int64_t i = 0; i < columns; i += VL) best = vmax(best, load_or(x, i, columns, -(real)INFINITY));
-  const vec top = splat(vmax_lanes(best));
+  for (int64_t i = 0; i < columns; i += VL) best = larger(best, load_or(x, i, columns, -(real)INFINITY));
+  const vec top = splat(vlargest(best));
   for (int64_t i = 0; i < columns; i += VL) {
     const vec e = vexp(load_or(x, i, columns, -(real)INFINITY) - top);
     total += e;
     if (!logarithm)
       store_upto(y, i, columns, e);
   }
-  const real sum = vsum(total);
-  const real log_sum = (real)log((double)sum);
-  for (int64_t i = 0; i < columns; i += VL)
-    store_upto(y, i, columns, logarithm ? load_or(x, i, columns, 0) - top - log_sum : load_or(y, i, columns, 0) / sum);
+  /* The maximum is one of the terms: the sum is at least 1. */
+  const vec sum = splat(vsum(total)), scale = 1 / sum, log_sum = vlog(sum);
+  for (int64_t i = 0; i < columns; i += VL) {
+    const vec v = load_or(logarithm ? x : y, i, columns, 0);
+    store_upto(y, i, columns, logarithm ? v - top - log_sum : v * scale);
+  }
 }
 
 static void NAME(softmax_grad)(int logarithm, int64_t columns, const void *saved, const void *gradient, void *to) {
@@ -39,7 +42,7 @@ static void NAME(softmax_columns)(int logarithm, int64_t columns, int64_t count,
     const real *x = from;
     real *y = to;
     vec top = splat(-(real)INFINITY), total = {0};
-    for (int64_t c = 0; c < columns; c++) top = vmax(top, load_or(x + c * pitch, i, count, 0));
+    for (int64_t c = 0; c < columns; c++) top = larger(top, load_or(x + c * pitch, i, count, 0));
     for (int64_t c = 0; c < columns; c++) {
       const vec e = vexp(load_or(x + c * pitch, i, count, 0) - top);
       total += e;

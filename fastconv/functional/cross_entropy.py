@@ -226,10 +226,10 @@ class _Labels(NamedTuple):
         return converted
 
     def divisor(self, dtype: Any) -> float:
-        return float(self.row_weights(dtype).sum())
+        return float(np.count_nonzero(self.kept) if self.weight is None else self.row_weights(dtype).sum())
 
     def values(self, log_p: Array) -> Array:
-        at_label = np.take_along_axis(log_p, self.labels, axis=1)[:, 0]
+        at_label = log_p[np.arange(len(log_p)), self.labels[:, 0]]  # half the time of np.take_along_axis
         values = -(1 - self.smoothing) * at_label * self.row_weights(log_p.dtype)
         if self.smoothing:
             weighted = log_p if self.weight is None else log_p * self.weight
@@ -379,4 +379,5 @@ def _without_classes(shape: tuple[int, ...], last: bool) -> tuple[int, ...]:
 
 def _as_rows(array: Array, last: bool) -> Array:
     axis = _class_axis(array.ndim, last)
-    return np.ascontiguousarray(np.moveaxis(array, axis, -1)).reshape(-1, array.shape[axis])
+    moved = array if axis == array.ndim - 1 else np.moveaxis(array, axis, -1)
+    return np.ascontiguousarray(moved).reshape(-1, array.shape[axis])
