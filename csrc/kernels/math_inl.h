@@ -83,7 +83,7 @@ INLINE vec rest_of(vec x, vec shifted) {
   return x - n * (real)LN2_HIGH - n * (real)LN2_LOW;
 }
 
-/* Within 2 units in the last place. */
+/* Within 2 units in the last place; may be 0 up to 1.42 times the least normal number, by times_exp. */
 #define vexp NAME(vexp)
 INLINE vec vexp(vec x) {
   x = clamp(x, (real)EXP_LOW, (real)EXP_HIGH);

@@ -192,7 +192,8 @@ static void check_softmax(fcv_dtype dtype, bool logarithm, int64_t rows, int64_t
       const double below = top - x[i], part = exp(-below) / sum;
       want[i] = logarithm ? -below - log(sum) : part;
       const double relative = eps * ((double)columns + 8);
-      bound[i] = (logarithm ? relative + eps * (below + log(sum)) : (relative + eps * below) * part) + smallest(dtype);
+      bound[i] = (logarithm ? relative + eps * (below + log(sum)) : (relative + eps * below) * part) +
+                 1.5 * smallest(dtype); /* exp may vanish where 2^n would be half the least normal number */
       want[i] = dtype == FCV_F32 ? (double)(float)want[i] : want[i]; /* also what the gradient is given */
       dot += logarithm ? gy[i] : gy[i] * want[i];
       size += logarithm ? fabs(gy[i]) : fabs(gy[i] * want[i]);
