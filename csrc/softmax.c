@@ -37,8 +37,8 @@ static void copy_columns(const struct softmax *s, int64_t count, const char *fro
 }
 
 /* Columns that lie a power of two apart fall into the same set of L1: few of them are copied out of its way, up to
- * four vectors of each at a time. (8, 21, 128, 128) over 21: 15 ms became 3. Others lost by it: the gradient of (64, 21,
- * 100) 0.068 ms became 0.045. */
+ * four vectors of each at a time. (8, 21, 128, 128) over 21: 15 ms became 3. Others lost by it: the gradient of (64,
+ * 21, 100) 0.068 ms became 0.045. */
 static void along_inner(const void *context, int64_t unit, int thread) {
   const struct softmax *s = context;
   const struct fcv_kernels *k = s->kernels;
