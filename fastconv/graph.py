@@ -19,8 +19,8 @@ class Operation(Protocol):
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of all outputs, given those of all inputs."""
 
-    def note_call(self, node: "Node") -> None:
-        """Take notice of a call, without keeping its graph alive."""
+    def note_call(self, outputs: "Sequence[SymbolicTensor]") -> None:
+        """Take notice of a call by what came of it, without keeping its graph alive."""
 
 
 class SymbolicTensor:
@@ -75,16 +75,13 @@ class Node:
         self.inputs = tuple(inputs)
         self.shapes = tuple(shapes)
 
-    def outputs(self) -> list[SymbolicTensor]:
-        """Return the outputs."""
-        return [SymbolicTensor(shape, self, index) for index, shape in enumerate(self.shapes)]
-
 
 def connect(layer: Operation, inputs: Sequence[SymbolicTensor], shapes: Sequence[Shape]) -> list[SymbolicTensor]:
     """Return the outputs, which have `shapes`, of a new node."""
     node = Node(layer, inputs, shapes)
-    layer.note_call(node)
-    return node.outputs()
+    outputs = [SymbolicTensor(shape, node, index) for index, shape in enumerate(shapes)]
+    layer.note_call(outputs)
+    return outputs
 
 
 def is_symbolic(x: Any) -> bool:

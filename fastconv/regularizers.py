@@ -97,6 +97,9 @@ class L2(Regularizer):
         return 2 * self.l2 * weight
 
 
+# Keras' other names of the classes.
+l1, l2, l1_l2 = L1, L2, L1L2
+
 _BY_NAME: dict[str, type[Regularizer]] = {"l1": L1, "l2": L2, "l1_l2": L1L2}
 
 

@@ -308,6 +308,14 @@ class Trainer(Weighted, ABC):
         self._train_step("train_on_batch", batch._replace(sample_weight=weights), means)
         return _as_keras(means.results(), return_dict)
 
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> float | list[float] | dict[str, float]:
+        """Return loss and metrics on a batch, as `evaluate` does."""
+        self._compiled("test_on_batch")
+        data = ArrayData("test_on_batch", *self._arrange("test_on_batch", x, y, sample_weight))
+        return _as_keras(self._evaluate("test_on_batch", data, shown=False), return_dict)
+
     def evaluate(
         self,
         x: Any = None,
@@ -388,6 +396,10 @@ class Trainer(Weighted, ABC):
                 inputs = first_samples("predict", inputs, size, steps)
             outputs = run_in_parts(self.program, inputs, size, _predict_bar if shown else None)
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return the outputs for the inputs of a batch, as `predict` does."""
+        return self.predict(x)
 
     def _inputs(self, x: Any) -> list[Array]:
         return self._accept("predict", samples_of("predict", "x", self._columns("predict", "x", self.input_names, x)))

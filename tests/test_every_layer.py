@@ -81,7 +81,8 @@ def inputs_of(name):
 
 
 def test_every_layer_is_here():
-    assert CASES.keys() == set(layers.__all__) - {"Layer", "Input", "InputLayer"}
+    classes = {name for name in layers.__all__ if name[0].isupper()}
+    assert CASES.keys() == classes - {"Layer", "Input", "InputLayer"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -267,3 +267,131 @@ def test_the_error_of_a_layer_is_annotated_with_its_name() -> None:
     with pytest.raises(ValueError, match="no") as caught:
         model(np.zeros((1, 2)))
     assert caught.value.__notes__ == ["in layer 'third' (Refusing)"]
+
+
+class TestAsInKeras:
+    """What programs written for Keras ask of models and layers."""
+
+    def model(self) -> fc.Sequential:
+        return fc.Sequential(
+            [
+                fc.Input((6, 6, 1), name="image"),
+                Conv2D(2, 3, name="conv"),
+                fc.layers.BatchNormalization(name="norm"),
+                Flatten(),
+                Dense(3, name="head"),
+            ]
+        )
+
+    def test_an_input_is_no_layer_of_a_chain(self) -> None:
+        model = self.model()
+        assert [layer.name for layer in model.layers][:2] == ["conv", "norm"]
+        assert model.get_layer(index=0) is model.get_layer("conv")
+        assert model.input_names == ["image"]
+        assert [layer.name for layer in fc.Sequential.from_json(model.to_json()).layers] == [
+            layer.name for layer in model.layers
+        ]
+
+    def test_weights_of_a_layer(self) -> None:
+        layer = self.model().get_layer("conv")
+        kernel, bias = layer.get_weights()
+        assert (kernel.shape, bias.shape) == ((3, 3, 1, 2), (2,))
+        layer.set_weights([kernel + 1, bias + 2])
+        np.testing.assert_array_equal(layer.params["kernel"], kernel + 1)
+        np.testing.assert_array_equal(layer.params["bias"], [2, 2])
+        kernel[...] = 9
+        assert not (layer.params["kernel"] == 9).any()
+        with pytest.raises(ValueError, match=r"set_weights: weights must hold 2 arrays, got 1"):
+            layer.set_weights([kernel])
+        with pytest.raises(ValueError, match=r"set_weights: weights\[1\] must have shape \(2,\), got \(3,\)"):
+            layer.set_weights([kernel, np.zeros(3)])
+        np.testing.assert_array_equal(layer.params["bias"], [2, 2])
+
+    def test_trainable_weights(self) -> None:
+        model = self.model()
+        norm = model.get_layer("norm")
+        assert [array.shape for array in model.trainable_weights] == [(3, 3, 1, 2), (2,), (2,), (2,), (32, 3), (3,)]
+        assert [array is state for array, state in zip(model.non_trainable_weights, norm.state.values(), strict=True)]
+        assert [array.shape for array in model.weights] == [array.shape for array in model.get_weights()]
+        model.get_layer("conv").trainable = False
+        assert len(model.trainable_weights) == 4
+        assert len(model.non_trainable_weights) == 4
+        assert model.get_layer("conv").trainable_weights == []
+        model.trainable = False
+        assert model.trainable_weights == []
+        assert len(model.non_trainable_weights) == 8
+
+    def test_a_model_of_feature_maps(self, rng: np.random.Generator) -> None:
+        model = self.model()
+        x = rng.standard_normal((2, 6, 6, 1)).astype(np.float32)
+        maps = fc.Model(inputs=model.inputs, outputs=[layer.output for layer in model.layers])
+        conv, _, flat, head = maps.predict(x)
+        np.testing.assert_array_equal(conv, model.get_layer("conv").forward(x))
+        np.testing.assert_array_equal(head, model.predict(x))
+        assert flat.shape == (2, 32)
+        assert model.layers[1].input is model.layers[0].output
+        assert model.output is model.layers[-1].output
+        assert model.input is model.inputs[0]
+        model.get_layer("conv").set_weights([np.zeros((3, 3, 1, 2)), np.ones(2)])
+        np.testing.assert_array_equal(maps.predict(x)[0], np.ones((2, 4, 4, 2)))
+
+    def test_a_layer_of_several_graphs_has_the_output_of_the_first_that_is_left(self) -> None:
+        layer = Dense(3)
+        with pytest.raises(AttributeError, match="output is known where the layer is part of a model"):
+            _ = layer.output
+        first = fc.Sequential([fc.Input((4,)), layer])
+        second = fc.Sequential([fc.Input((4,)), layer])
+        assert layer.output is first.output
+        first.pop()
+        assert layer.output is second.output
+        both = fc.layers.Add()
+        x = fc.Input((4,))
+        model = fc.Model(x, both([x, x]))
+        assert both.input == [x, x]
+        assert model.output is both.output
+
+    def test_pop(self, rng: np.random.Generator) -> None:
+        model = self.model()
+        x = rng.standard_normal((2, 6, 6, 1))
+        head = model.pop()
+        assert head.name == "head"
+        assert model.output_shape == (None, 32)
+        assert model.predict(x).shape == (2, 32)
+        model.add(Dense(5))
+        assert model.predict(x).shape == (2, 5)
+        with pytest.raises(ValueError, match="pop: the model must have at least one layer, got none"):
+            fc.Sequential([fc.Input((3,))]).pop()
+        lazy = fc.Sequential([Dense(3), Dense(4)])
+        lazy.pop()
+        assert lazy.predict(np.ones((1, 2))).shape == (1, 3)
+
+    def test_a_batch_is_tested_and_predicted(self, rng: np.random.Generator) -> None:
+        model = self.model()
+        model.compile("sgd", "mse", metrics=["mae"])
+        x, y = rng.standard_normal((4, 6, 6, 1)), rng.standard_normal((4, 3))
+        weights = np.array([1.0, 0, 2, 1])
+        assert model.test_on_batch(x, y) == model.evaluate(x, y, verbose=0)
+        assert model.test_on_batch(x, y, weights, return_dict=True) == model.evaluate(
+            x, y, verbose=0, sample_weight=weights, return_dict=True
+        )
+        np.testing.assert_array_equal(model.predict_on_batch(x), model.predict(x))
+        with pytest.raises(ValueError, match="test_on_batch: "):
+            model.test_on_batch(x, y[:2])
+
+    def test_other_names(self) -> None:
+        layers = fc.layers
+        for short, long in (("MaxPool", "MaxPooling"), ("AvgPool", "AveragePooling")):
+            for axes in (1, 2, 3):
+                assert getattr(layers, f"{short}{axes}D") is getattr(layers, f"{long}{axes}D")
+                assert getattr(layers, f"Global{short}{axes}D") is getattr(layers, f"Global{long}{axes}D")
+        assert layers.Convolution2D is Conv2D
+        assert fc.regularizers.l2(1e-4).l2 == 1e-4
+        assert fc.optimizers.schedules.CosineDecay is fc.schedules.CosineDecay
+
+    def test_functions_that_join(self) -> None:
+        a, b = fc.Input((2, 3)), fc.Input((2, 3))
+        for name in ("add", "subtract", "multiply", "average", "maximum"):
+            tensor = getattr(fc.layers, name)([a, b], name=f"{name}_1")
+            assert (tensor.shape, tensor.name) == ((None, 2, 3), f"{name}_1")
+        assert fc.layers.concatenate([a, b], axis=1).shape == (None, 4, 3)
+        np.testing.assert_array_equal(fc.layers.subtract([[3.0], [1.0]]), [2])

@@ -18,7 +18,20 @@ from fastconv.layers.global_pooling import (
     GlobalMaxPooling3D,
 )
 from fastconv.layers.input import Input, InputLayer
-from fastconv.layers.merging import Add, Average, Concatenate, Maximum, Multiply, Subtract
+from fastconv.layers.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Maximum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    maximum,
+    multiply,
+    subtract,
+)
 from fastconv.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -40,6 +53,23 @@ from fastconv.layers.reshaping import Flatten, Permute, Reshape
 from fastconv.layers.separable import DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from fastconv.layers.spatially_separable import SpatiallySeparableConv2D
 from fastconv.layers.unpooling import MaxUnpooling2D
+
+# Keras' other names of the same classes.
+Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
+Convolution1DTranspose, Convolution2DTranspose, Convolution3DTranspose = (
+    Conv1DTranspose,
+    Conv2DTranspose,
+    Conv3DTranspose,
+)
+SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
+GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D
+GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D = (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+)
 
 __all__ = [
     "Layer",
@@ -106,4 +136,10 @@ __all__ = [
     "Average",
     "Maximum",
     "Concatenate",
+    "add",
+    "subtract",
+    "multiply",
+    "average",
+    "maximum",
+    "concatenate",
 ]

@@ -15,7 +15,7 @@ from fastconv._configurable import Configurable, serialize
 from fastconv._memory import converted
 from fastconv._weights import Weighted
 from fastconv.activations import ActivationFunction
-from fastconv.graph import Graph, Node, SymbolicTensor, connect, is_symbolic, symbolic_inputs
+from fastconv.graph import Graph, SymbolicTensor, connect, is_symbolic, symbolic_inputs
 from fastconv.graph import Shape as Shape
 from fastconv.initializers import Initializer
 from fastconv.layers._arguments import integer
@@ -139,7 +139,7 @@ class Layer(Weighted, Configurable):
         self.state: dict[str, Array] = {}
         self._specs: dict[str, WeightSpec] | None = None
         self._saved: Call | None = None
-        self._nodes: list[weakref.ref[Node]] = []
+        self._calls: list[list[weakref.ref[SymbolicTensor]]] = []
 
     # What subclasses define.
 
@@ -256,8 +256,8 @@ class Layer(Weighted, Configurable):
         AttributeError
             If no model that still exists has the layer.
         """
-        node = self._first_node("input")
-        tensors = list(node.inputs) or node.outputs()
+        output = self._first_call("input")[0]
+        tensors = list(output.node.inputs) or [output]
         return tensors if self.several_inputs else tensors[0]
 
     @property
@@ -277,19 +277,19 @@ class Layer(Weighted, Configurable):
         >>> [tensor.shape for tensor in maps.outputs]
         [(None, 26, 26, 8), (None, 13, 13, 8)]
         """
-        outputs = self._first_node("output").outputs()
+        outputs = self._first_call("output")
         return outputs if len(outputs) > 1 else outputs[0]
 
-    def note_call(self, node: Node) -> None:
-        """Remember a call in a graph as long as the graph exists, for `input` and `output`."""
-        self._nodes = [known for known in self._nodes if known() is not None]
-        self._nodes.append(weakref.ref(node))
+    def note_call(self, outputs: Sequence[SymbolicTensor]) -> None:
+        """Remember the outputs of a call in a graph as long as the graph exists, for `input` and `output`."""
+        self._calls = [*self._living_calls(), [weakref.ref(tensor) for tensor in outputs]]
 
-    def _first_node(self, wanted: str) -> Node:
-        nodes = (known() for known in self._nodes)
-        for node in nodes:
-            if node is not None:
-                return node
+    def _living_calls(self) -> list[list[weakref.ref[SymbolicTensor]]]:
+        return [call for call in self._calls if any(tensor() is not None for tensor in call)]
+
+    def _first_call(self, wanted: str) -> list[SymbolicTensor]:
+        for call in self._living_calls():
+            return [tensor for tensor in (reference() for reference in call) if tensor is not None]
         raise AttributeError(
             f"{self.name}: {wanted} is known where the layer is part of a model, or was called with Input"
         )
@@ -507,7 +507,7 @@ class Layer(Weighted, Configurable):
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out of copies and pickles what is kept for `backward`, and calls: the copied graph notes its own."""
-        return {**self.__dict__, "_saved": None, "_nodes": []}
+        return {**self.__dict__, "_saved": None, "_calls": []}
 
     def _checked(self, name: str, spec: WeightSpec) -> Array:
         array = self.params[name]

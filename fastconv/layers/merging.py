@@ -270,3 +270,39 @@ def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
     repeated = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
     total: Array = grad.sum(axis=repeated, keepdims=True) if repeated else grad
     return total
+
+
+def add(inputs: Sequence[Any], **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Add(**options)(inputs)``, of symbolic tensors or arrays, as Keras' function of that name."""
+    return Add(**options)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Subtract(**options)(inputs)``."""
+    return Subtract(**options)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Multiply(**options)(inputs)``."""
+    return Multiply(**options)(inputs)
+
+
+def average(inputs: Sequence[Any], **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Average(**options)(inputs)``."""
+    return Average(**options)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Maximum(**options)(inputs)``."""
+    return Maximum(**options)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **options: Unpack[LayerOptions]) -> Any:
+    """Return ``Concatenate(axis, **options)(inputs)``.
+
+    Examples
+    --------
+    >>> concatenate([[[1.0, 2.0]], [[3.0]]])
+    array([[1., 2., 3.]], dtype=float32)
+    """
+    return Concatenate(axis, **options)(inputs)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from fastconv._configurable import serialize
 from fastconv.graph import Graph, Shape, SymbolicTensor, connect
 from fastconv.layers.base import Layer, WeightSource
-from fastconv.layers.input import Input, InputLayer
+from fastconv.layers.input import Input, InputLayer, symbolic_input
 from fastconv.models._configuration import CLASSES, check_config, layer_from_config, scoped
 from fastconv.models.base import BaseModel
 
@@ -50,6 +50,28 @@ class Sequential(BaseModel):
         for layer in layers or ():
             self.add(layer)
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in the order in which they run (a new list), without that of an `Input`; some may be models."""
+        return _following(self._layers)
+
+    def pop(self) -> Layer:
+        """Remove the last layer, which keeps its weights, and return it.
+
+        Raises
+        ------
+        ValueError
+            If there are no layers.
+        """
+        if not self.layers:
+            raise ValueError("pop: the model must have at least one layer, got none")
+        last = self._layers.pop()
+        if self.graph is not None:
+            (tensor,) = self.graph.outputs
+            self.graph = Graph(self.graph.inputs, tensor.node.inputs[:1]) if self._layers else None
+            self._program = None
+        return last
+
     def add(self, layer: Layer | SymbolicTensor) -> None:
         """Append a layer; what `Input` returns may be the first one.
 
@@ -70,7 +92,7 @@ class Sequential(BaseModel):
         if self.graph is not None:
             self._build_from(self.graph, [layer])
         elif before is not None:
-            self._build_from(_start(before, layer), [layer])
+            self._build_from(_start(before, layer), _following([layer]))
         self._layers.append(layer)
 
     def build(self, input_shape: Sequence[int | None], weights: WeightSource | None = None) -> None:
@@ -93,7 +115,7 @@ class Sequential(BaseModel):
         if self.built:
             self._check_shapes(self.name, [tuple(input_shape)])
             return
-        self._build_from(_start(tuple(input_shape), self._layers[0]), self._layers, weights)
+        self._build_from(_start(tuple(input_shape), self._layers[0]), _following(self._layers), weights)
 
     def output_shapes(self, input_shapes: Sequence[Shape]) -> list[Shape]:
         if self.built:
@@ -161,9 +183,14 @@ def _shape(where: str, value: object) -> Shape | None:
 
 
 def _start(input_shape: Shape, first: Layer) -> Graph:
-    """Return the graph of the data alone, which bear the name that an input layer was given for them."""
-    tensor = Input(input_shape[1:], name=first.name if isinstance(first, InputLayer) else None)
+    """Return the graph of the data alone, which an input layer stands for where there is one."""
+    tensor = symbolic_input(first) if isinstance(first, InputLayer) else Input(input_shape[1:])
     return Graph([tensor], [tensor])
+
+
+def _following(layers: list[Layer]) -> list[Layer]:
+    """Return the layers that follow the data: without an input layer in front."""
+    return layers[1:] if layers and isinstance(layers[0], InputLayer) else list(layers)
 
 
 CLASSES["Sequential"] = Sequential

@@ -2,9 +2,11 @@
 
 An optimizer changes weights in place: ``optimizer.update(params, grads)`` on two dicts of arrays with the same keys.
 What it remembers of a weight (momentum, mean squares) is allocated when the weight is first seen; from then on an
-update allocates nothing. `learning_rate` may be set at any time, or be one of `fastconv.schedules`.
+update allocates nothing. `learning_rate` may be set at any time, or be one of `fastconv.schedules`,
+which is here by Keras' name, ``optimizers.schedules``, as well.
 """
 
+from fastconv import schedules
 from fastconv._configurable import resolve
 from fastconv.optimizers.adagrad import Adagrad
 from fastconv.optimizers.adam import Adam, AdamW
@@ -12,7 +14,7 @@ from fastconv.optimizers.base import Optimizer
 from fastconv.optimizers.rmsprop import RMSprop
 from fastconv.optimizers.sgd import SGD
 
-__all__ = ["Optimizer", "SGD", "RMSprop", "Adagrad", "Adam", "AdamW", "CLASSES", "get"]
+__all__ = ["Optimizer", "SGD", "RMSprop", "Adagrad", "Adam", "AdamW", "CLASSES", "get", "schedules"]
 
 _CLASSES: tuple[type[Optimizer], ...] = (SGD, RMSprop, Adagrad, Adam, AdamW)
 
