@@ -64,6 +64,10 @@ CASES = {
     "RandomFlip": ((), IMAGE),
     "RandomCrop": ((5, 6), IMAGE),
     "RandomTranslation": ((0.2, 0.3), IMAGE),
+    "RandomRotation": ((0.2,), IMAGE),
+    "RandomZoom": ((0.2, 0.3), IMAGE),
+    "RandomBrightness": ((0.2, (-9.0, 9.0)), IMAGE),
+    "RandomContrast": ((0.2, (-9.0, 9.0)), IMAGE),
     **{name: ((), [IMAGE, IMAGE]) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Concatenate")},
 }
 

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 import fastconv as fc
-from fastconv.layers import Conv2D, Dense, Flatten, RandomCrop, RandomFlip, RandomTranslation
+from fastconv.layers import (
+    Conv2D,
+    Dense,
+    Flatten,
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+)
 from fastconv.testing import check_gradient
 
 FORMATS = ["channels_last", "channels_first"]
@@ -18,6 +29,13 @@ LAYERS = [
     lambda **o: RandomTranslation(1.0, 1.0, "wrap", **o),
     lambda **o: RandomTranslation(0.7, 0.7, "nearest", "nearest", **o),
     lambda **o: RandomTranslation(0.4, (0.1, 0.9), "constant", fill_value=2.5, **o),
+    lambda **o: RandomZoom(0.4, **o),
+    lambda **o: RandomZoom(0.4, (0.1, 0.9), "constant", fill_value=2.5, **o),
+    lambda **o: RandomRotation(0.4, **o),
+    lambda **o: RandomRotation(0.4, "nearest", "nearest", **o),
+    lambda **o: RandomRotation((0.1, 0.2), "constant", fill_value=2.5, **o),
+    lambda **o: RandomBrightness(0.4, (-9.0, 9.0), **o),
+    lambda **o: RandomContrast(0.4, (-9.0, 9.0), **o),
 ]
 
 
@@ -104,7 +122,7 @@ class TestEveryLayer:
         np.testing.assert_array_equal(again.forward(x, training=True), layer.forward(x, training=True))
 
 
-@pytest.mark.parametrize("make", [LAYERS[0], LAYERS[4]])
+@pytest.mark.parametrize("make", [LAYERS[0], LAYERS[4], LAYERS[8], LAYERS[10], LAYERS[13], LAYERS[14]])
 def test_without_training_images_stay(make):
     x = np.ones((2, 4, 4, 1), np.float32)
     assert make()(x) is x
@@ -278,4 +296,112 @@ def test_training_repeats_and_resumes_bit_by_bit():
 )
 def test_errors(make, error, text):
     with pytest.raises(error, match=f"^{text}"):
+        make()
+
+
+class TestRandomZoom:
+    @pytest.mark.parametrize("fill_mode", FILLS)
+    @pytest.mark.parametrize("factors", [(0.25, -0.4), (-0.9, 1.0)])
+    @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+    def test_matches_scipy(self, interpolation, factors, fill_mode, rng):
+        # Keras 3.15 has the same values, except for "wrap", where TensorFlow leaves a pixel out.
+        ndimage = pytest.importorskip("scipy.ndimage")
+        x = rng.standard_normal((7, 6))
+        pairs = [(factor, factor) for factor in factors]
+        layer = RandomZoom(*pairs, fill_mode, interpolation, fill_value=1.5, dtype="float64")
+        middle, zoom = np.array([3, 2.5]), 1 + np.array(factors)
+        if interpolation == "nearest":
+            middle = middle + 1e-9  # halves are rounded up
+        expected = ndimage.affine_transform(
+            x, zoom, middle - zoom * (middle - (1e-9 if interpolation == "nearest" else 0)),
+            order=interpolation == "bilinear", mode=FILLS[fill_mode], cval=1.5,
+        )  # fmt: skip
+        np.testing.assert_allclose(layer(x[np.newaxis, ..., np.newaxis], training=True)[0, ..., 0], expected, atol=1e-7)
+
+    def test_one_factor_keeps_the_aspect_ratio_and_images_have_their_own(self):
+        x = np.add.outer(np.arange(9.0), np.arange(9.0)).reshape(1, 9, 9, 1)
+        y = RandomZoom(0.5, fill_mode="nearest", seed=1)(np.repeat(x, 4, axis=0), training=True)[..., 0]
+        np.testing.assert_allclose(y, y.transpose(0, 2, 1), rtol=1e-6)
+        np.testing.assert_allclose(y[:, 4, 4], 8, rtol=1e-6)
+        steps = y[:, 4, 5] - y[:, 4, 4]
+        assert (np.abs(steps - 1) <= 0.5).all()
+        assert len(set(steps.round(3))) == 4
+
+
+class TestRandomRotation:
+    @pytest.mark.parametrize("data_format", FORMATS)
+    @pytest.mark.parametrize("quarters", [-2, -1, 0, 1, 2, 3])
+    def test_quarter_turns_are_those_of_numpy(self, quarters, data_format, rng):
+        x = rng.standard_normal((2, 5, 5, 3)).astype(np.float32)
+        layer = RandomRotation((quarters / 4, quarters / 4), data_format=data_format)
+        y = layer.forward(as_format(x, data_format), training=True)
+        np.testing.assert_array_equal(y, as_format(np.rot90(x, quarters, axes=(1, 2)), data_format))
+        grad = layer.backward(as_format(x, data_format))
+        np.testing.assert_array_equal(grad, as_format(np.rot90(x, -quarters, axes=(1, 2)), data_format))
+
+    @pytest.mark.parametrize("fill_mode", FILLS)
+    @pytest.mark.parametrize("factor", [0.1, -0.3, 0.77])
+    def test_matches_scipy(self, factor, fill_mode, rng):
+        # Keras 3.15 has the same values, except for "wrap", where TensorFlow leaves a pixel out.
+        ndimage = pytest.importorskip("scipy.ndimage")
+        x = rng.standard_normal((7, 6))
+        layer = RandomRotation((factor, factor), fill_mode, fill_value=1.5, dtype="float64")
+        cos, sin = np.cos(2 * np.pi * factor), np.sin(2 * np.pi * factor)
+        matrix, middle = np.array([[cos, sin], [-sin, cos]]), np.array([3, 2.5])
+        expected = ndimage.affine_transform(
+            x, matrix, middle - matrix @ middle, order=1, mode=FILLS[fill_mode], cval=1.5
+        )
+        y = layer(x[np.newaxis, ..., np.newaxis], training=True)[0, ..., 0]
+        np.testing.assert_allclose(y, expected, atol=1e-7)
+
+    def test_images_turn_by_angles_of_their_own(self, rng):
+        x = np.repeat(rng.standard_normal((1, 6, 6, 1)), 5, axis=0)
+        y = RandomRotation(0.5, seed=2)(x, training=True)
+        assert len({image.tobytes() for image in y}) == 5
+
+
+class TestRandomValues:
+    def test_brightness_is_added_and_cut(self, rng):
+        x = rng.random((6, 4, 3, 2)).astype(np.float32)
+        layer = RandomBrightness(0.4, value_range=[0, 1], seed=3)
+        y = layer.forward(x, training=True)
+        added = np.array([np.median((b - a)[(b > 0) & (b < 1)]) for a, b in zip(x, y, strict=True)])
+        np.testing.assert_allclose(y, np.clip(x + added.reshape(-1, 1, 1, 1), 0, 1), atol=1e-6)
+        assert np.abs(added).max() <= 0.4
+        assert len(set(added.round(4))) == 6
+        np.testing.assert_array_equal(layer.backward(np.ones_like(x)), (y > 0) & (y < 1))
+
+    def test_brightness_is_a_part_of_the_range(self):
+        y = RandomBrightness((-0.2, -0.2))(np.full((1, 1, 1, 1), 100.0), training=True)
+        assert y.item() == pytest.approx(100 - 0.2 * 255)
+
+    def test_contrast_is_about_the_mean_of_each_channel(self, rng):
+        x = rng.standard_normal((5, 4, 3, 2))
+        y = RandomContrast((0.5, 0.9), (-99.0, 99.0), seed=3, dtype="float64")(x, training=True)
+        mean = x.mean(axis=(1, 2), keepdims=True)
+        ratio = (y - mean) / (x - mean)
+        np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1, :1], x.shape))
+        factors = ratio[:, 0, 0, 0]
+        assert ((factors >= 0.5) & (factors <= 1.9)).all()
+        assert len(set(factors.round(4))) == 5
+        cut = RandomContrast(0.0, (-0.5, 0.5), dtype="float64")(x, training=True)
+        np.testing.assert_allclose(cut, np.clip(x, -0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomZoom((-1.0, 0.5)), r"RandomZoom: height_factor must be greater than -1, .*, got \(-1.0, 0.5\)"),
+        (lambda: RandomZoom(0.1, 1.0), "RandomZoom: width_factor must be greater than -1, and a single number less"),
+        (lambda: RandomZoom(0.1, fill_mode="mirror"), "RandomZoom: fill_mode must be 'reflect' or"),
+        (lambda: RandomRotation(1.5), "RandomRotation: factor must be a number or a pair of numbers from -1 to 1, got"),
+        (lambda: RandomRotation(0.1, interpolation="cubic"), "RandomRotation: interpolation must be 'bilinear' or"),
+        (lambda: RandomBrightness(2.0), "RandomBrightness: factor must be a number or a pair"),
+        (lambda: RandomBrightness(0.2, (1, 1)), r"value_range must be two numbers that differ, got \(1, 1\)"),
+        (lambda: RandomContrast(-0.2), "RandomContrast: factor must be a number or a pair of numbers from 0 to 1, got"),
+        (lambda: RandomContrast(0.2, 255), "RandomContrast: value_range must be a pair of numbers, got 255"),
+    ],
+)
+def test_factors_and_ranges_that_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

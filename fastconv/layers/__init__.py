@@ -4,7 +4,16 @@ A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``gr
 """
 
 from fastconv.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from fastconv.layers.augmentation import RandomCrop, RandomFlip, RandomTranslation, Rescaling
+from fastconv.layers.augmentation import (
+    RandomBrightness,
+    RandomContrast,
+    RandomCrop,
+    RandomFlip,
+    RandomRotation,
+    RandomTranslation,
+    RandomZoom,
+    Rescaling,
+)
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
@@ -128,6 +137,10 @@ __all__ = [
     "RandomFlip",
     "RandomCrop",
     "RandomTranslation",
+    "RandomRotation",
+    "RandomZoom",
+    "RandomBrightness",
+    "RandomContrast",
     "Input",
     "InputLayer",
     "Add",
