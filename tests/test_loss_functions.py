@@ -363,3 +363,38 @@ def test_refusals(
 ) -> None:
     with pytest.raises(error, match=f"^{re.escape(text)}"):
         getattr(F, name)(*arguments, **options)
+
+
+class TestOneHot:
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+    def test_rows_of_the_unit_matrix(self, dtype: type) -> None:
+        labels = np.array([[0, 2], [1, 1]], dtype)
+        for arguments, classes in (((), 3), ((-1,), 3), ((5,), 5)):
+            rows = F.one_hot(labels, *arguments)
+            assert rows.dtype == np.int64
+            np.testing.assert_array_equal(rows, np.eye(classes, dtype=int)[labels])
+        np.testing.assert_array_equal(F.one_hot(2), [0, 0, 1])
+        np.testing.assert_array_equal(F.one_hot([0]), [[1]])
+        assert F.one_hot(np.zeros((3, 0), int), num_classes=4).shape == (3, 0, 4)
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "message"),
+        [
+            (([0.0, 1.0],), TypeError, "one_hot: input must hold integers, got float64"),
+            (([0, -1],), ValueError, "one_hot: input must hold class numbers from 0 to 0, got -1"),
+            (([0, 3], 3), ValueError, "one_hot: input must hold class numbers from 0 to 2, got 3"),
+            (([0], 0), ValueError, "one_hot: num_classes must be -1 or at least 1, got 0"),
+            (([0], 2.0), TypeError, "one_hot: num_classes must be an integer, got 2.0"),
+            (([],), ValueError, r"one_hot: num_classes must be given for an input without values, got shape \(0,\)"),
+        ],
+    )
+    def test_refuses(self, arguments: tuple[object, ...], error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            F.one_hot(*arguments)  # type: ignore[arg-type]
+
+    def test_is_that_of_torch(self, torch: ModuleType) -> None:
+        labels = np.array([[3, 0, 1], [2, 2, 0]])
+        for classes in (-1, 6):
+            expected = torch.nn.functional.one_hot(torch.from_numpy(labels), classes).numpy()
+            np.testing.assert_array_equal(F.one_hot(labels, classes), expected)
+            assert F.one_hot(labels, classes).dtype == expected.dtype

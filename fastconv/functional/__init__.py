@@ -95,6 +95,7 @@ from fastconv.functional.normalization import (
     layer_norm,
     layer_norm_backward,
 )
+from fastconv.functional.one_hot import one_hot
 from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.prelu import prelu, prelu_backward
 from fastconv.functional.prepare import prepare_conv2d
@@ -232,4 +233,5 @@ __all__ = [
     "binary_cross_entropy_backward",
     "binary_cross_entropy_with_logits",
     "binary_cross_entropy_with_logits_backward",
+    "one_hot",
 ]
