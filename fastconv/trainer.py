@@ -268,7 +268,7 @@ class Trainer(Weighted, ABC):
 
         self.history = History()
         # The history comes after the callbacks, as in Keras: what they add to the logs is in it.
-        run = CallbackList([*_listed_callbacks(callbacks), self.history, *_verbose_callbacks(verbose)])
+        run = CallbackList([*_listed_callbacks("fit", callbacks), self.history, *_verbose_callbacks(verbose)])
         run.set_model(self)
         run.set_params({"epochs": epochs, "steps": data.steps, "samples": data.samples})
         self.stop_training = False
@@ -282,7 +282,7 @@ class Trainer(Weighted, ABC):
                 batches = data.batches(generator(seed, epoch) if shuffle else None)
                 logs = self._train_epoch(epoch, batches, class_weight, run, check_finite)
                 if validation is not None:
-                    found = self._evaluate("fit", validation, shown=False)
+                    found = self._evaluate("fit", validation, False, run)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 run.on_epoch_end(epoch, logs)
                 if self.stop_training:
@@ -314,7 +314,7 @@ class Trainer(Weighted, ABC):
         """Return loss and metrics on a batch, as `evaluate` does."""
         self._compiled("test_on_batch")
         data = ArrayData("test_on_batch", *self._arrange("test_on_batch", x, y, sample_weight))
-        return _as_keras(self._evaluate("test_on_batch", data, shown=False), return_dict)
+        return _as_keras(self._evaluate("test_on_batch", data, False, CallbackList([])), return_dict)
 
     def evaluate(
         self,
@@ -324,6 +324,7 @@ class Trainer(Weighted, ABC):
         verbose: Verbose = "auto",
         sample_weight: Any = None,
         return_dict: bool = False,
+        callbacks: Callback | Iterable[Callback] | None = None,
         *,
         steps: int | None = None,
     ) -> float | list[float] | dict[str, float]:
@@ -335,6 +336,8 @@ class Trainer(Weighted, ABC):
             See `fit`; of an iterable the batches are taken once.
         return_dict : bool
             Whether to return a dict.
+        callbacks : Callback or iterable of Callback, optional
+            Their methods ``on_test_begin``, ``on_test_batch_begin``... are called.
         steps : int, optional
             How many batches to take: the first of arrays, or those that an iterable yields next, of a generator without
             an end, say. There must be as many. Arrays without a `batch_size` are divided into so many.
@@ -354,9 +357,18 @@ class Trainer(Weighted, ABC):
         data = make_data("evaluate", x, y, sample_weight, batch_size, self._arrange)
         first_steps("evaluate", data, steps, batch_size)
         shown = _shows_bar("evaluate", verbose)
-        return _as_keras(self._evaluate("evaluate", data, shown), return_dict)
+        return _as_keras(
+            self._evaluate("evaluate", data, shown, self._run_of("evaluate", data, callbacks)), return_dict
+        )
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Verbose = 0, steps: int | None = None) -> Any:
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Verbose = 0,
+        steps: int | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
+    ) -> Any:
         """Return the outputs for all inputs, computed in parts so that what lies between layers stays small.
 
         Parameters
@@ -373,6 +385,8 @@ class Trainer(Weighted, ABC):
         steps : int, optional
             How many batches to take, of an iterable those that it yields next; of arrays the first of `batch_size`, or
             without one all. There must be as many.
+        callbacks : Callback or iterable of Callback, optional
+            Their methods ``on_predict_begin`` and ``on_predict_end`` are called.
 
         Returns
         -------
@@ -386,6 +400,8 @@ class Trainer(Weighted, ABC):
         """
         size = None if batch_size is None else check_batch_size("predict", batch_size)
         shown = _shows_bar("predict", verbose)
+        run = self._run_of("predict", None, callbacks)
+        run.on_predict_begin({})
         if yields_inputs(x):
             if size is not None:
                 raise ValueError(f"predict: batch_size must be None where x yields batches, got {size}")
@@ -395,7 +411,17 @@ class Trainer(Weighted, ABC):
             if steps is not None:
                 inputs = first_samples("predict", inputs, size, steps)
             outputs = run_in_parts(self.program, inputs, size, _predict_bar if shown else None)
+        run.on_predict_end({})
         return outputs if len(outputs) > 1 else outputs[0]
+
+    def _run_of(self, function: str, data: Data | None, callbacks: Any) -> CallbackList:
+        """Return the callbacks of `evaluate` or `predict` as one, told of the model."""
+        run = CallbackList(_listed_callbacks(function, callbacks), function)
+        if run.callbacks:
+            run.set_model(self)
+            known = {} if data is None else {"steps": data.steps, "samples": data.samples}
+            run.set_params({"epochs": 1, "steps": None, "samples": None, **known})
+        return run
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs for the inputs of a batch, as `predict` does."""
@@ -494,26 +520,32 @@ class Trainer(Weighted, ABC):
             optimizer.update(_by_key(by_path, "params"), _by_key(by_path, "grads"))
         means.add(losses, penalty, y_true, values, heads, weights)
 
-    def _evaluate(self, function: str, data: Data, shown: bool) -> dict[str, float]:
+    def _evaluate(self, function: str, data: Data, shown: bool, callbacks: CallbackList) -> dict[str, float]:
         objective, _ = self._compiled(function)
         means = Means(objective)
         penalty = _penalty(self.leaves().values())
         batches = data.batches()
-        for batch in track(batches, "Evaluate", data.samples, _size) if shown else batches:
+        callbacks.on_test_begin({})
+        for step, batch in enumerate(track(batches, "Evaluate", data.samples, _size) if shown else batches):
+            callbacks.on_test_batch_begin(step, {"size": len(batch.x)})
             inputs = self._accept(function, batch.x)
             program, heads = objective.heads(self.program)
             values = run_in_parts(program, inputs)
             y_true, weights = self._by_target(batch.y), self._by_target(batch.sample_weight)
             losses = objective.values(heads, y_true, values, weights)
             means.add(losses, penalty, y_true, values, heads, weights)
-        return means.results()
+            if callbacks.callbacks:
+                callbacks.on_test_batch_end(step, means.results())
+        results = means.results()
+        callbacks.on_test_end(results)
+        return results
 
 
-def _listed_callbacks(callbacks: Any) -> Iterable[Any]:
+def _listed_callbacks(function: str, callbacks: Any) -> Iterable[Any]:
     if callbacks is None or isinstance(callbacks, Callback):
         return () if callbacks is None else (callbacks,)
     if not isinstance(callbacks, Iterable):
-        raise TypeError(f"fit: callbacks must be a list of Callback objects, got {type(callbacks).__name__}")
+        raise TypeError(f"{function}: callbacks must be a list of Callback objects, got {type(callbacks).__name__}")
     return callbacks
 
 

@@ -425,3 +425,71 @@ def test_early_stopping_refuses_what_are_no_numbers(
 ) -> None:
     with pytest.raises(error, match=message):
         EarlyStopping(**options)
+
+
+class Calls(fc.callbacks.Callback):
+    """Notes every call and the names in its logs."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("on_"):
+            return super().__getattribute__(name)
+        return lambda *arguments: self.calls.append((name, *arguments[:-1], sorted(arguments[-1])))
+
+
+class TestOfEvaluationAndPrediction:
+    def model(self) -> fc.Sequential:
+        model = fc.Sequential([fc.layers.Dense(1, input_shape=(2,))])
+        model.compile("sgd", "mse", metrics=["mae"])
+        return model
+
+    def test_validation_is_between_the_batches_and_the_end_of_an_epoch(self) -> None:
+        # The order of Keras 3.15.
+        calls, x, y = Calls(), np.ones((4, 2)), np.ones((4, 1))
+        self.model().fit(x, y, batch_size=4, epochs=1, verbose=0, callbacks=[calls], validation_data=(x, y))
+        names, found = ["loss", "mae"], calls.calls
+        assert found == [
+            ("on_train_begin", []),
+            ("on_epoch_begin", 0, []),
+            ("on_train_batch_begin", 0, ["size"]),
+            ("on_train_batch_end", 0, names),
+            ("on_test_begin", []),
+            ("on_test_batch_begin", 0, ["size"]),
+            ("on_test_batch_end", 0, names),
+            ("on_test_end", names),
+            ("on_epoch_end", 0, [*names, "val_loss", "val_mae"]),
+            ("on_train_end", [*names, "val_loss", "val_mae"]),
+        ]
+
+    def test_evaluate(self) -> None:
+        calls, model = Calls(), self.model()
+        model.evaluate(np.ones((5, 2)), np.ones((5, 1)), 2, 0, callbacks=[calls])
+        assert [call[0] for call in calls.calls] == [
+            "on_test_begin",
+            *["on_test_batch_begin", "on_test_batch_end"] * 3,
+            "on_test_end",
+        ]
+        assert calls.model is model
+        assert (calls.params["steps"], calls.params["samples"]) == (3, 5)
+
+    def test_predict(self) -> None:
+        calls, model = Calls(), self.model()
+        model.predict(np.ones((5, 2)), callbacks=calls)
+        assert calls.calls == [("on_predict_begin", []), ("on_predict_end", [])]
+        assert calls.model is model
+
+    def test_functions(self) -> None:
+        found: list[float] = []
+        callback = fc.callbacks.LambdaCallback(on_test_end=lambda logs: found.append(logs["loss"]))
+        loss, _ = self.model().evaluate(np.ones((2, 2)), np.ones((2, 1)), verbose=0, callbacks=[callback])
+        assert found == [loss]
+        with pytest.raises(TypeError, match="LambdaCallback: there is no 'on_tset_end', see Callback"):
+            fc.callbacks.LambdaCallback(on_tset_end=print)
+
+    def test_what_is_no_callback_is_refused(self) -> None:
+        with pytest.raises(TypeError, match="evaluate: callbacks must hold Callback objects, got 'csv'"):
+            self.model().evaluate(np.ones((2, 2)), np.ones((2, 1)), verbose=0, callbacks=["csv"])
+        with pytest.raises(TypeError, match="predict: callbacks must be a list of Callback objects, got int"):
+            self.model().predict(np.ones((2, 2)), callbacks=3)

@@ -52,9 +52,27 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         """Run after a batch: `logs` has the means of loss and metrics over the epoch so far."""
 
+    def on_test_begin(self, logs: Logs) -> None:
+        """Run before `evaluate`, and before the validation of an epoch of `fit`."""
+
+    def on_test_end(self, logs: Logs) -> None:
+        """Run after those: `logs` has loss and metrics."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs) -> None:
+        """Run before a batch of those; `logs` has its "size"."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+        """Run after a batch of those: `logs` has the means of loss and metrics so far."""
+
+    def on_predict_begin(self, logs: Logs) -> None:
+        """Run before `predict`."""
+
+    def on_predict_end(self, logs: Logs) -> None:
+        """Run after `predict`."""
+
 
 class LambdaCallback(Callback):
-    """A callback made of functions; see `Callback` for when each is called and with what.
+    """A callback made of functions, of one for each method of `Callback`, which says when each is called and with what.
 
     Examples
     --------
@@ -71,6 +89,7 @@ class LambdaCallback(Callback):
         on_train_end: Callable[[Logs], Any] | None = None,
         on_train_batch_begin: Callable[[int, Logs], Any] | None = None,
         on_train_batch_end: Callable[[int, Logs], Any] | None = None,
+        **others: Callable[..., Any],
     ) -> None:
         given = {
             "on_epoch_begin": on_epoch_begin,
@@ -79,8 +98,11 @@ class LambdaCallback(Callback):
             "on_train_end": on_train_end,
             "on_train_batch_begin": on_train_batch_begin,
             "on_train_batch_end": on_train_batch_end,
+            **others,
         }
         for name, function in given.items():
+            if not (name.startswith("on_") and hasattr(Callback, name)):
+                raise TypeError(f"LambdaCallback: there is no {name!r}, see Callback")
             if function is not None:
                 setattr(self, name, function)
 
@@ -88,11 +110,11 @@ class LambdaCallback(Callback):
 class CallbackList(Callback):
     """Several callbacks as one."""
 
-    def __init__(self, callbacks: Iterable[Callback]) -> None:
+    def __init__(self, callbacks: Iterable[Callback], function: str = "fit") -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
-                raise TypeError(f"fit: callbacks must hold Callback objects, got {callback!r}")
+                raise TypeError(f"{function}: callbacks must hold Callback objects, got {callback!r}")
 
     def set_model(self, model: "Trainer") -> None:
         for callback in self.callbacks:
@@ -125,3 +147,27 @@ class CallbackList(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         for callback in self.callbacks:
             callback.on_train_batch_end(batch, logs)
+
+    def on_test_begin(self, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_test_begin(logs)
+
+    def on_test_end(self, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_test_end(logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_test_batch_end(batch, logs)
+
+    def on_predict_begin(self, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_predict_begin(logs)
+
+    def on_predict_end(self, logs: Logs) -> None:
+        for callback in self.callbacks:
+            callback.on_predict_end(logs)
