@@ -58,8 +58,8 @@ class Archive:
     in front of its text; errors of the zip format become ValueErrors.
     """
 
-    def __init__(self, function: str, path: str | os.PathLike[str]) -> None:
-        self._prefix = f"{function}: {os.fspath(path)} must be a complete model file"
+    def __init__(self, function: str, path: str | os.PathLike[str], kind: str = "model") -> None:
+        self._prefix = f"{function}: {os.fspath(path)} must be a complete {kind} file"
         self._stream = open(path, "rb")  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> Self:

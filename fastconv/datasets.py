@@ -12,6 +12,7 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
@@ -20,7 +21,17 @@ import numpy.typing as npt
 from fastconv._data_files import Source, StrPath, existing, find
 from fastconv._idx import read_idx
 
-__all__ = ["load_cifar10", "load_digits", "load_fashion_mnist", "load_mnist", "load_npz", "read_idx"]
+__all__ = [
+    "cifar10",
+    "fashion_mnist",
+    "load_cifar10",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_mnist",
+    "load_npz",
+    "mnist",
+    "read_idx",
+]
 
 Array = npt.NDArray[Any]
 Split = tuple[Array, Array]
@@ -223,6 +234,12 @@ def load_cifar10(path: StrPath | None = None) -> tuple[Split, Split]:
     splits = [_cifar10_split(name, content) for name, content in records.items()]
     images, labels = (np.concatenate(arrays) for arrays in zip(*splits[:-1], strict=True))
     return (images, labels), splits[-1]
+
+
+# As programs written for Keras name them: ``mnist.load_data()``. Labels of CIFAR-10 have one axis, in Keras two.
+mnist = SimpleNamespace(load_data=load_mnist)
+fashion_mnist = SimpleNamespace(load_data=load_fashion_mnist)
+cifar10 = SimpleNamespace(load_data=load_cifar10)
 
 
 def load_npz(path: StrPath) -> tuple[Split, Split]:

@@ -3,6 +3,9 @@
 The JSON text ``config`` holds the format's version, the model's class and configuration, and what it was compiled with.
 ``weights/PATH`` are the weights, trained or not, ``optimizer/SLOT/PATH`` what the optimizer remembers of them. A path
 is ``LAYER/NAME``, or for a layer of a model within the model ``MODEL/LAYER/NAME``.
+
+A file of weights alone is for any model of the same layers, whatever their names: ``weights/NUMBER/NAME``, where layers
+that have weights are numbered.
 """
 
 import os
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from fastconv.models.base import BaseModel
 
 _FORMAT = {"format": "fastconv model", "version": 2}
+_WEIGHTS_FORMAT = {"format": "fastconv weights", "version": 1}
 
 
 class ModelClass(Protocol):
@@ -61,6 +65,36 @@ def save_model(model: "BaseModel", path: str | os.PathLike[str]) -> None:
             for key, array in entries.items()
         }
     archive.write(path, config, arrays)
+
+
+def write_weights(model: "BaseModel", path: str | os.PathLike[str]) -> None:
+    """Write the weights of a model; see `BaseModel.save_weights`."""
+    arrays = {key: np.ascontiguousarray(array) for key, array in _numbered_weights("save_weights", model).items()}
+    archive.write(path, {**_WEIGHTS_FORMAT, "weights": list(arrays)}, arrays)
+
+
+def read_weights(model: "BaseModel", path: str | os.PathLike[str]) -> None:
+    """Copy weights from a file into a model; see `BaseModel.load_weights`."""
+    targets = _numbered_weights("load_weights", model)
+    with archive.Archive("load_weights", path, "weights") as file:
+        config = file.config()
+        found = {key: config.get(key) for key in _WEIGHTS_FORMAT}
+        if found != _WEIGHTS_FORMAT:
+            raise ValueError(f"config must say {_WEIGHTS_FORMAT}, got {found}")
+        if config.get("weights") != list(targets):
+            given = config.get("weights")
+            count = f"{len(given)} arrays" if isinstance(given, list) else repr(given)
+            raise ValueError(f"it must hold the {len(targets)} arrays that the model has, got {count} or other names")
+        arrays = {key: file.read(key, target.shape, target.dtype) for key, target in targets.items()}
+    for key, target in targets.items():
+        target[...] = arrays[key]
+
+
+def _numbered_weights(function: str, model: "BaseModel") -> dict[str, Array]:
+    if not model.built:
+        raise ValueError(f"{function}: the model must have weights, got one that is not built yet")
+    layers = [found for found in map(_weights, model.leaves().values()) if found]
+    return {f"weights/{number}/{name}": array for number, found in enumerate(layers) for name, array in found.items()}
 
 
 def read_model(path: str | os.PathLike[str], classes: Mapping[str, ModelClass]) -> "BaseModel":

@@ -104,6 +104,10 @@ class Trainer(Weighted, ABC):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model to a file."""
 
+    @abstractmethod
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights to a file."""
+
     # Weights.
 
     @property

@@ -217,8 +217,6 @@ def test_checkpoints_every_so_many_batches_across_epochs(tmp_path: Path) -> None
 
 
 def test_arguments_of_checkpoints_are_checked() -> None:
-    with pytest.raises(NotImplementedError, match="save_weights_only must be False, got True; load_model"):
-        ModelCheckpoint("m.npz", save_weights_only=True)
     with pytest.raises(ValueError, match="ModelCheckpoint: save_freq must be an integer from 1 on, got 0"):
         ModelCheckpoint("m.npz", save_freq=0)
 

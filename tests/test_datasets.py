@@ -393,3 +393,8 @@ def test_real_files_are_the_published_ones(name, load, mean):
     if name == "fashion-mnist":
         assert set(np.bincount(y_train)) == {6000}
     assert set(y_test) == set(range(10))
+
+
+def test_names_of_keras() -> None:
+    for name in ("mnist", "fashion_mnist", "cifar10"):
+        assert getattr(datasets, name).load_data is getattr(datasets, f"load_{name}")

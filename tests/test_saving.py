@@ -447,3 +447,72 @@ def test_every_changed_value_of_a_graphs_configuration_is_refused_or_harmless(sa
             _rewrite(saved_graph, config=np.frombuffer(json.dumps(changed).encode(), np.uint8))
             with contextlib.suppress(ValueError):
                 fc.load_model(saved_graph)
+
+
+class TestWeightsAlone:
+    def model(self, seed: int, units: int = 3) -> fc.Sequential:
+        fc.utils.set_random_seed(seed)
+        layers = fc.layers
+        return fc.Sequential(
+            [
+                fc.Input((5, 5, 1)),
+                layers.Conv2D(2, 3),
+                layers.BatchNormalization(),
+                fc.Sequential([layers.Flatten(), layers.Dense(units)]),
+            ]
+        )
+
+    def test_they_go_into_a_model_whose_layers_have_other_names(self, tmp_path: Path) -> None:
+        first, second = self.model(1), self.model(2)
+        first.layers[1].state["moving_mean"][...] = 5
+        assert first.layers[0].name != second.layers[0].name
+        first.save_weights(tmp_path / "a.weights.npz")
+        second.load_weights(tmp_path / "a.weights.npz")
+        for ours, theirs in zip(second.get_weights(), first.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        with np.load(tmp_path / "a.weights.npz", allow_pickle=False) as arrays:
+            np.testing.assert_array_equal(arrays["weights/1/moving_mean"], [5, 5])
+
+    def test_others_are_refused_and_nothing_changes(self, tmp_path: Path) -> None:
+        path, model = tmp_path / "w", self.model(1)
+        before = model.get_weights()
+        self.model(2, units=4).save_weights(path)
+        with pytest.raises(ValueError, match=r"load_weights: .*w must be a complete weights file: entry .* \(18, 3\)"):
+            model.load_weights(path)
+        fc.Sequential([fc.layers.Dense(3, input_shape=(2,))]).save_weights(path)
+        with pytest.raises(ValueError, match="must hold the 8 arrays that the model has, got 2 arrays or other names"):
+            model.load_weights(path)
+        model.save(path)
+        with pytest.raises(
+            ValueError, match=r"config must say {'format': 'fastconv weights', .*got .*'fastconv model'"
+        ):
+            model.load_weights(path)
+        model.save_weights(path)
+        with pytest.raises(ValueError, match=r"load_model: .* config must say {'format': 'fastconv model'"):
+            fc.load_model(path)
+        path.write_bytes(path.read_bytes()[:-40])
+        with pytest.raises(ValueError, match="must be a complete weights file"):
+            model.load_weights(path)
+        with pytest.raises(FileNotFoundError):
+            model.load_weights(tmp_path / "none")
+        for ours, theirs in zip(model.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_a_model_that_is_not_built_has_none(self, tmp_path: Path) -> None:
+        model = fc.Sequential([fc.layers.Dense(3)])
+        with pytest.raises(ValueError, match="save_weights: the model must have weights, got one that is not built"):
+            model.save_weights(tmp_path / "w")
+        with pytest.raises(ValueError, match="load_weights: the model must have weights, got one that is not built"):
+            model.load_weights(tmp_path / "w")
+
+    def test_a_checkpoint_of_the_best_weights(self, tmp_path: Path) -> None:
+        model, path = self.model(1), tmp_path / "best"
+        model.compile("sgd", "mse")
+        x, y = np.ones((4, 5, 5, 1)), np.zeros((4, 3))
+        checkpoint = fc.callbacks.ModelCheckpoint(path, "loss", save_best_only=True, save_weights_only=True)
+        model.fit(x, y, epochs=1, verbose=0, callbacks=[checkpoint])
+        best = model.get_weights()
+        model.fit(x, y + 1e3, epochs=1, verbose=0, callbacks=[checkpoint])
+        model.load_weights(path)
+        for ours, theirs in zip(model.get_weights(), best, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

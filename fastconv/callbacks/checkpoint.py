@@ -33,7 +33,7 @@ class ModelCheckpoint(Monitor):
         1 prints a line for every save.
     save_best_only : bool
     save_weights_only : bool
-        Only False: `fastconv.load_model` reads the whole model from the file, ``get_weights`` of it the weights.
+        Whether files are for ``model.load_weights``, and without the optimizer's state, not for `fastconv.load_model`.
     mode : {"auto", "min", "max"}
         Whether less or more is better; "auto" knows that more accuracy is.
     save_freq : "epoch" or int
@@ -55,14 +55,10 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode)
-        if save_weights_only:
-            raise NotImplementedError(
-                "ModelCheckpoint: save_weights_only must be False, got True; "
-                "load_model(path).get_weights() gives the weights of a saved model"
-            )
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
         self.save_freq = save_freq if save_freq == "epoch" else count("ModelCheckpoint: save_freq", save_freq, 1)
         if initial_value_threshold is not None:
             self.best = initial_value_threshold
@@ -95,6 +91,9 @@ class ModelCheckpoint(Monitor):
         except (KeyError, IndexError, ValueError) as error:
             known = ", ".join((*counts, *logs))
             raise ValueError(f"ModelCheckpoint: filepath must name only {known}, got {self.filepath!r}") from error
-        self.model.save(path)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
         if self.verbose:
             print(f"Epoch {counts['epoch']}: saved {path}")

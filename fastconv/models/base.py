@@ -13,7 +13,7 @@ from fastconv.executor import Executor, Program
 from fastconv.graph import Graph, Shape, SymbolicTensor
 from fastconv.layers.base import Array, Call, Layer, WeightSource
 from fastconv.receptive_field import ReceptiveField, receptive_fields
-from fastconv.saving import save_model
+from fastconv.saving import read_weights, save_model, write_weights
 from fastconv.summary import print_summary
 from fastconv.trainer import Trainer
 
@@ -288,6 +288,32 @@ class BaseModel(Trainer, Layer):
             If the model has no weights yet, or a layer stands in it twice, at different depths.
         """
         save_model(self, path)
+
+    def save_weights(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights alone to one .npz file, complete or not at all, as `save` does.
+
+        Parameters
+        ----------
+        path : str or path
+            Taken as it is: no ending is added.
+
+        Raises
+        ------
+        ValueError
+            If the model has no weights yet.
+        """
+        write_weights(self, path)
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Copy weights from a file of `save_weights` into a model of the same layers, whatever their names.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or of another kind (`load_model` reads that of a whole model), or its arrays are not
+            those of the model; then no weight has changed.
+        """
+        read_weights(self, path)
 
     def _known_graph(self, end: str) -> Graph:
         if self.graph is None:
