@@ -420,3 +420,10 @@ def _not_negative(function: str, argument: str, value: Any) -> float:
     if not found >= 0:
         raise ValueError(f"{function}: {argument} must not be negative, got {value!r}")
     return found
+
+
+def __getattr__(name: str) -> ActivationFunction:
+    """Return the function of a name, so that ``activations.relu`` is one, as in Keras."""
+    if name not in _BY_NAME:
+        raise AttributeError(f"module 'fastconv.activations' has no attribute {name!r}")
+    return _BY_NAME[name]()

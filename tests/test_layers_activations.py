@@ -250,3 +250,12 @@ def test_a_model_with_a_softmax_of_planes_trains_and_is_saved(tmp_path, rng: np.
 def test_softmax_refuses(axis: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"Softmax: {message}"):
         Softmax(axis)(np.zeros((2, 3, 4)))  # type: ignore[arg-type]
+
+
+def test_functions_by_the_names_of_keras() -> None:
+    np.testing.assert_array_equal(activations.relu(np.array([-1.0, 2.0])), [0, 2])
+    np.testing.assert_allclose(activations.softmax(np.array([[0.0, 0.0]])), [[0.5, 0.5]])
+    layer = Dense(2, activation=activations.tanh)
+    assert layer.get_config()["activation"] == Dense(2, activation="tanh").get_config()["activation"]
+    with pytest.raises(AttributeError, match=r"module 'fastconv\.activations' has no attribute 'rleu'"):
+        _ = activations.rleu

@@ -405,3 +405,16 @@ def test_unfit_sample_weights_and_names_are_refused() -> None:
         CategoricalFocalCrossentropy(gamma=-1)
     with pytest.raises(ValueError, match="binary_focal_crossentropy: alpha must be finite and not negative, got nan"):
         BinaryFocalCrossentropy(alpha=float("nan"))
+
+
+def test_functions_of_keras_return_a_value_per_sample_and_stand_for_their_losses() -> None:
+    for cls in losses.CLASSES:
+        function = getattr(losses, cls.name)
+        assert type(losses.get(function)) is cls
+        assert losses.get(function).reduction == "sum_over_batch_size"
+        assert function.__name__ == cls.name
+    rows = np.array([[0.25, 0.75], [0.5, 0.5]])
+    values = losses.sparse_categorical_crossentropy([1, 0], rows)
+    np.testing.assert_allclose(values, -np.log([0.75, 0.5]), rtol=1e-6)
+    logits = losses.categorical_crossentropy(np.eye(2), np.log(rows), from_logits=True)
+    np.testing.assert_allclose(logits, -np.log([0.25, 0.5]), rtol=1e-6)

@@ -383,3 +383,21 @@ def test_to_categorical() -> None:
         utils.to_categorical([-1, 1])
     with pytest.raises(TypeError, match="must hold integers, got float64"):
         utils.to_categorical([0.5])
+
+
+def test_root_mean_squared_error_is_of_all_batches() -> None:
+    metric = metrics.get("RootMeanSquaredError")
+    metric.update_state([[0.0], [0.0]], [[3.0], [4.0]])
+    metric.update_state([[0.0]], [[2.0]], [4])
+    assert metric.result() == pytest.approx(((9 + 16 + 4 * 4) / 6) ** 0.5)
+    assert metric.name == "root_mean_squared_error"
+
+
+def test_names_of_classes_and_losses_as_metrics() -> None:
+    for name in ("Precision", "Recall", "BinaryAccuracy", "MeanSquaredError"):
+        metric = metrics.get(name)
+        assert type(metric).__name__ == name
+        assert metric.name == type(metric)().name
+    metric = metrics.get(losses.mean_absolute_error)
+    metric.update_state([[0.0], [0.0]], [[1.0], [4.0]])
+    assert (metric.name, metric.result()) == ("mean_absolute_error", 2.5)

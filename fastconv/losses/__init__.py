@@ -9,6 +9,10 @@ logits they are exact for any finite input, and their gradient is ``softmax(logi
 layer applies the softmax or sigmoid trains on its logits, without being told.
 """
 
+from typing import Any
+
+from numpy.typing import ArrayLike
+
 from fastconv._configurable import resolve
 from fastconv.losses.base import Loss
 from fastconv.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
@@ -68,12 +72,50 @@ _BY_NAME: dict[str, type[Loss]] = {
 }
 
 
+class LossFunction:
+    """A loss as Keras' function of its name: ``mean_squared_error(y_true, y_pred)`` returns one value per sample.
+
+    Given to ``compile``, it stands for the loss with its defaults.
+
+    Examples
+    --------
+    >>> mean_squared_error([[0.0], [0.0]], [[1.0], [2.0]])
+    array([1., 4.])
+    """
+
+    def __init__(self, loss_class: type[Loss]) -> None:
+        self.loss_class = loss_class
+        self.__name__ = loss_class.name
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, **arguments: Any) -> Any:
+        """Return the values; `arguments` are those of the class."""
+        return self.loss_class(**arguments, reduction="none")(y_true, y_pred)
+
+    def __repr__(self) -> str:
+        return f"<loss function {self.__name__}>"
+
+
+categorical_crossentropy = LossFunction(CategoricalCrossentropy)
+sparse_categorical_crossentropy = LossFunction(SparseCategoricalCrossentropy)
+binary_crossentropy = LossFunction(BinaryCrossentropy)
+categorical_focal_crossentropy = LossFunction(CategoricalFocalCrossentropy)
+binary_focal_crossentropy = LossFunction(BinaryFocalCrossentropy)
+kl_divergence = LossFunction(KLDivergence)
+mean_squared_error = LossFunction(MeanSquaredError)
+mean_absolute_error = LossFunction(MeanAbsoluteError)
+huber = LossFunction(Huber)
+hinge = LossFunction(Hinge)
+
+
 def get(identifier: object, where: str = "get: loss") -> Loss:
-    """Return the loss of a name such as ``"mse"`` or ``"MeanSquaredError"``, a class, a configuration or an object.
+    """Return the loss of a name such as ``"mse"`` or ``"MeanSquaredError"``, a function of this module, a class, a
+    configuration or an object.
 
     Examples
     --------
     >>> get("hinge")
     Hinge(reduction='sum_over_batch_size', name='hinge')
     """
+    if isinstance(identifier, LossFunction):
+        return identifier.loss_class()
     return resolve(where, identifier, Loss, _BY_NAME)

@@ -2,6 +2,7 @@
 
 # ruff: noqa: D102 - what an overriding method does stands in Metric.
 
+import math
 from abc import abstractmethod
 from typing import Any
 
@@ -201,6 +202,24 @@ class MeanSquaredError(Metric):
         return squares
 
 
+class RootMeanSquaredError(MeanSquaredError):
+    """The square root of `MeanSquaredError`, of all data so far.
+
+    Examples
+    --------
+    >>> metric = RootMeanSquaredError()
+    >>> metric.update_state([0.0, 0.0], [3.0, 4.0])
+    >>> round(metric.result(), 4)
+    3.5355
+    """
+
+    def __init__(self, name: str = "root_mean_squared_error") -> None:
+        super().__init__(name)
+
+    def result(self) -> float:
+        return math.sqrt(super().result())
+
+
 class MeanAbsoluteError(Metric):
     """The mean of ``|y_pred - y_true|``."""
 
@@ -320,19 +339,23 @@ _BY_NAME: dict[str, type[Metric]] = {
     "recall": Recall,
     "mean_squared_error": MeanSquaredError,
     "mse": MeanSquaredError,
+    "root_mean_squared_error": RootMeanSquaredError,
     "mean_absolute_error": MeanAbsoluteError,
     "mae": MeanAbsoluteError,
 }
+
+_BY_CLASS_NAME = {cls.__name__: cls for cls in _BY_NAME.values()}
 
 CLASSES = frozenset(_BY_NAME.values())
 """What a model file can name."""
 
 
 def get(identifier: Any, where: str = "get: metric") -> Metric:
-    """Return the metric of a name, a class, a configuration, an object or a function of (y_true, y_pred)."""
+    """Return the metric of a name such as ``"mse"`` or ``"MeanSquaredError"``, a class, a configuration, an object or
+    a function of (y_true, y_pred)."""
     if callable(identifier) and not isinstance(identifier, type | Metric):
         return MeanMetric(identifier)
-    metric = resolve(where, identifier, Metric, _BY_NAME)
-    if isinstance(identifier, str):
+    metric = resolve(where, identifier, Metric, {**_BY_NAME, **_BY_CLASS_NAME})
+    if isinstance(identifier, str) and identifier in _BY_NAME:
         metric.name = identifier
     return metric
