@@ -61,6 +61,7 @@ CASES = {
     "Cropping2D": ((2,), IMAGE),
     "Cropping3D": ((1,), VOLUME),
     "Rescaling": ((0.5, 1.0), IMAGE),
+    "Resizing": ((5, 3), IMAGE),
     "RandomFlip": ((), IMAGE),
     "RandomCrop": ((5, 6), IMAGE),
     "RandomTranslation": ((0.2, 0.3), IMAGE),

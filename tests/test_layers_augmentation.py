@@ -15,6 +15,7 @@ from fastconv.layers import (
     RandomRotation,
     RandomTranslation,
     RandomZoom,
+    Resizing,
 )
 from fastconv.testing import check_gradient
 
@@ -405,3 +406,43 @@ class TestRandomValues:
 def test_factors_and_ranges_that_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class TestResizing:
+    @pytest.mark.parametrize("data_format", FORMATS)
+    @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+    @pytest.mark.parametrize("size", [(4, 9), (14, 12), (7, 6)])
+    def test_is_the_interpolation_of_torch(self, size, interpolation, data_format, torch, rng):
+        x = rng.standard_normal((2, 7, 6, 3))
+        # "nearest-exact", torch's name of the pixel whose middle is nearest, is what Keras 3.15 takes.
+        mode = "nearest-exact" if interpolation == "nearest" else interpolation
+        expected = torch.nn.functional.interpolate(
+            torch.from_numpy(as_format(x, "channels_first")), size, mode=mode
+        )
+        layer = Resizing(*size, interpolation, data_format=data_format, dtype="float64")
+        y = layer(as_format(x, data_format))
+        np.testing.assert_allclose(y, as_format(np.moveaxis(expected.numpy(), 1, -1), data_format), rtol=1e-12)
+        np.testing.assert_array_equal(layer(as_format(x, data_format), training=True), y)
+        assert layer.output_shape((None, *y.shape[1:])) == (None, *y.shape[1:])
+
+    @pytest.mark.parametrize("data_format", FORMATS)
+    @pytest.mark.parametrize("crop", [False, True])
+    def test_gradient(self, crop, data_format, rng):
+        x = as_format(rng.standard_normal((2, 7, 6, 2)), data_format)
+        check_gradient(Resizing(4, 9, crop_to_aspect_ratio=crop, data_format=data_format), x)
+
+    def test_crops_the_middle_of_the_aspect_ratio(self, rng):
+        x = rng.standard_normal((1, 4, 10, 1)).astype(np.float32)
+        np.testing.assert_array_equal(Resizing(4, 4, crop_to_aspect_ratio=True)(x), x[:, :, 3:7])
+        np.testing.assert_array_equal(Resizing(4, 10)(x), x)
+
+    def test_of_unknown_sizes_in_a_model(self, rng):
+        model = fc.Sequential([fc.Input((None, None, 3)), Resizing(8, 6), Flatten(), Dense(2)])
+        assert model.predict(rng.random((2, 11, 5, 3))).shape == (2, 2)
+        assert model.predict(rng.random((2, 4, 9, 3))).shape == (2, 2)
+
+    def test_refuses(self):
+        with pytest.raises(ValueError, match="Resizing: height must be at least 1, got 0"):
+            Resizing(0, 3)
+        with pytest.raises(ValueError, match="Resizing: interpolation must be 'bilinear' or 'nearest', got 'bicubic'"):
+            Resizing(3, 3, "bicubic")

@@ -13,6 +13,7 @@ from fastconv.layers.augmentation import (
     RandomTranslation,
     RandomZoom,
     Rescaling,
+    Resizing,
 )
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
@@ -134,6 +135,7 @@ __all__ = [
     "UpSampling2D",
     "UpSampling3D",
     "Rescaling",
+    "Resizing",
     "RandomFlip",
     "RandomCrop",
     "RandomTranslation",

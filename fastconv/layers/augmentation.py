@@ -144,7 +144,100 @@ class RandomFlip(_RandomImages):
         ]
 
 
-class RandomCrop(_RandomImages):
+class _Resized(NamedTuple):
+    x: Array
+    window: Array
+
+
+class _Resizes(ImageLayer):
+    """Images, or the largest window in their middle of the new aspect ratio, with another height and width."""
+
+    height: int
+    width: int
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        batch, _, channels = self._split(input_shape)
+        return self._join(batch, (self.height, self.width), channels)
+
+    def _resize(self, x: Array, interpolation: str, crop: bool) -> tuple[Array, _Resized]:
+        window = F.pad(x, self._cropping(x)) if crop else x
+        y = F.interpolate(window, (self.height, self.width), mode=interpolation, data_format=self.data_format)
+        return y, _Resized(x, window)
+
+    def _resize_backward(self, saved: _Resized, grad_y: Array, interpolation: str, crop: bool) -> Array:
+        grad_window = F.interpolate_backward(
+            grad_y, saved.window, (self.height, self.width), mode=interpolation, data_format=self.data_format
+        )
+        return F.pad_backward(grad_window, saved.x, self._cropping(saved.x)) if crop else grad_window
+
+    def _cropping(self, x: Array) -> tuple[int, ...]:
+        """Return the argument of `fastconv.functional.pad` that leaves the largest window."""
+        height, width = (x.shape[axis] for axis in self._spatial_axes)
+        rows = max(1, min(height, int(width * self.height / self.width)))
+        columns = max(1, min(width, int(height * self.width / self.height)))
+        top, left = (height - rows) // 2, (width - columns) // 2
+        cropping = -left, left + columns - width, -top, top + rows - height
+        return (0, 0, *cropping) if self._channels_last else cropping
+
+
+class Resizing(_Resizes):
+    """Images in another size, in training and without.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the result.
+    interpolation : {"bilinear", "nearest"}
+        As `fastconv.functional.interpolate` with "bilinear" and, as Keras has it, "nearest-exact"; smaller images are
+        not smoothed before.
+    crop_to_aspect_ratio : bool
+        Whether to take the largest window in the middle that has the aspect ratio of the result, where things would be
+        distorted otherwise.
+    data_format : {"channels_last", "channels_first"}, optional
+        By default channels last.
+    **options
+        ``name``, ``dtype`` and ``input_shape``, see `Layer`.
+
+    References
+    ----------
+    ``keras.layers.Resizing``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[0.0, 4.0], [8.0, 12.0]]).reshape(1, 2, 2, 1)
+    >>> Resizing(1, 4)(x)[0, 0, :, 0]
+    array([4., 5., 7., 8.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        interpolation: str = "bilinear",
+        crop_to_aspect_ratio: bool = False,
+        data_format: str | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(data_format, **options)
+        self.height = integer("Resizing: height", height)
+        self.width = integer("Resizing: width", width)
+        self.interpolation = one_of("Resizing: interpolation", interpolation, "bilinear", "nearest")
+        self.crop_to_aspect_ratio = bool(crop_to_aspect_ratio)
+
+    def _forward(self, x: Array, training: bool) -> tuple[Array, _Resized]:
+        return self._resize(x, self._mode(), self.crop_to_aspect_ratio)
+
+    def _backward(self, saved: _Resized, grad_y: Array, needs_input: bool) -> Array | None:
+        if not needs_input:
+            return None
+        return self._resize_backward(saved, grad_y, self._mode(), self.crop_to_aspect_ratio)
+
+    def _mode(self) -> str:
+        return "nearest-exact" if self.interpolation == "nearest" else self.interpolation
+
+
+class RandomCrop(_RandomImages, _Resizes):
     """In training, a window of each image at a place of its own.
 
     Without training, and for images smaller than the window, it is the largest window in the middle of the image that
@@ -187,10 +280,6 @@ class RandomCrop(_RandomImages):
         self.height = integer("RandomCrop: height", height)
         self.width = integer("RandomCrop: width", width)
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        batch, _, channels = self._split(input_shape)
-        return self._join(batch, (self.height, self.width), channels)
-
     def _draw(self, images: int, sizes: tuple[int, ...]) -> list[AxisMap]:
         return [
             self._taken(size, self._random.integers(0, size - kept + 1, (images, 1)) + np.arange(kept))
@@ -201,30 +290,12 @@ class RandomCrop(_RandomImages):
         height, width = self._sizes(x)
         if training and height >= self.height and width >= self.width:
             return super()._forward(x, training)
-        window = F.pad(x, self._cropping(height, width))
-        y = F.interpolate(window, (self.height, self.width), mode="bilinear", data_format=self.data_format)
-        return y, _Resized(x, window)
+        return self._resize(x, "bilinear", True)
 
     def _backward(self, saved: Any, grad_y: Array, needs_input: bool) -> Array | None:
         if not needs_input or not isinstance(saved, _Resized):
             return super()._backward(saved, grad_y, needs_input)
-        grad_window = F.interpolate_backward(
-            grad_y, saved.window, (self.height, self.width), mode="bilinear", data_format=self.data_format
-        )
-        return F.pad_backward(grad_window, saved.x, self._cropping(*self._sizes(saved.x)))
-
-    def _cropping(self, height: int, width: int) -> tuple[int, ...]:
-        """Return the argument of `fastconv.functional.pad` that leaves the largest window."""
-        rows = max(1, min(height, int(width * self.height / self.width)))
-        columns = max(1, min(width, int(height * self.width / self.height)))
-        top, left = (height - rows) // 2, (width - columns) // 2
-        cropping = -left, left + columns - width, -top, top + rows - height
-        return (0, 0, *cropping) if self._channels_last else cropping
-
-
-class _Resized(NamedTuple):
-    x: Array
-    window: Array
+        return self._resize_backward(saved, grad_y, "bilinear", True)
 
 
 class _RandomPlaces(_RandomImages):
