@@ -416,9 +416,7 @@ class TestResizing:
         x = rng.standard_normal((2, 7, 6, 3))
         # "nearest-exact", torch's name of the pixel whose middle is nearest, is what Keras 3.15 takes.
         mode = "nearest-exact" if interpolation == "nearest" else interpolation
-        expected = torch.nn.functional.interpolate(
-            torch.from_numpy(as_format(x, "channels_first")), size, mode=mode
-        )
+        expected = torch.nn.functional.interpolate(torch.from_numpy(as_format(x, "channels_first")), size, mode=mode)
         layer = Resizing(*size, interpolation, data_format=data_format, dtype="float64")
         y = layer(as_format(x, data_format))
         np.testing.assert_allclose(y, as_format(np.moveaxis(expected.numpy(), 1, -1), data_format), rtol=1e-12)

@@ -401,3 +401,62 @@ def test_names_of_classes_and_losses_as_metrics() -> None:
     metric = metrics.get(losses.mean_absolute_error)
     metric.update_state([[0.0], [0.0]], [[1.0], [4.0]])
     assert (metric.name, metric.result()) == ("mean_absolute_error", 2.5)
+
+
+class TestAUC:
+    TRUE, OUTPUTS = [0, 1, 1, 0, 1, 0], [0.1, 0.9, 0.35, 0.4, 0.35, 0.05]
+    WEIGHTS = (1, 2, 0.5, 3, 1, 1)
+
+    @pytest.mark.parametrize(
+        ("thresholds", "weights", "roc", "pr"),
+        [
+            (200, None, 7 / 9, 0.7689509391784668),
+            (200, WEIGHTS, 0.7428571581840515, 0.7751164436340332),
+            (5, None, 8 / 9, 0.8804662227630615),
+            (5, WEIGHTS, 0.8714285492897034, 0.8639562129974365),
+        ],
+    )
+    def test_is_that_of_keras(self, thresholds, weights, roc, pr) -> None:
+        # Keras 3.15, in float32.
+        for curve, expected in (("ROC", roc), ("PR", pr)):
+            metric = metrics.AUC(thresholds, curve)
+            for part in (slice(0, 2), slice(2, 6)):
+                given = () if weights is None else (weights[part],)
+                metric.update_state(self.TRUE[part], self.OUTPUTS[part], *given)
+            assert metric.result() == pytest.approx(expected, rel=1e-6)
+            again = metrics.get({"class_name": "AUC", "config": metric.get_config()})
+            again.update_state(np.array(self.TRUE)[:, None], np.array(self.OUTPUTS)[:, None], weights or 1)
+            assert again.result() == pytest.approx(metric.result())
+            metric.reset_state()
+            assert metric.result() == 0
+
+    def test_roc_is_the_share_of_pairs_in_the_right_order(self, rng) -> None:
+        true, outputs, weights = rng.integers(0, 2, 50), rng.integers(0, 100, 50) / 100, rng.random(50)
+        for chosen in (np.ones(50), weights):
+            metric = metrics.AUC(1000)
+            metric.update_state(true, outputs, chosen)
+            pairs = np.outer(chosen[true == 1], chosen[true == 0])
+            order = np.sign(np.subtract.outer(outputs[true == 1], outputs[true == 0])) / 2 + 0.5
+            assert metric.result() == pytest.approx((pairs * order).sum() / pairs.sum())
+
+    def test_one_kind_alone_has_no_area(self) -> None:
+        metric = metrics.get("auc")
+        metric.update_state([1, 1], [0.2, 0.9])
+        assert metric.result() == 0
+
+    def test_a_model_follows_it(self, rng) -> None:
+        model = fc.Sequential([fc.layers.Dense(1, activation="sigmoid", input_shape=(3,))])
+        model.compile("sgd", "binary_crossentropy", metrics=["AUC"])
+        x, y = rng.standard_normal((30, 3)), rng.integers(0, 2, 30)
+        found = model.evaluate(x, y, batch_size=7, verbose=0, return_dict=True)
+        metric = metrics.AUC()
+        metric.update_state(y, model.predict(x))
+        assert found["auc"] == pytest.approx(metric.result())
+
+    def test_refuses(self) -> None:
+        with pytest.raises(ValueError, match="AUC: num_thresholds must be an integer from 2 on, got 1"):
+            metrics.AUC(1)
+        with pytest.raises(ValueError, match="AUC: curve must be 'ROC' or 'PR', got 'roc'"):
+            metrics.AUC(curve="roc")
+        with pytest.raises(ValueError, match="auc: sample_weight must have shape"):
+            metrics.AUC().update_state([0, 1], [0.2, 0.4], [1, 2, 3])

@@ -4,6 +4,7 @@ Accuracy, top-k, cross-entropy and the confusion matrix need NumPy only. Cohen's
 precision, recall and F1 are scikit-learn's.
 """
 
+from fastconv.metrics.area import AUC
 from fastconv.metrics.base import MeanMetric, Metric
 from fastconv.metrics.functions import (
     accuracy,
@@ -60,6 +61,7 @@ __all__ = [
     "CategoricalCrossentropy",
     "SparseCategoricalCrossentropy",
     "BinaryCrossentropy",
+    "AUC",
     "Precision",
     "Recall",
     "MeanSquaredError",

@@ -13,6 +13,7 @@ from fastconv import losses
 from fastconv._configurable import resolve
 from fastconv._numbers import count
 from fastconv.metrics import _targets
+from fastconv.metrics.area import AUC
 from fastconv.metrics.base import Array, MeanMetric, Metric
 
 
@@ -335,6 +336,7 @@ _BY_NAME: dict[str, type[Metric]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
+    "auc": AUC,
     "precision": Precision,
     "recall": Recall,
     "mean_squared_error": MeanSquaredError,
