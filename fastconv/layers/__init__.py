@@ -4,17 +4,7 @@ A layer works alone: ``y = layer(x)``, ``layer.forward(x, training=True)``, ``gr
 """
 
 from fastconv.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from fastconv.layers.augmentation import (
-    RandomBrightness,
-    RandomContrast,
-    RandomCrop,
-    RandomFlip,
-    RandomRotation,
-    RandomTranslation,
-    RandomZoom,
-    Rescaling,
-    Resizing,
-)
+from fastconv.layers.augmentation import RandomCrop, RandomFlip, Rescaling, Resizing
 from fastconv.layers.base import Layer
 from fastconv.layers.conv import Conv1D, Conv2D, Conv3D
 from fastconv.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
@@ -57,6 +47,8 @@ from fastconv.layers.pooling import (
     MaxPooling2D,
     MaxPooling3D,
 )
+from fastconv.layers.random_places import RandomRotation, RandomTranslation, RandomZoom
+from fastconv.layers.random_values import RandomBrightness, RandomContrast
 from fastconv.layers.regularization import Dropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from fastconv.layers.resampling import UpSampling1D, UpSampling2D, UpSampling3D
 from fastconv.layers.reshaping import Flatten, Permute, Reshape
