@@ -54,7 +54,13 @@ from fastconv.functional.conv_transpose import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
-from fastconv.functional.cross_entropy import cross_entropy, cross_entropy_backward, nll_loss, nll_loss_backward
+from fastconv.functional.cross_entropy import (
+    cross_entropy,
+    cross_entropy_backward,
+    nll_loss,
+    nll_loss_backward,
+    one_hot,
+)
 from fastconv.functional.dropout import (
     dropout,
     dropout1d,
@@ -95,7 +101,6 @@ from fastconv.functional.normalization import (
     layer_norm,
     layer_norm_backward,
 )
-from fastconv.functional.one_hot import one_hot
 from fastconv.functional.padding import pad, pad_backward
 from fastconv.functional.prelu import prelu, prelu_backward
 from fastconv.functional.prepare import prepare_conv2d
