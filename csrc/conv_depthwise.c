@@ -186,13 +186,27 @@ static void turned_unit(const void *context, int64_t unit, int thread) {
   d->kernels->transpose(out, channels, memory.turned_y, d->turned, d->y + plane * out * size, out);
 }
 
+int64_t fcv_staged_rows(const struct fcv_staged_rows *rows, int64_t y, const void **x, const void **w) {
+  const struct fcv_padded_box *box = rows->box;
+  const int64_t residues = rows->axes->residues[1];
+  const struct fcv_axis *az = box->axis_z, *ay = &rows->axes->axis[1][y % residues];
+  const int64_t first = y / residues * ay->in_step + ay->shift - box->lo[1];
+  int64_t count = 0;
+  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
+    for (int64_t ty = 0; ty < ay->taps; ty++, count++) {
+      const int64_t at = (tz - box->slices.lo) * rows->stage->slice + (first + ty * ay->shift_step) * rows->stage->row;
+      const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
+      x[count] = rows->staged + at * rows->pixel;
+      w[count] = rows->w + (kz * rows->kernel[1] + ky) * rows->kernel[2] * rows->w_tap;
+    }
+  return count;
+}
+
 /* Less channels than a vector: a row of outputs of a box that is staged. The channels of merged neighbours are one
  * vector after the other, where neighbours read neighbours. */
 static void run_merged_row(const struct depthwise *d, const struct fcv_padded_box *box, int64_t y, char *row,
                            const struct unit_memory *memory) {
-  const struct fcv_axis *az = box->axis_z, *ay = &d->axes.axis[1][y % d->axes.residues[1]];
-  const int64_t size = d->kernels->size, *kernel = d->conv->geometry.kernel;
-  const int64_t first = y / d->axes.residues[1] * ay->in_step + ay->shift - box->lo[1];
+  const int64_t size = d->kernels->size;
   struct fcv_depthwise lines = {
       .x = memory->x,
       .w = memory->w,
@@ -200,13 +214,9 @@ static void run_merged_row(const struct depthwise *d, const struct fcv_padded_bo
       .activation = fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
-  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
-    for (int64_t ty = 0; ty < ay->taps; ty++, lines.groups++) {
-      const int64_t at = (tz - box->slices.lo) * d->stage.slice + (first + ty * ay->shift_step) * d->stage.row;
-      const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
-      memory->x[lines.groups] = memory->stage + at * d->channels * size;
-      memory->w[lines.groups] = d->w + (kz * kernel[1] + ky) * kernel[2] * d->w_tap * size;
-    }
+  const struct fcv_staged_rows rows = {&d->stage,          &d->axes,        box,           d->conv->geometry.kernel,
+                                       d->channels * size, d->w_tap * size, memory->stage, d->w};
+  lines.groups = fcv_staged_rows(&rows, y, memory->x, memory->w);
   for (int64_t r = 0; r < d->axes.residues[2]; r++) {
     const struct fcv_axis *ax = &d->axes.axis[2][r];
     const int64_t outputs = fcv_min(box->o1[2], ax->count) - box->o0[2];

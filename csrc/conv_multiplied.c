@@ -84,10 +84,7 @@ static void fill(const struct multiplied *d, const struct unit *u) {
 /* Row y of a box: [pixel][pitch] from its first pixel on. */
 static void run_row(const struct multiplied *d, const struct unit *u, int64_t y, char *to, int64_t pitch) {
   const struct fcv_padded_box *box = &u->box;
-  const struct fcv_axis *az = box->axis_z, *ay = &d->axes.axis[1][y % d->axes.residues[1]];
-  const int64_t size = d->kernels->size, *kernel = d->conv->geometry.kernel, co = d->conv->geometry.co;
-  const int64_t first = y / d->axes.residues[1] * ay->in_step + ay->shift - box->lo[1];
-  const int64_t filter = u->channel * d->multiplier;
+  const int64_t size = d->kernels->size, co = d->conv->geometry.co, filter = u->channel * d->multiplier;
   struct fcv_depthwise lines = {
       .width = u->filters,
       .x = u->memory.x,
@@ -96,13 +93,10 @@ static void run_row(const struct multiplied *d, const struct unit *u, int64_t y,
       .activation = d->transposed ? FCV_LINEAR : fcv_kernel_activation(d->conv),
       .slope = d->conv->slope,
   };
-  for (int64_t tz = box->slices.lo; tz < box->slices.hi; tz++)
-    for (int64_t ty = 0; ty < ay->taps; ty++, lines.groups++) {
-      const int64_t at = (tz - box->slices.lo) * d->stage.slice + (first + ty * ay->shift_step) * d->stage.row;
-      const int64_t kz = az->kernel_start + tz * az->kernel_step, ky = ay->kernel_start + ty * ay->kernel_step;
-      u->memory.x[lines.groups] = u->memory.stage + at * u->filters * size;
-      u->memory.w[lines.groups] = d->w + ((kz * kernel[1] + ky) * kernel[2] * co + filter) * size;
-    }
+  const struct fcv_staged_rows rows = {
+      &d->stage,           &d->axes, box, d->conv->geometry.kernel, u->filters * size, co * size, u->memory.stage,
+      d->w + filter * size};
+  lines.groups = fcv_staged_rows(&rows, y, u->memory.x, u->memory.w);
   for (int64_t r = 0; r < d->axes.residues[2]; r++) {
     const struct fcv_axis *ax = &d->axes.axis[2][r];
     lines.count = fcv_min(box->o1[2], ax->count) - box->o0[2];

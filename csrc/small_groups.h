@@ -9,6 +9,18 @@
 void fcv_group_weights(const struct fcv_conv *conv, int swap, int64_t first, int64_t groups, int64_t pitch, int to_rows,
                        const void *from, void *to);
 
+/* Channels last, of a staged box: the rows of pixels that meet row y of outputs, and those of weights, [row][kernel's
+ * columns][w_tap]; returns how many. */
+struct fcv_staged_rows {
+  const struct fcv_padded *stage;
+  const struct fcv_axes *axes;
+  const struct fcv_padded_box *box;
+  const int64_t *kernel;
+  int64_t pixel, w_tap; /* bytes */
+  const char *staged, *w;
+};
+int64_t fcv_staged_rows(const struct fcv_staged_rows *rows, int64_t y, const void **x, const void **w);
+
 /* Channels first: whether rows of outputs have so few columns that some channels of an image are transposed. */
 int fcv_depthwise_is_small(const struct fcv_conv *conv, int64_t columns);
 
